@@ -1,0 +1,33 @@
+# evo2-embed: FASTA to a Parquet dataset of Evo 2 embeddings.
+# What to run is said in config/config.yaml and config/genomes.tsv; config/README.md explains both.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/chunk.smk"
+include: "workflow/rules/pack.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/embed.smk"
+include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        manifests=MANIFESTS,
+        report="results/report.html",
+
+
+onstart:
+    freeze_run()
+
+
+onsuccess:
+    print("Datasets: results/embeddings/, report: results/report.html")

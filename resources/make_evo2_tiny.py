@@ -1,0 +1,76 @@
+"""Make the weights of the bundled model: `python resources/make_evo2_tiny.py [output.pt]`.
+
+Random, from a fixed seed, but stable: the long filters decay (negative log-poles), weights are
+scaled to their fan-in, and what a block adds to the residual stream is scaled down with depth. The
+model has learned nothing: its embeddings depend on the sequence, but mean nothing.
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "workflow" / "scripts"))
+
+from evo2_embed.host import import_evo2  # noqa: E402
+from evo2_embed.models import TINY, model_config  # noqa: E402
+
+SEED = 2
+
+
+def make_state(config: dict, seed: int = SEED) -> dict[str, torch.Tensor]:
+    """A state dict for a StripedHyena of these settings, as `load_checkpoint` takes it.
+
+    Weights are bfloat16, as real checkpoints' are, but for the poles and residues of the long
+    filters and the rotary frequencies (float32). Rows of `Wqkv` are in the order of a checkpoint,
+    before `column_split` permutes them.
+    """
+    evo2_models = import_evo2()
+    settings = evo2_models.dotdict(config) | {"use_flash_attn": False}
+    settings["use_fp8_input_projections"] = False
+    model = evo2_models.StripedHyena(evo2_models.dotdict(settings))
+    generator = torch.Generator().manual_seed(seed)
+    depth = 1 / math.sqrt(2 * config["num_layers"])
+    state = {}
+    for name, value in model.state_dict().items():
+        value = _initial(name, value.shape, depth, config, generator)
+        exact = name.endswith(("log_poles", "residues", "inv_freq"))
+        state[name] = value if exact else value.to(torch.bfloat16)
+    return state
+
+
+def _initial(
+    name: str, shape: torch.Size, depth: float, config: dict, generator: torch.Generator
+) -> torch.Tensor:
+    def normal(scale: float) -> torch.Tensor:
+        return torch.randn(shape, generator=generator) * scale
+
+    if name.endswith("inv_freq"):
+        width = config["hidden_size"] // config["num_attention_heads"]
+        return config["rotary_emb_base"] ** (-torch.arange(0, width, 2) / width)
+    if name.endswith("log_poles"):
+        # Half-lives spread evenly, on a log scale, from 2 to 4,096 tokens.
+        half_life = 2 ** (1 + 11 * torch.rand(shape, generator=generator))
+        return -math.log(2) / half_life
+    if name.endswith("residues"):
+        return normal(1 / shape[-1])
+    if name.endswith(("filter.h", "short_filter_weight")):
+        return normal(1 / math.sqrt(shape[-1]))
+    if name.endswith("scale"):
+        return torch.ones(shape)
+    if name.endswith("bias"):
+        return torch.zeros(shape)
+    if name.endswith("filter.D"):
+        return normal(1.0)
+    if name.startswith("embedding_layer"):
+        return normal(1.0)
+    adds_to_residual = name.endswith(("mlp.l3.weight", "out_filter_dense.weight", "out_proj.weight"))
+    return normal((depth if adds_to_residual else 1.0) / math.sqrt(shape[-1]))
+
+
+if __name__ == "__main__":
+    output = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / f"{TINY}.pt"
+    torch.save(make_state(model_config(TINY)), output)
+    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")

@@ -1,0 +1,29 @@
+# FASTA to chunk tables.
+#
+# in:  the FASTA files of a bundle (plain, bgzip or gzip), and BED files where regions are given
+# out: results/chunks/{bundle}.parquet
+#      columns: chunk, genome, contig, start, end, strand, name, length, gc, ambiguous, crc32
+#      results/indexes/{genome}.fai beside it, for pack_tokens
+
+
+rule chunk_fasta:
+    """Cut the genomes of bundle {wildcards.bundle} into windows: {params.settings[windows]}."""
+    input:
+        files=bundle_files,
+    output:
+        chunks="results/chunks/{bundle}.parquet",
+    params:
+        genomes=bundle_genomes,
+        settings=CHUNK_SETTINGS,
+        indexes=INDEXES,
+    log:
+        "logs/chunk_fasta/{bundle}.log",
+    benchmark:
+        "benchmarks/chunk_fasta/{bundle}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    priority: 30
+    resources:
+        mem_mb=1000,
+    script:
+        "../scripts/chunk_fasta.py"

@@ -1,0 +1,147 @@
+# Helpers of the rules: what to run, and what each rule's inputs and parameters are. No rules.
+#
+# The configuration is checked and the plan made once, when a run starts, and both are frozen in
+# results/run_config.yaml. A cluster job, which parses the workflow again, takes them from there, so
+# an edit of the configuration in mid-run changes nothing until the next run.
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from evo2_embed import CODE_VERSIONS
+from evo2_embed.errors import InputError
+from evo2_embed.run import freeze, load_frozen, plan_run
+
+RUN_CONFIG = "results/run_config.yaml"
+
+
+def load_run():
+    """The run's settings and bundles; every fault of the configuration is a line, then the end."""
+    if not workflow.is_main_process:
+        return load_frozen(RUN_CONFIG)
+    try:
+        return plan_run(config)
+    except InputError as error:
+        sys.exit("\n".join(f"config error: {line}" for line in str(error).split("\n")))
+
+
+RUN = load_run()
+SETTINGS = RUN.settings
+EXTRACTIONS = list(SETTINGS["extractions"])
+MANIFESTS = [f"results/embeddings/{name}/manifest.json" for name in EXTRACTIONS]
+INDEXES = "results/indexes"
+
+
+wildcard_constraints:
+    bundle=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    shard=r"\d{5}",
+    extraction=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    layer=r"(embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*)",
+
+
+def freeze_run():
+    """Keep the settings and the plan beside the results, for the jobs of this run."""
+    freeze(RUN, RUN_CONFIG)
+
+
+def bundle_files(wildcards):
+    """FASTA files of a bundle, and the BED files that belong to them."""
+    genomes = RUN.bundles[wildcards.bundle].genomes
+    return [file for genome in genomes for file in (genome.fasta, genome.regions) if file]
+
+
+def bundle_genomes(wildcards):
+    """Rows of the sheet that a bundle has."""
+    return [
+        [genome.name, genome.fasta, genome.regions]
+        for genome in RUN.bundles[wildcards.bundle].genomes
+    ]
+
+
+def bundle_shards(wildcards):
+    """Number of a bundle's shards."""
+    return RUN.bundles[wildcards.bundle].n_shards
+
+
+def local_checkpoint(wildcards):
+    """The weights that the configuration names, if they are a file."""
+    weights = RUN.models[wildcards.model]["checkpoint"]
+    return [] if weights is None else [weights]
+
+
+def model_of_record(wildcards):
+    """Name and checkpoint of the model of a record."""
+    return RUN.models[wildcards.model]
+
+
+def model_record(wildcards):
+    """Record of the weights that an extraction runs on."""
+    return f"results/models/{RUN.model_keys[wildcards.extraction]}.json"
+
+
+CHUNK_SETTINGS = {"code": CODE_VERSIONS["chunk"], "windows": SETTINGS["windows"]}
+PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS["packing"]}
+EMBED_SETTINGS = {name: RUN.embed_settings(name) for name in EXTRACTIONS}
+
+
+def embed_settings(wildcards):
+    """All that an extraction's embeddings depend on, but for packs and weights."""
+    return EMBED_SETTINGS[wildcards.extraction]
+
+
+def aggregate_settings(wildcards):
+    """What the shards of an extraction have to be made with, and how they are put together."""
+    return {
+        "code": CODE_VERSIONS["aggregate"],
+        "embed": EMBED_SETTINGS[wildcards.extraction],
+    }
+
+
+def chunk_tables(wildcards):
+    """Chunk tables of all bundles, in the order of the sheet."""
+    return [f"results/chunks/{bundle}.parquet" for bundle in RUN.bundles]
+
+
+def shard_files(name):
+    """A function that lists a file of every shard of an extraction, in order."""
+
+    def files(wildcards):
+        return [
+            f"results/shards/{wildcards.extraction}/{bundle.name}/{shard}/{name}"
+            for bundle in RUN.bundles.values()
+            for shard in bundle.shards
+        ]
+
+    return files
+
+
+def shard_counts(wildcards):
+    """Number of shards of every bundle, in the order of the sheet."""
+    return [bundle.n_shards for bundle in RUN.bundles.values()]
+
+
+def layer_records(wildcards):
+    """Records of an extraction's datasets, one a layer."""
+    layers = SETTINGS["extractions"][wildcards.extraction]["layers"]
+    return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
+
+
+def layer_names(wildcards):
+    """Layers of an extraction, in the order of the configuration."""
+    return SETTINGS["extractions"][wildcards.extraction]["layers"]
+
+
+def all_speeds(wildcards):
+    """Speeds of all shards of all extractions."""
+    return [
+        f"results/shards/{name}/{bundle.name}/{shard}/speed.json"
+        for name in EXTRACTIONS
+        for bundle in RUN.bundles.values()
+        for shard in bundle.shards
+    ]
+
+
+def embed_gpus(wildcards):
+    """GPUs of an embedding job."""
+    return 0 if SETTINGS["runtime"]["device"] == "cpu" else 1

@@ -1,0 +1,35 @@
+# Pack files to embeddings: the GPU job.
+#
+# in:  results/packs/{bundle}/{shard}.parquet, results/models/{model}.json
+# out: results/shards/{extraction}/{bundle}/{shard}/shard.json
+#      keys: layers (file, rows, width, sha256 of each), settings, digests; written last
+#      results/shards/{extraction}/{bundle}/{shard}/speed.json
+#      keys: tokens, seconds, tokens_per_second, peak_memory_mb, device, host, threads, cpus
+#      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one a layer
+#      columns: chunk, genome, contig, start, end, strand, name, n_tokens, embedding
+
+
+rule embed_shard:
+    """Run shard {wildcards.shard} of bundle {wildcards.bundle} through the model."""
+    input:
+        packs="results/packs/{bundle}/{shard}.parquet",
+        model=model_record,
+    output:
+        record="results/shards/{extraction}/{bundle}/{shard}/shard.json",
+        speed="results/shards/{extraction}/{bundle}/{shard}/speed.json",
+    params:
+        settings=embed_settings,
+        device=SETTINGS["runtime"]["device"],
+    log:
+        "logs/embed_shard/{extraction}/{bundle}/{shard}.log",
+    benchmark:
+        "benchmarks/embed_shard/{extraction}/{bundle}/{shard}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    priority: 10
+    threads: SETTINGS["runtime"]["cpu_threads"]
+    resources:
+        gpu=embed_gpus,
+        mem_mb=8000,
+    script:
+        "../scripts/embed_shard.py"

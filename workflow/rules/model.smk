@@ -1,0 +1,28 @@
+# Weights: bundled, local, or fetched once from the hub.
+#
+# in:  the local checkpoint, if the configuration names one
+# out: results/models/{model}.json
+#      keys: name, path, sha256
+#      {model_directory}/{name}.pt, if it was fetched
+
+
+rule fetch_model:
+    """See that the weights of {params.model[name]} are at hand, and note their digest."""
+    input:
+        checkpoint=local_checkpoint,
+    output:
+        record="results/models/{model}.json",
+    params:
+        model=model_of_record,
+        directory=SETTINGS["model_directory"],
+    log:
+        "logs/fetch_model/{model}.log",
+    benchmark:
+        "benchmarks/fetch_model/{model}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    priority: 30
+    resources:
+        mem_mb=2000,
+    script:
+        "../scripts/fetch_model.py"

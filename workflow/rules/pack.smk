@@ -1,0 +1,30 @@
+# Chunk tables to pack files: the tokens of one embedding job.
+#
+# in:  results/chunks/{bundle}.parquet, and the bundle's FASTA files
+# out: results/packs/{bundle}/{shard}.parquet
+#      columns: pack, tokens, width, mask, cu_seqlens, chunk, genome, contig, start, end, strand, name
+
+
+rule pack_tokens:
+    """Pack shard {wildcards.shard} of bundle {wildcards.bundle}: {params.settings[packing]}."""
+    input:
+        chunks="results/chunks/{bundle}.parquet",
+        files=bundle_files,
+    output:
+        packs="results/packs/{bundle}/{shard}.parquet",
+    params:
+        genomes=bundle_genomes,
+        n_shards=bundle_shards,
+        settings=PACK_SETTINGS,
+        indexes=INDEXES,
+    log:
+        "logs/pack_tokens/{bundle}/{shard}.log",
+    benchmark:
+        "benchmarks/pack_tokens/{bundle}/{shard}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    priority: 20
+    resources:
+        mem_mb=2000,
+    script:
+        "../scripts/pack_tokens.py"

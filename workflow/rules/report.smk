@@ -1,0 +1,27 @@
+# The report, and the summary that a terminal shows.
+#
+# in:  results/embeddings/{extraction}/manifest.json and the datasets that they name,
+#      results/shards/{extraction}/{bundle}/{shard}/speed.json
+# out: results/report.html, results/summary.txt
+
+
+rule write_report:
+    """Show what was embedded, how fast, and what the embeddings look like."""
+    input:
+        manifests=MANIFESTS,
+        speeds=all_speeds,
+    output:
+        report="results/report.html",
+        summary="results/summary.txt",
+    params:
+        extractions=EXTRACTIONS,
+    log:
+        "logs/write_report.log",
+    benchmark:
+        "benchmarks/write_report.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+    script:
+        "../scripts/write_report.py"

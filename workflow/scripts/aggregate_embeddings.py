@@ -1,0 +1,36 @@
+"""Put the shards of one layer together.
+
+In: the records of an extraction's shards and the files they name, the chunk tables.
+Out: the layer's dataset (`tables.embeddings_schema`), its record.
+"""
+
+from evo2_embed.aggregate import BundleFiles, aggregate_layer
+from evo2_embed.logs import logged_to
+
+
+def main(
+    records: list[str],
+    chunks: list[str],
+    shard_counts: list[int],
+    layer: str,
+    settings: dict,
+    record: str,
+) -> None:
+    remaining = iter(records)
+    bundles = [
+        BundleFiles(table, [next(remaining) for _ in range(count)])
+        for table, count in zip(chunks, shard_counts, strict=True)
+    ]
+    aggregate_layer(bundles, layer, settings, record.removesuffix(".json"), record)
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            list(snakemake.input.records),
+            list(snakemake.input.chunks),
+            snakemake.params.shard_counts,
+            snakemake.wildcards.layer,
+            snakemake.params.settings,
+            snakemake.output.record,
+        )

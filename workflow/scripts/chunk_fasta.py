@@ -1,0 +1,23 @@
+"""Cut the genomes of a bundle into windows.
+
+In: FASTA files, BED files. Out: the bundle's chunk table (`tables.CHUNKS`), FASTA indexes.
+"""
+
+from evo2_embed.chunks import chunk_bundle
+from evo2_embed.logs import logged_to
+from evo2_embed.sheet import Genome
+
+
+def main(genomes: list[list], settings: dict, indexes: str, chunks: str) -> None:
+    rows = [Genome(*row) for row in genomes]
+    chunk_bundle(rows, settings["windows"], indexes, chunks, settings["code"])
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            snakemake.params.genomes,
+            snakemake.params.settings,
+            snakemake.params.indexes,
+            snakemake.output.chunks,
+        )

@@ -1,0 +1,24 @@
+"""Run the packs of a shard through the model.
+
+In: a pack file, the model's record. Out: one Parquet file a layer
+(`tables.embeddings_schema` with chunk), the shard's record, its speed.
+"""
+
+from evo2_embed.embed import embed_shard
+from evo2_embed.logs import logged_to
+
+
+def main(packs: str, model: str, settings: dict, device: str, record: str, speed: str) -> None:
+    embed_shard(packs, model, settings, device, record, speed)
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            snakemake.input.packs,
+            snakemake.input.model,
+            snakemake.params.settings,
+            snakemake.params.device,
+            snakemake.output.record,
+            snakemake.output.speed,
+        )

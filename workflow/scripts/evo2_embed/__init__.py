@@ -1,0 +1,19 @@
+"""The library behind the workflow's scripts. It knows nothing of Snakemake.
+
+The way of the data, one module a step::
+
+    config, sheet, plan   what to run            (imported when the workflow is parsed: light)
+    fasta, windows, chunks      FASTA -> chunk table
+    packing                     chunk table + FASTA -> pack files
+    checkpoint, loading, host   a checkpoint on disk -> a model on a device
+    engine, pooling, embed      pack file -> embeddings of one shard
+    aggregate, manifest         shards -> the dataset
+    summary, report             what a person looks at
+"""
+
+__version__ = "0.1.0"
+
+# Raised, one stage at a time, when a change to the code changes that stage's results: it stands in
+# the params of the stage's rule, so Snakemake reruns the stage and what is below it. An edit that
+# changes no result does not raise it.
+CODE_VERSIONS = {"chunk": 1, "pack": 1, "embed": 1, "aggregate": 1}

@@ -1,0 +1,204 @@
+"""Configuration: checked against its schema, filled with defaults, and checked across its keys.
+
+Everything a user can get wrong is found here, before any job, and all at once, a line a fault.
+"""
+
+import copy
+import difflib
+import json
+from functools import cache
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from evo2_embed import models
+from evo2_embed.errors import InputError
+from evo2_embed.sheet import Genome, file_faults, read_sheet
+
+SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
+
+
+def resolve(config: dict) -> tuple[dict, list[Genome]]:
+    """Check a configuration and its sheet, and fill in every default.
+
+    Parameters
+    ----------
+    config : dict
+        As read from `config.yaml`.
+
+    Returns
+    -------
+    settings : dict
+        The configuration with every key present; each extraction has its model.
+    genomes : list of Genome
+        The rows of the sheet.
+
+    Raises
+    ------
+    InputError
+        One line for every fault.
+    """
+    faults = schema_faults(config)
+    if faults:
+        raise InputError("\n".join(faults))
+    settings = _with_defaults(copy.deepcopy(config), _schema())
+    settings["windows"]["stride"] = settings["windows"]["stride"] or settings["windows"]["size"]
+    for extraction in settings["extractions"].values():
+        extraction.setdefault("model", settings["model"])
+    genomes, faults = read_sheet(settings["genomes"])
+    faults += file_faults(settings["genomes"], genomes)
+    faults += _window_faults(settings)
+    for name, extraction in settings["extractions"].items():
+        faults += _extraction_faults(f"extractions.{name}", extraction, settings)
+    if faults:
+        raise InputError("\n".join(faults))
+    return settings, genomes
+
+
+def schema_faults(config: dict) -> list[str]:
+    """Every way in which a configuration breaks the schema, a line each."""
+    if not isinstance(config, dict):
+        return ["config: not a mapping of keys to values"]
+    errors = Draft202012Validator(_schema()).iter_errors(config)
+    faults = [line for error in errors for line in _explain(error)]
+    return sorted(set(faults))
+
+
+def _explain(error) -> list[str]:
+    where = ".".join(str(part) for part in error.absolute_path)
+    prefix = f"{where}: " if where else ""
+    value = json.dumps(error.instance, default=str)
+    schema = error.schema
+    if error.validator == "additionalProperties":
+        known = list(schema["properties"])
+        unknown = [key for key in error.instance if key not in known]
+        return [f"{prefix}unknown key '{key}' ({_hint(str(key), known)})" for key in unknown]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [f"{prefix}key '{key}' is missing" for key in missing]
+    if error.validator == "enum":
+        allowed = ", ".join(map(str, error.validator_value))
+        return [f"{prefix}{value} is not allowed (allowed: {allowed})"]
+    if error.validator in ("minimum", "maximum"):
+        return [f"{prefix}{value} is out of bounds (allowed: {_bounds(schema)})"]
+    if error.validator == "type":
+        wanted = error.validator_value
+        wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
+        return [f"{prefix}{value} is of the wrong type (allowed: {wanted})"]
+    if error.validator == "anyOf":
+        return [f"{prefix}{value} is not allowed (allowed: {_alternatives(schema['anyOf'])})"]
+    if error.validator == "pattern":
+        return [f"{prefix}{value} is no valid name (allowed: {error.validator_value})"]
+    if error.validator == "uniqueItems":
+        return [f"{prefix}{value} has an entry twice (allowed: each once)"]
+    return [f"{prefix}{error.message.splitlines()[0][:300]}"]
+
+
+def _alternatives(schemas: list[dict]) -> str:
+    words = []
+    for schema in schemas:
+        words += [str(schema["const"])] if "const" in schema else []
+        words += [str(value) for value in schema.get("enum", [])]
+        if schema.get("type") == "integer":
+            words.append(f"a whole number, {_bounds(schema)}")
+        for key, inner in schema.get("properties", {}).items():
+            words.append(f"{{{key}: {_bounds(inner)}}}")
+    return ", ".join(words)
+
+
+def _bounds(schema: dict) -> str:
+    return f"{schema.get('minimum', '...')} to {schema.get('maximum', '...')}"
+
+
+def _hint(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    allowed = f"allowed: {', '.join(known)}"
+    return f"did you mean '{close[0]}'? {allowed}" if close else allowed
+
+
+@cache
+def _schema() -> dict:
+    return yaml.safe_load(SCHEMA.read_text())
+
+
+def _with_defaults(value, schema: dict):
+    """The value with the schema's defaults filled in, at every level."""
+    if "$ref" in schema:
+        target = _schema()["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        schema = {**target, **schema}
+    if not isinstance(value, dict):
+        return value
+    for key, inner in schema.get("properties", {}).items():
+        if key not in value and "default" in inner:
+            value[key] = copy.deepcopy(inner["default"])
+        if key in value:
+            value[key] = _with_defaults(value[key], inner)
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, dict):
+        for key in value:
+            value[key] = _with_defaults(value[key], extra)
+    return value
+
+
+def _window_faults(settings: dict) -> list[str]:
+    windows, packing = settings["windows"], settings["packing"]
+    faults = []
+    if windows["min_length"] > windows["size"]:
+        faults.append(
+            f"windows.min_length: {windows['min_length']} is more than windows.size "
+            f"({windows['size']}), so every window would be skipped"
+        )
+    tokens = windows["size"] + packing["bos"]
+    if tokens > packing["max_tokens"]:
+        faults.append(
+            f"packing.max_tokens: {packing['max_tokens']} is too small for one window of "
+            f"{_tokens_of_window(settings)} (allowed: at least {tokens})"
+        )
+    return faults
+
+
+def _extraction_faults(where: str, extraction: dict, settings: dict) -> list[str]:
+    name, checkpoint = extraction["model"]["name"], extraction["model"]["checkpoint"]
+    if name not in models.model_names():
+        return [
+            f"{where}: model.name: '{name}' is not known "
+            f"({_hint(name, list(models.model_names()))})"
+        ]
+    faults = []
+    if checkpoint is not None and not Path(checkpoint).is_file():
+        faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")
+    for layer in extraction["layers"]:
+        fault = models.layer_fault(name, layer)
+        faults += [f"{where}: layers: '{layer}' does not exist ({fault})"] if fault else []
+    context, tokens = models.context_length(name), settings["windows"]["size"]
+    if tokens + settings["packing"]["bos"] > context:
+        faults.append(
+            f"{where}: windows.size: {_tokens_of_window(settings)} are more than {name} reads at "
+            f"once (allowed: at most {context} tokens)"
+        )
+    faults += _precision_faults(where, name, extraction["precision"], settings["runtime"]["device"])
+    pooling = extraction["pooling"]
+    if isinstance(pooling, dict) and pooling["bin"] > settings["windows"]["size"]:
+        faults.append(
+            f"{where}: pooling.bin: {pooling['bin']} is more than windows.size "
+            f"(allowed: 1 to {settings['windows']['size']})"
+        )
+    return faults
+
+
+def _precision_faults(where: str, name: str, precision: str, device: str) -> list[str]:
+    allowed = models.precisions(name)
+    if precision not in allowed:
+        return [
+            f"{where}: precision: {precision} is not allowed for {name} "
+            f"(allowed: {', '.join(allowed)})"
+        ]
+    if device == "cpu" and precision != "fp32":
+        return [f"{where}: precision: {precision} needs a GPU (allowed on a CPU: fp32)"]
+    return []
+
+
+def _tokens_of_window(settings: dict) -> str:
+    bos = " and a BOS" if settings["packing"]["bos"] else ""
+    return f"{settings['windows']['size']} bases{bos}"

@@ -1,0 +1,111 @@
+"""`evo2` and `vortex` on the machine at hand, with or without CUDA.
+
+Importing them needs four things seen to where there is no CUDA; where there is, `import_evo2` does
+nothing but import. Either way the import of vortex opens `activations_debug.log` in the current
+folder, so it happens in a scratch folder.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+import types
+
+import torch
+
+from evo2_embed.errors import InputError
+
+_scratch: tempfile.TemporaryDirectory | None = None
+
+
+def choose_device(device: str, precision: str) -> torch.device:
+    """The device to run on.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+    precision : {"fp32", "bf16", "fp8"}
+
+    Raises
+    ------
+    InputError
+        When the device is not there, or cannot do that precision.
+    """
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise InputError("runtime.device: cuda, but this machine shows no GPU (allowed: auto, cpu)")
+    chosen = torch.device("cuda:0" if cuda and device != "cpu" else "cpu")
+    if chosen.type == "cpu" and precision != "fp32":
+        raise InputError(
+            f"precision: {precision} needs a GPU, and this machine shows none (allowed here: fp32)"
+        )
+    if chosen.type == "cpu" and cuda:
+        raise InputError(
+            "runtime.device: cpu, but vortex puts its model on any GPU that it sees; "
+            "set CUDA_VISIBLE_DEVICES to an empty value as well"
+        )
+    if precision == "fp8":
+        _check_fp8(chosen)
+    return chosen
+
+
+def import_evo2() -> types.ModuleType:
+    """Import `evo2.models`, on any machine, leaving no file behind in the working folder."""
+    if not torch.cuda.is_available():
+        _prepare_without_cuda()
+    global _scratch
+    if _scratch is None:
+        _scratch = tempfile.TemporaryDirectory(prefix="evo2-embed.")
+    with contextlib.chdir(_scratch.name):
+        import evo2.models
+    # At INFO a model logs every one of its settings and blocks.
+    logging.getLogger("StripedHyena").setLevel(logging.WARNING)
+    if not torch.cuda.is_available():
+        _use_torch_rotary()
+    return evo2.models
+
+
+def has_flash_attention() -> bool:
+    """Whether vortex can run its flash-attention kernels here."""
+    return torch.cuda.is_available() and importlib.util.find_spec("flash_attn_2_cuda") is not None
+
+
+def _check_fp8(device: torch.device) -> None:
+    if importlib.util.find_spec("transformer_engine") is None:
+        raise InputError("precision: fp8 needs the package transformer_engine (see envs/gpu.yaml)")
+    if torch.cuda.get_device_capability(device) < (8, 9):
+        name = torch.cuda.get_device_name(device)
+        raise InputError(f"precision: fp8 needs a GPU of compute capability 8.9 or newer, not {name}")
+
+
+def _prepare_without_cuda() -> None:
+    # vortex imports this compiled module; nothing of it is called with use_flash_attn: False.
+    if importlib.util.find_spec("flash_attn_2_cuda") is None:
+        stand_in = types.ModuleType("flash_attn_2_cuda")
+        stand_in.__spec__ = importlib.util.spec_from_loader("flash_attn_2_cuda", loader=None)
+        sys.modules["flash_attn_2_cuda"] = stand_in
+    # vortex enters torch.cuda.device(...) for the device of a tensor, whatever it is.
+    torch.cuda.device = _DeviceContext
+
+
+class _DeviceContext(contextlib.nullcontext):
+    """`torch.cuda.device` for a machine that has none: any device, and nothing to switch."""
+
+
+def _use_torch_rotary() -> None:
+    # The Triton kernel needs a GPU; vortex ships the same in plain torch.
+    from vortex.model import rotary
+
+    def apply_rotary(x, cos, sin, interleaved=False, inplace=False, **_):
+        length = x.shape[1]  # x: (batch, length, heads, head_dim); the tables may be longer
+        rotated = rotary.apply_rotary_emb_torch(x, cos[:length], sin[:length], interleaved)
+        return x.copy_(rotated) if inplace else rotated
+
+    rotary.apply_rotary = apply_rotary
+
+
+def hide_network() -> None:
+    """Jobs read local weights: keep the hub's client from looking anything up."""
+    os.environ["HF_HUB_OFFLINE"] = "1"

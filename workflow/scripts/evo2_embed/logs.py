@@ -1,0 +1,58 @@
+"""One way for every script to log: to the rule's log file, tracebacks included."""
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from evo2_embed.errors import InputError
+
+log = logging.getLogger("evo2_embed")
+
+
+@contextmanager
+def logged_to(path: str) -> Iterator[None]:
+    """Send logging, warnings, prints and tracebacks of the block to `path`, and end the process
+    with status 1 when the block fails.
+
+    A fault in the user's input (`InputError`) is one line in the log and on the terminal; any other
+    exception leaves its traceback in the log and its last line on the terminal.
+    """
+    terminal = os.dup(2)
+    with open(path, "w", buffering=1) as handle:
+        logging.basicConfig(
+            stream=handle,
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(message)s",
+            datefmt="%Y-%m-%d %H:%M:%S",
+            force=True,
+        )
+        logging.captureWarnings(True)
+        warnings.simplefilter("default")
+        # Also what C libraries print.
+        os.dup2(handle.fileno(), 1)
+        os.dup2(handle.fileno(), 2)
+        try:
+            yield
+        except InputError as error:
+            log.error("error: %s", error)
+            _say(terminal, f"error: {error}")
+            _end()
+        except Exception as error:
+            handle.write(traceback.format_exc())
+            _say(terminal, f"error: {type(error).__name__}: {error} (traceback: {path})")
+            _end()
+
+
+def _say(terminal: int, line: str) -> None:
+    os.write(terminal, (" ".join(line.split("\n")) + "\n").encode(errors="replace"))
+
+
+def _end() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: the caller would add a traceback of its own to the terminal.
+    os._exit(1)

@@ -1,0 +1,108 @@
+"""A run: settings and plan together, made once when it starts and frozen for its jobs."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from evo2_embed import CODE_VERSIONS
+from evo2_embed.config import resolve
+from evo2_embed.digests import settings_digest
+from evo2_embed.errors import InputError
+from evo2_embed.files import atomic_path
+from evo2_embed.plan import Bundle, plan_bundles
+from evo2_embed.sheet import Genome
+
+
+@dataclass(frozen=True)
+class Run:
+    """Settings, complete, and bundles by name in the order of the sheet."""
+
+    settings: dict
+    bundles: dict[str, Bundle]
+
+    @property
+    def model_keys(self) -> dict[str, str]:
+        """By extraction, the name under which its model's record is kept."""
+        return {
+            name: _model_key(extraction["model"])
+            for name, extraction in self.settings["extractions"].items()
+        }
+
+    @property
+    def models(self) -> dict[str, dict]:
+        """By that name, the model: its `name` and `checkpoint`."""
+        return {
+            _model_key(extraction["model"]): extraction["model"]
+            for extraction in self.settings["extractions"].values()
+        }
+
+    def embed_settings(self, extraction: str) -> dict:
+        """What an extraction's embeddings depend on, but for packs and weights; keys sorted.
+
+        The path of a checkpoint is not among them: its digest is in what was made from it.
+        """
+        settings = self.settings["extractions"][extraction]
+        settings = {**settings, "model": {"name": settings["model"]["name"]}}
+        return {
+            "code": CODE_VERSIONS["embed"],
+            "cpu_threads": self.settings["runtime"]["cpu_threads"],
+            "extraction": dict(sorted(settings.items())),
+        }
+
+
+def plan_run(config: dict) -> Run:
+    """Check a configuration and its sheet, and plan the run.
+
+    Raises
+    ------
+    InputError
+        One line for every fault.
+    """
+    settings, genomes = resolve(config)
+    bundles = plan_bundles(genomes, settings["windows"], settings["sharding"])
+    return Run(_sorted(settings), {bundle.name: bundle for bundle in bundles})
+
+
+def freeze(run: Run, path: str) -> None:
+    """Write a run where its jobs find it."""
+    bundles = [
+        {"name": b.name, "n_shards": b.n_shards, "genomes": [asdict(g) for g in b.genomes]}
+        for b in run.bundles.values()
+    ]
+    value = {"settings": run.settings, "bundles": bundles}
+    value["digest"] = settings_digest(value)
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            "# Settings and plan of the latest run, with all defaults. Written when it started.\n"
+            + yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+        )
+
+
+def load_frozen(path: str) -> Run:
+    """Read what `freeze` wrote."""
+    try:
+        value = yaml.load(Path(path).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        digest = value.pop("digest")
+    except (OSError, yaml.YAMLError, AttributeError, KeyError) as error:
+        raise InputError(f"{path}: the run's frozen settings cannot be read ({error})") from None
+    if digest != settings_digest(value):
+        raise InputError(f"{path}: was edited; it belongs to the run, edit config/config.yaml")
+    bundles = [
+        Bundle(b["name"], tuple(Genome(**g) for g in b["genomes"]), b["n_shards"])
+        for b in value["bundles"]
+    ]
+    return Run(value["settings"], {bundle.name: bundle for bundle in bundles})
+
+
+def _model_key(model: dict) -> str:
+    if model["checkpoint"] is None:
+        return model["name"]
+    return f"{model['name']}-{settings_digest(model['checkpoint'])[:8]}"
+
+
+def _sorted(value):
+    """The value with the keys of its mappings in order: Snakemake compares params as text."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _sorted(value[key]) for key in sorted(value)}
