@@ -31,6 +31,7 @@ SETTINGS = RUN.settings
 EXTRACTIONS = list(SETTINGS["extractions"])
 MANIFESTS = [f"results/embeddings/{name}/manifest.json" for name in EXTRACTIONS]
 INDEXES = "results/indexes"
+EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 
 wildcard_constraints:
@@ -140,8 +141,3 @@ def all_speeds(wildcards):
         for bundle in RUN.bundles.values()
         for shard in bundle.shards
     ]
-
-
-def embed_gpus(wildcards):
-    """GPUs of an embedding job."""
-    return 0 if SETTINGS["runtime"]["device"] == "cpu" else 1

@@ -29,7 +29,7 @@ rule embed_shard:
     priority: 10
     threads: SETTINGS["runtime"]["cpu_threads"]
     resources:
-        gpu=embed_gpus,
+        gpu=EMBED_GPUS,
         mem_mb=8000,
     script:
         "../scripts/embed_shard.py"

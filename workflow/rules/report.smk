@@ -1,7 +1,8 @@
 # The report, and the summary that a terminal shows.
 #
 # in:  results/embeddings/{extraction}/manifest.json and the datasets that they name,
-#      results/shards/{extraction}/{bundle}/{shard}/speed.json
+#      results/shards/{extraction}/{bundle}/{shard}/speed.json and shard.json,
+#      results/chunks/{bundle}.parquet
 # out: results/report.html, results/summary.txt
 
 
@@ -10,6 +11,7 @@ rule write_report:
     input:
         manifests=MANIFESTS,
         speeds=all_speeds,
+        chunks=chunk_tables,
     output:
         report="results/report.html",
         summary="results/summary.txt",

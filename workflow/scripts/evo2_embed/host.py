@@ -12,13 +12,11 @@ import os
 import sys
 import tempfile
 import types
+import warnings
 
 import torch
 
 from evo2_embed.errors import InputError
-
-_scratch: tempfile.TemporaryDirectory | None = None
-
 
 def choose_device(device: str, precision: str) -> torch.device:
     """The device to run on.
@@ -53,17 +51,22 @@ def choose_device(device: str, precision: str) -> torch.device:
 
 def import_evo2() -> types.ModuleType:
     """Import `evo2.models`, on any machine, leaving no file behind in the working folder."""
+    if "evo2.models" in sys.modules:
+        return sys.modules["evo2.models"]
     if not torch.cuda.is_available():
         _prepare_without_cuda()
-    global _scratch
-    if _scratch is None:
-        _scratch = tempfile.TemporaryDirectory(prefix="evo2-embed.")
-    with contextlib.chdir(_scratch.name):
+    with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch, contextlib.chdir(scratch):
         import evo2.models
+        from vortex.logging import activations_file_handler
+
+        # Only used to debug activations.
+        logging.getLogger().removeHandler(activations_file_handler)
+        activations_file_handler.close()
     # At INFO a model logs every one of its settings and blocks.
     logging.getLogger("StripedHyena").setLevel(logging.WARNING)
     if not torch.cuda.is_available():
         _use_torch_rotary()
+        warnings.filterwarnings("ignore", message="CUDA is not available", category=UserWarning)
     return evo2.models
 
 

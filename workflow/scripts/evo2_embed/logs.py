@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,29 +21,28 @@ def logged_to(path: str) -> Iterator[None]:
     exception leaves its traceback in the log and its last line on the terminal.
     """
     terminal = os.dup(2)
-    with open(path, "w", buffering=1) as handle:
-        logging.basicConfig(
-            stream=handle,
-            level=logging.INFO,
-            format="%(asctime)s %(levelname)s %(message)s",
-            datefmt="%Y-%m-%d %H:%M:%S",
-            force=True,
-        )
-        logging.captureWarnings(True)
-        warnings.simplefilter("default")
-        # Also what C libraries print.
-        os.dup2(handle.fileno(), 1)
-        os.dup2(handle.fileno(), 2)
-        try:
-            yield
-        except InputError as error:
-            log.error("error: %s", error)
-            _say(terminal, f"error: {error}")
-            _end()
-        except Exception as error:
-            handle.write(traceback.format_exc())
-            _say(terminal, f"error: {type(error).__name__}: {error} (traceback: {path})")
-            _end()
+    handle = open(path, "w", buffering=1)  # noqa: SIM115 - logged to until the process ends
+    logging.basicConfig(
+        stream=handle,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        force=True,
+    )
+    logging.captureWarnings(True)
+    # Prints, too, and what C libraries say.
+    os.dup2(handle.fileno(), 1)
+    os.dup2(handle.fileno(), 2)
+    try:
+        yield
+    except InputError as error:
+        log.error("%s", error)
+        _say(terminal, f"error: {error}")
+        _end()
+    except Exception as error:
+        handle.write(traceback.format_exc())
+        _say(terminal, f"error: {type(error).__name__}: {error} (traceback: {path})")
+        _end()
 
 
 def _say(terminal: int, line: str) -> None:

@@ -1,0 +1,128 @@
+"""The rule files' headers, docs and habits, held against the rules themselves."""
+
+import ast
+import re
+
+import pytest
+import yaml
+from evo2_embed.config import SCHEMA
+from evo2_embed.levels import level_schema
+from evo2_embed.tables import CHUNKS, PACKS, embeddings_schema
+
+from workflow import ROOT
+
+RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
+RULES = {
+    name: body
+    for path in RULE_FILES
+    for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", path.read_text(), re.M)
+}
+
+
+def header(path):
+    return "".join(re.findall(r"^#(.*)\n", path.read_text(), re.M))
+
+
+def test_there_are_rules():
+    assert set(RULES) == {
+        "chunk_fasta",
+        "pack_tokens",
+        "fetch_model",
+        "embed_shard",
+        "aggregate_embeddings",
+        "write_manifest",
+        "write_report",
+    }
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_has_all_that_a_rule_has(name):
+    body = RULES[name]
+    for part in ('"""', "input:", "output:", "log:", "benchmark:", "conda:", "resources:"):
+        assert part in body, part
+    assert f"../scripts/{name}.py" in body
+    assert f"logs/{name}" in body
+    assert f"benchmarks/{name}" in body
+    assert (ROOT / "workflow" / "scripts" / f"{name}.py").is_file()
+    assert "lambda" not in body
+
+
+@pytest.mark.parametrize("path", [p for p in RULE_FILES if p.name != "common.smk"], ids=lambda p: p.name)
+def test_headers_name_every_output(path):
+    text = header(path)
+    for output in re.findall(r'="(results/[^"]+)"', path.read_text()):
+        assert output in text, output
+
+
+def test_headers_name_the_columns_of_the_tables():
+    def columns(schema):
+        return "columns: " + ", ".join(schema.names)
+
+    chunk, pack, embed, aggregate = (
+        " ".join(header(ROOT / "workflow" / "rules" / f"{name}.smk").split())
+        for name in ("chunk", "pack", "embed", "aggregate")
+    )
+    assert columns(CHUNKS) in chunk
+    assert columns(PACKS) in pack
+    assert columns(embeddings_schema(8, "float32", chunk=True)) in embed
+    assert columns(embeddings_schema(8, "float32")) in aggregate
+    assert columns(level_schema(8)) in aggregate
+
+
+def test_the_snakefile_is_a_table_of_contents():
+    text = (ROOT / "Snakefile").read_text()
+    assert len(text.splitlines()) < 60
+    assert [name for name in re.findall(r"^rule (\w+):", text, re.M)] == ["all"]
+
+
+def test_conda_environments_exist_and_are_yaml():
+    for path in set(re.findall(r'"\.\./\.\./(envs/[^"]+)"', " ".join(RULES.values()))):
+        assert {"channels", "dependencies"} <= set(yaml.safe_load((ROOT / path).read_text()))
+
+
+def test_only_the_last_lines_of_a_script_know_snakemake():
+    for path in (ROOT / "workflow" / "scripts").rglob("*.py"):
+        text = path.read_text()
+        assert "from __future__" not in text
+        if path.parent.name == "evo2_embed":
+            assert not re.search(r"\bsnakemake\b", text), path
+        else:
+            edge = text.split('if "snakemake" in globals():')
+            assert len(edge) == 2
+            assert "snakemake." not in edge[0]
+
+
+def test_public_functions_have_docstrings():
+    for path in (ROOT / "workflow" / "scripts" / "evo2_embed").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                nested = node.col_offset > 4
+                assert nested or ast.get_docstring(node), f"{path.name}: {node.name}"
+
+
+def test_every_config_key_is_in_the_manual_and_its_table():
+    manual = (ROOT / "config" / "config.yaml").read_text()
+    table = (ROOT / "config" / "README.md").read_text()
+
+    def keys(schema):
+        for key, inner in schema.get("properties", {}).items():
+            yield key
+            yield from keys(inner)
+
+    schema = yaml.safe_load(SCHEMA.read_text())
+    names = set(keys(schema)) | set(keys(schema["$defs"]["model"]))
+    names |= set(keys(schema["properties"]["extractions"]["additionalProperties"]))
+    for name in names:
+        assert re.search(rf"\b{name}\b", manual), name
+        assert re.search(rf"\b{name}\b", table), name
+
+
+def test_the_readme_tree_and_commands_exist():
+    text = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^make ([a-z-]+)", text, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for path in re.findall(r"^[│├└─ ]*([\w./-]+/)  ", text, re.M):
+        assert list(ROOT.rglob(path.rstrip("/"))), path

@@ -1,0 +1,151 @@
+"""The stock engine and pooling, against separate calls of `Evo2.forward` pooled in numpy."""
+
+import numpy as np
+import pytest
+import torch
+from evo2_embed import models
+from evo2_embed.engine import Pack, StockEngine
+from evo2_embed.loading import load_model
+from evo2_embed.pooling import count_rows, locate_rows, pool_tokens
+
+LAYERS = ["blocks.3", "blocks.6.mlp.l3", "blocks.2.projections", "norm"]
+POOLINGS = ["mean", "max", "last", {"bin": 1}, {"bin": 7}, {"bin": 1000}]
+
+
+@pytest.fixture(scope="module")
+def evo2():
+    torch.set_num_threads(1)
+    return load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+
+
+def random_segments(lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.choice(np.frombuffer(b"ACGT", np.uint8), length) for length in lengths]
+
+
+def make_pack(segments, bos=False):
+    segments = [np.concatenate([np.zeros(int(bos), np.uint8), segment]) for segment in segments]
+    cu_seqlens = np.concatenate([[0], np.cumsum([len(segment) for segment in segments])])
+    return Pack(np.concatenate(segments), cu_seqlens)
+
+
+def pad_pack(pack, pad):
+    width = int(pack.lengths.max())
+    mask = np.arange(width) < pack.lengths[:, None]
+    tokens = np.full(mask.shape, pad, np.uint8)
+    tokens[mask] = pack.tokens
+    return Pack(tokens.reshape(-1), pack.cu_seqlens, width)
+
+
+def alone(evo2, tokens, layer):
+    """Token embeddings of one sequence, from the package itself."""
+    ids = torch.from_numpy(tokens.astype(np.int64))[None]
+    _, outputs = evo2.forward(ids, return_embeddings=True, layer_names=[layer])
+    return outputs[layer][0].numpy().astype(np.float64)
+
+
+def pool_in_numpy(values, pooling):
+    if pooling == "mean":
+        return values.mean(0, keepdims=True)
+    if pooling == "max":
+        return values.max(0, keepdims=True)
+    if pooling == "last":
+        return values[-1:]
+    size = pooling["bin"]
+    return np.stack([values[i : i + size].mean(0) for i in range(0, len(values), size)])
+
+
+def assert_close(found, wanted):
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).mean()
+
+
+def test_every_layer_listed_is_one_vector_a_token_and_no_other_module_is(evo2):
+    outputs = {}
+
+    def note(name):
+        def hook(_, __, output):
+            outputs[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    handles = [m.register_forward_hook(note(n)) for n, m in evo2.model.named_modules()]
+    with torch.no_grad():
+        evo2.model(torch.randint(65, 85, (2, 37)))
+    for handle in handles:
+        handle.remove()
+    widths = {
+        name: output.shape[-1]
+        for name, output in outputs.items()
+        if torch.is_tensor(output) and output.dim() == 3 and output.shape[:2] == (2, 37)
+    }
+    del widths[""], widths["unembed"]  # the logits
+    assert widths == models.layer_widths(models.TINY)
+
+
+@pytest.mark.parametrize("bos", [False, True])
+@pytest.mark.parametrize("pooling", POOLINGS, ids=str)
+def test_pooled_rows_equal_separate_calls(evo2, pooling, bos):
+    segments = random_segments([300, 1, 128, 128, 7, 300, 129])
+    pack = make_pack(segments, bos)
+    outputs = StockEngine(evo2, LAYERS).run(pack)
+    for layer in LAYERS:
+        found = pool_tokens(outputs[layer], pack.cu_seqlens, bos, pooling).numpy()
+        wanted = [
+            pool_in_numpy(alone(evo2, tokens, layer)[int(bos) :], pooling)
+            for tokens in np.split(pack.tokens, pack.cu_seqlens[1:-1])
+        ]
+        assert_close(found, np.concatenate(wanted))
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+def test_a_padded_pack_gives_what_a_packed_one_gives(evo2, pad):
+    pack = make_pack(random_segments([50, 200, 3]))
+    engine = StockEngine(evo2, LAYERS)
+    packed, padded = engine.run(pack), engine.run(pad_pack(pack, pad))
+    for layer in LAYERS:
+        assert_close(padded[layer].numpy(), packed[layer].numpy())
+
+
+def test_a_segment_does_not_depend_on_its_neighbours(evo2):
+    engine = StockEngine(evo2, ["norm"])
+    segment, *others = random_segments([150, 150, 90])
+    *changed, _ = random_segments([150, 90, 1], seed=1)
+    first = engine.run(make_pack([segment, *others]))["norm"][:150].numpy()
+    second = engine.run(make_pack([segment, *changed]))["norm"][:150].numpy()
+    assert_close(first, second)
+
+
+def test_bins_weighted_by_length_average_to_the_mean(evo2):
+    pack = make_pack(random_segments([300, 77]))
+    tokens = StockEngine(evo2, ["norm"]).run(pack)["norm"]
+    bins = pool_tokens(tokens, pack.cu_seqlens, False, {"bin": 64}).numpy()
+    mean = pool_tokens(tokens, pack.cu_seqlens, False, "mean").numpy()
+    counts = count_rows(pack.lengths, {"bin": 64})
+    assert counts.tolist() == [5, 2]
+    weights = np.array([64, 64, 64, 64, 44, 64, 13])[:, None]
+    assert_close((bins * weights)[:5].sum(0, keepdims=True) / 300, mean[:1])
+    assert_close((bins * weights)[5:].sum(0, keepdims=True) / 77, mean[1:])
+
+
+def test_bins_are_counted_along_the_strand():
+    start, end = np.array([100, 100]), np.array([110, 110])
+    rows = locate_rows(start, end, np.array(["+", "-"]), {"bin": 4})
+    assert rows["chunk"].tolist() == [0, 0, 0, 1, 1, 1]
+    assert rows["start"].tolist() == [100, 104, 108, 106, 102, 100]
+    assert rows["end"].tolist() == [104, 108, 110, 110, 106, 102]
+    assert rows["n_tokens"].tolist() == [4, 4, 2, 4, 4, 2]
+
+
+def test_importing_evo2_leaves_no_file_in_the_working_folder(tmp_path, monkeypatch):
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    scripts = Path(models.__file__).parents[1]
+    code = "from evo2_embed.host import import_evo2; import_evo2()"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(scripts)}, check=True
+    )
+    assert run.returncode == 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,108 @@
+"""Running the workflow for tests: a working folder of its own, a config, and Snakemake."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ROOT / "workflow" / "scripts"
+
+# Small enough for an embedding job of seconds; the sections are those of config.yaml.
+CONFIG = {
+    "genomes": "genomes.tsv",
+    "windows": {"size": 200},
+    "packing": {"max_tokens": 1000},
+    "extractions": {"default": {"layers": ["blocks.2", "norm"]}},
+}
+
+
+def random_bases(length, seed):
+    """A string of A, C, G and T."""
+    return "".join(random.Random(seed).choices("ACGT", k=length))
+
+
+def write_fasta(path, records):
+    """Write (name, sequence) pairs with lines of 60 letters."""
+    lines = []
+    for name, sequence in records:
+        lines += [f">{name}", *re.findall(".{1,60}", sequence)]
+    Path(path).write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def merged(base, changes):
+    """A copy of a mapping with some of its keys, at any depth, changed."""
+    result = dict(base)
+    for key, value in changes.items():
+        deep = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = merged(base[key], value) if deep else value
+    return result
+
+
+class Workflow:
+    """A working folder that Snakemake can be run in."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        (self.folder / "config").mkdir(parents=True)
+
+    def configure(self, **changes):
+        """Write the small configuration with changes; an extraction replaces `default`."""
+        config = merged(CONFIG, {k: v for k, v in changes.items() if k != "extractions"})
+        config["extractions"] = changes.get("extractions", CONFIG["extractions"])
+        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def sheet(self, genomes):
+        """Write the sheet: by name a FASTA path, or that and a BED path."""
+        rows = [("genome", "fasta", "regions")]
+        for name, files in genomes.items():
+            files = [files] if isinstance(files, str) else files
+            rows.append((name, *files, "")[:3])
+        (self.folder / "genomes.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+
+    def start(self, *arguments):
+        """Start Snakemake in the folder."""
+        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
+        command += ["--directory", str(self.folder), *arguments]
+        return subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": ""},
+            start_new_session=True,
+        )
+
+    def run(self, *arguments, cores=2, fails=False):
+        """Run Snakemake to its end; its output."""
+        process = self.start("--cores", str(cores), *arguments)
+        output, _ = process.communicate(timeout=600)
+        assert (process.returncode != 0) == fails, output
+        return output
+
+    def planned(self, *arguments):
+        """The jobs that would run: how many of each rule."""
+        output = self.run("-n", *arguments)
+        if "Nothing to be done" in output:
+            return Counter()
+        table = output.split("Job stats:")[1].split("total")[0]
+        return Counter({name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", table, re.M)})
+
+    def files(self, pattern):
+        """Contents by path of the files that match a pattern under results/."""
+        results = self.folder / "results"
+        return {
+            str(path.relative_to(results)): path.read_bytes()
+            for path in sorted(results.glob(pattern))
+        }
+
+    def dataset(self):
+        """All that the workflow promises to be the same, byte for byte, in any run."""
+        return self.files("embeddings/**/*.*") | self.files("chunks/*.parquet")
