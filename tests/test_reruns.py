@@ -77,6 +77,15 @@ def test_an_extraction_reruns_itself_from_embed_on(flow, changed):
     assert not flow.planned()
 
 
+def test_levels_rerun_the_aggregation_only(flow):
+    configure(flow, extractions={"mean": {**MEAN, "levels": ["contig"]}, "last": LAST})
+    assert "embed_shard" not in flow.planned()
+    flow.run()
+    assert list(flow.files("embeddings/*/*.contig.parquet")) == [
+        "embeddings/mean/norm.contig.parquet"
+    ]
+
+
 def test_a_new_extraction_leaves_the_others_alone(flow):
     before = flow.files("**/*.parquet")
     configure(flow, extractions={"mean": MEAN, "last": LAST, "new": {"layers": ["blocks.4"]}})

@@ -48,6 +48,8 @@ def merged(base, changes):
 class Workflow:
     """A working folder that Snakemake can be run in."""
 
+    environment: dict = {}
+
     def __init__(self, folder):
         self.folder = Path(folder)
         (self.folder / "config").mkdir(parents=True)
@@ -76,7 +78,7 @@ class Workflow:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONPATH": "", **self.environment},
             start_new_session=True,
         )
 

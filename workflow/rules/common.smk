@@ -96,6 +96,7 @@ def aggregate_settings(wildcards):
     return {
         "code": CODE_VERSIONS["aggregate"],
         "embed": EMBED_SETTINGS[wildcards.extraction],
+        "levels": SETTINGS["extractions"][wildcards.extraction]["levels"],
     }
 
 

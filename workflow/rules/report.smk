@@ -12,11 +12,10 @@ rule write_report:
         manifests=MANIFESTS,
         speeds=all_speeds,
         chunks=chunk_tables,
+        chunks=chunk_tables,
     output:
         report="results/report.html",
         summary="results/summary.txt",
-    params:
-        extractions=EXTRACTIONS,
     log:
         "logs/write_report.log",
     benchmark:

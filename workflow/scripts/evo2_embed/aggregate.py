@@ -59,7 +59,7 @@ def aggregate_layer(
         In the order of the sheet.
     layer : str
     settings : dict
-        `embed`, the settings of the shards, and `code`.
+        `embed`, the settings of the shards, `levels` and `code`.
     output : str
         Folder of the dataset; it is replaced as a whole.
     record : str
@@ -85,7 +85,7 @@ def aggregate_layer(
     schema = metadata_schema(embeddings_schema(width, extraction["dtype"]), metadata)
     with (
         atomic_directory(output) as folder,
-        LevelMeans(extraction["levels"], output, width) as levels,
+        LevelMeans(settings["levels"], output, width) as levels,
     ):
         parts = _PartWriter(folder, schema, width)
         for bundle in bundles:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from evo2_embed import __version__
 from evo2_embed.digests import file_sha256, settings_digest
-from evo2_embed.engine import Pack, make_engine
+from evo2_embed.engine import Engine, Pack, make_engine
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json, write_json
 from evo2_embed.host import choose_device, hide_network
@@ -93,6 +94,7 @@ def embed_shard(
     _clear(folder)
     rows = ShardRows(_segments(file), extraction["pooling"])
     widths = layer_widths(extraction["model"]["name"])
+    bos = origin["settings"]["packing"]["bos"]
     seconds = 0.0
     with RowStore(folder, rows, {x: widths[x] for x in extraction["layers"]}, extraction) as store:
         if origin["n_packs"]:
@@ -100,8 +102,9 @@ def embed_shard(
             evo2 = load_model(extraction["model"]["name"], weights["path"], extraction["precision"])
             log.info("loaded %s in %.1f s", weights["path"], time.perf_counter() - loaded)
             started = time.perf_counter()
-            _run_packs(file, origin, make_engine(extraction["engine"], evo2, extraction["layers"]),
-                       extraction["pooling"], rows, store)  # fmt: skip
+            engine = make_engine(extraction["engine"], evo2, extraction["layers"])
+            for row in _with_progress(read_packs(file, packs), origin["n_tokens"]):
+                _embed_pack(row, engine, extraction["pooling"], bos, rows, store)
             seconds = time.perf_counter() - started
         files = store.write(metadata)
     write_json(speed, _speed(origin["n_tokens"], seconds, chosen))
@@ -184,15 +187,21 @@ def _segments(file) -> dict[str, np.ndarray]:
     }
 
 
-def _run_packs(file, origin: dict, engine, pooling, rows: ShardRows, store: RowStore) -> None:
-    bos = origin["settings"]["packing"]["bos"]
-    with tqdm(total=origin["n_tokens"], unit="token", unit_scale=True, mininterval=5) as progress:
-        for row in read_packs(file):
-            pack = Pack(row["tokens"], row["cu_seqlens"].astype(np.int64), row["width"])
-            places = rows.places(row["chunk"])
-            for layer, tokens in engine.run(pack).items():
-                store.put(layer, places, pool_tokens(tokens, pack.cu_seqlens, bos, pooling))
-            progress.update(int(pack.cu_seqlens[-1]))
+def _with_progress(rows: Iterator[dict], n_tokens: int) -> Iterator[dict]:
+    """Pass packs on, and show tokens done, tokens/s and the time left in the log."""
+    with tqdm(total=n_tokens, unit="token", unit_scale=True, mininterval=5) as progress:
+        for row in rows:
+            yield row
+            progress.update(int(row["cu_seqlens"][-1]))
+
+
+def _embed_pack(
+    row: dict, engine: Engine, pooling: str | dict, bos: bool, rows: ShardRows, store: RowStore
+) -> None:
+    pack = Pack(row["tokens"], row["cu_seqlens"].astype(np.int64), row["width"])
+    places = rows.places(row["chunk"])
+    for layer, tokens in engine.run(pack).items():
+        store.put(layer, places, pool_tokens(tokens, pack.cu_seqlens, bos, pooling))
 
 
 def _clear(folder: Path) -> None:

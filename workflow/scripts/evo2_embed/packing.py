@@ -224,13 +224,24 @@ class _Genomes:
         return tokens if row["strand"] == "+" else reverse_complement(tokens)
 
 
-def read_packs(file) -> Iterator[dict]:
-    """The rows of a pack file, one at a time, with their lists as numpy arrays where numeric."""
+def read_packs(file, source: str) -> Iterator[dict]:
+    """The rows of a pack file, one at a time, checked; numeric lists are numpy arrays.
+
+    Raises
+    ------
+    InputError
+        When a pack's lists do not fit together.
+    """
     for batch in file.iter_batches(batch_size=1):
         row = {
             name: column[0].as_py() if name in _TEXT else _numbers(column[0])
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
+        ends, segments = row["cu_seqlens"], len(row["chunk"])
+        tokens = segments * row["width"] or ends[-1]
+        whole = len(ends) == segments + 1 and ends[0] == 0 and (np.diff(ends) > 0).all()
+        if not whole or len(row["tokens"]) != tokens:
+            raise InputError(f"{source}: pack {row['pack']} does not hold together; delete it and rerun")
         yield row
 
 

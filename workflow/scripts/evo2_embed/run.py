@@ -13,6 +13,10 @@ from evo2_embed.files import atomic_path
 from evo2_embed.plan import Bundle, plan_bundles
 from evo2_embed.sheet import Genome
 
+# The C versions, where PyYAML has them: a sheet may have tens of thousands of rows.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -40,10 +44,12 @@ class Run:
     def embed_settings(self, extraction: str) -> dict:
         """What an extraction's embeddings depend on, but for packs and weights; keys sorted.
 
-        The path of a checkpoint is not among them: its digest is in what was made from it.
+        The path of a checkpoint is not among them: its digest is in what was made from it. Nor
+        are the levels, which are means of embeddings.
         """
-        settings = self.settings["extractions"][extraction]
-        settings = {**settings, "model": {"name": settings["model"]["name"]}}
+        settings = dict(self.settings["extractions"][extraction])
+        del settings["levels"]
+        settings["model"] = {"name": settings["model"]["name"]}
         return {
             "code": CODE_VERSIONS["embed"],
             "cpu_threads": self.settings["runtime"]["cpu_threads"],
@@ -75,14 +81,14 @@ def freeze(run: Run, path: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(
             "# Settings and plan of the latest run, with all defaults. Written when it started.\n"
-            + yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+            + yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
         )
 
 
 def load_frozen(path: str) -> Run:
     """Read what `freeze` wrote."""
     try:
-        value = yaml.load(Path(path).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        value = yaml.load(Path(path).read_text(), _LOADER)
         digest = value.pop("digest")
     except (OSError, yaml.YAMLError, AttributeError, KeyError) as error:
         raise InputError(f"{path}: the run's frozen settings cannot be read ({error})") from None

@@ -1,0 +1,55 @@
+# make demo   set everything up and embed the bundled genome with the bundled model
+# make test   set everything up and run all tests
+# make lint   check the code's style
+# make clean  remove what runs have written; the environment stays
+# PYTHON=/path/to/python3.11 chooses the interpreter.
+
+.DEFAULT_GOAL := help
+.PHONY: help env test-env demo test lint clean tiny-model
+
+BIN := .venv/bin
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+env: .venv/.env
+test-env: .venv/.test-env
+
+demo: env
+	@$(BIN)/snakemake --cores all --quiet rules host
+	@cat results/summary.txt
+
+test: test-env
+	@$(BIN)/python -m pytest
+
+lint: test-env
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/snakemake --lint
+
+clean:
+	rm -rf results logs benchmarks .snakemake
+
+tiny-model: env
+	$(BIN)/python resources/make_evo2_tiny.py
+
+# The first Python of 3.11 or 3.12 that runs; a shim for one that is not installed does not.
+.venv/bin/python:
+	@python=""; \
+	for candidate in $(PYTHON) python3.11 python3.12 python3 python; do \
+		"$$candidate" -c 'import sys, venv; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' \
+			2>/dev/null && { python=$$candidate; break; }; \
+	done; \
+	test -n "$$python" || { echo "error: no Python 3.11 or 3.12 found (make PYTHON=/path/to/python3.11)" >&2; exit 1; }; \
+	"$$python" -m venv .venv
+
+.venv/.env: envs/requirements.txt | .venv/bin/python
+	@echo "Installing the packages of envs/requirements.txt into .venv (a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.venv/.test-env: envs/requirements-test.txt .venv/.env
+	@echo "Installing the packages of envs/requirements-test.txt into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
