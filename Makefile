@@ -46,10 +46,10 @@ tiny-model: env
 
 .venv/.env: envs/requirements.txt | .venv/bin/python
 	@echo "Installing the packages of envs/requirements.txt into .venv (a few minutes) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@
 
 .venv/.test-env: envs/requirements-test.txt .venv/.env
 	@echo "Installing the packages of envs/requirements-test.txt into .venv ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r $<
 	@touch $@

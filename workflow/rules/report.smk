@@ -12,7 +12,6 @@ rule write_report:
         manifests=MANIFESTS,
         speeds=all_speeds,
         chunks=chunk_tables,
-        chunks=chunk_tables,
     output:
         report="results/report.html",
         summary="results/summary.txt",

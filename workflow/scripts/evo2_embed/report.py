@@ -97,7 +97,8 @@ def _speed(results: list[Result]) -> str:
             hovertemplate="%{x}: %{y:,.0f} tokens/s<br>%{customdata[2]:,} tokens on "
             "%{customdata[0]}, %{customdata[1]:,} MB",
         )
-    figure.update_layout(yaxis_title="tokens/s", xaxis_title="shard", barmode="group")
+    few = max(len(result.shards) for result in results) < 4
+    figure.update_layout(yaxis_title="tokens/s", xaxis_title="shard", bargap=0.8 if few else 0.2)
     figure.update_xaxes(showticklabels=sum(len(r.shards) for r in results) <= 24)
     return _section("Speed", _plot(figure, 300))
 
@@ -261,10 +262,12 @@ h3 small { color: var(--soft); font-weight: normal; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: left; padding: 6px 10px; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; }
-th { color: var(--soft); font-weight: 600; } td:first-child { white-space: nowrap; }
+  vertical-align: top; }
+th { color: var(--soft); font-weight: 600; white-space: nowrap; }
+td:first-child { white-space: nowrap; }
+td:last-child { overflow-wrap: anywhere; min-width: 150px; }
 .grid { display: grid; gap: 10px; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); }
-.plot { min-width: 0; }
+.plot { min-width: 0; overflow: hidden; }
 @media (max-width: 600px) { main { padding: 8px; } section { padding: 14px; }
   .grid { grid-template-columns: 1fr; } }
 </style>
@@ -275,6 +278,11 @@ th { color: var(--soft); font-weight: 600; } td:first-child { white-space: nowra
 <main>
 $sections
 </main>
+<script>
+// A plot is drawn before the page has its final layout; fit it to its place.
+addEventListener("load", () => document.querySelectorAll(".js-plotly-plot").forEach(
+  (plot) => Plotly.Plots.resize(plot)));
+</script>
 </body>
 </html>
 """)
