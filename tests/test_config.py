@@ -1,0 +1,194 @@
+"""Configuration and sheet: every fault found, all at once, before anything is imported or run."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from evo2_embed import models
+from evo2_embed.config import SCHEMA, resolve, schema_faults
+from evo2_embed.errors import InputError
+from evo2_embed.sheet import read_sheet
+
+from workflow import CONFIG, ROOT, SCRIPTS, merged
+
+
+def faults(complete, **changes):
+    with pytest.raises(InputError) as error:
+        complete(**changes)
+    return str(error.value).splitlines()
+
+
+def extraction(**keys):
+    return {"extractions": {"default": {"layers": ["norm"], **keys}}}
+
+
+def objects(schema):
+    """Every object of the schema, with its path."""
+    found = [schema] if "properties" in schema else []
+    for value in schema.values():
+        for inner in value if isinstance(value, list) else [value]:
+            found += objects(inner) if isinstance(inner, dict) else []
+    return found
+
+
+def test_the_schema_describes_and_bounds_every_key():
+    for schema in objects(yaml.safe_load(SCHEMA.read_text())):
+        assert schema["additionalProperties"] is False
+        for key, inner in schema["properties"].items():
+            if "$ref" in inner:
+                continue
+            assert inner.get("description"), key
+            optional = key not in schema.get("required", [])
+            assert not optional or "default" in inner, key
+            if inner.get("type") == "integer":
+                assert {"minimum", "maximum"} <= set(inner), key
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        ("windows",),
+        ("windows", "ambiguous"),
+        ("packing",),
+        ("sharding",),
+        ("model",),
+        ("runtime",),
+        ("extractions", "default"),
+        ("extractions", "default", "model"),
+    ],
+)
+def test_an_unknown_key_is_refused_at_every_level(path):
+    change = {"strnads": 1}
+    for key in reversed(path):
+        change = {key: change}
+    (fault,) = schema_faults(merged(CONFIG, change))
+    assert "unknown key 'strnads'" in fault
+    assert ".".join(path) in fault
+    assert "allowed: " in fault
+
+
+def test_a_close_key_is_suggested():
+    (fault,) = schema_faults(merged(CONFIG, {"windows": {"strnads": "+"}}))
+    assert "did you mean 'strands'?" in fault
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"windows": {"size": 0}}, "windows.size: 0 is out of bounds (allowed: 1 to 1048576)"),
+        ({"windows": {"size": "8k"}}, 'windows.size: "8k" is of the wrong type (allowed: integer)'),
+        ({"windows": {"strands": "*"}}, 'windows.strands: "*" is not allowed (allowed: +, -, both)'),
+        ({"sharding": {"shards": "many"}}, "allowed: auto, a whole number, 1 to 99999"),
+        (extraction(pooling={"bin": 0}), "extractions.default.pooling"),
+        (extraction(layers=["norm", "norm"]), "has an entry twice"),
+        (extraction(layers=[]), "extractions.default.layers"),
+        (extraction(layers=["../../x"]), "is no valid name"),
+        (extraction(layers=["nrom"]), "'nrom' does not exist"),
+        (extraction(layers=["blocks.8"]), "evo2_tiny has 8 blocks, blocks.0 to blocks.7"),
+        (extraction(layers=["blocks.3.filter"]), "allowed in this block"),
+        (extraction(precision="fp8"), "allowed: fp32, bf16"),
+        (extraction(pooling={"bin": 201}), "pooling.bin: 201 is more than windows.size"),
+        (extraction(model={"name": "evo2_9b"}), "'evo2_9b' is not known (did you mean"),
+        (extraction(model={"checkpoint": "no.pt"}), "no such file 'no.pt'"),
+        ({"windows": {"min_length": 300}}, "windows.min_length: 300 is more than windows.size"),
+        ({"packing": {"max_tokens": 200, "bos": True}}, "allowed: at least 201"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_says_what_is_allowed(complete, changes, said):
+    (fault,) = faults(complete, **changes)
+    assert said in fault
+
+
+def test_all_faults_are_shown_at_once(complete):
+    lines = faults(
+        complete,
+        windows={"min_length": 300},
+        packing={"max_tokens": 10},
+        extractions={"default": {"layers": ["blocks.99", "nrom"], "precision": "fp8"}},
+    )
+    assert len(lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "exists"),
+    [
+        ("evo2_7b", "blocks.28.mlp.l3", True),
+        ("evo2_7b", "blocks.32", False),
+        ("evo2_1b_base", "blocks.28.mlp.l3", False),
+        ("evo2_20b", "blocks.28.mlp.l3", False),
+        ("evo2_40b", "blocks.49.inner_mha_cls", True),
+    ],
+)
+def test_layers_are_those_of_the_package_s_own_settings(name, layer, exists):
+    assert (models.layer_fault(name, layer) is None) == exists
+
+
+def test_precisions_and_contexts_are_those_of_the_models(complete):
+    assert models.precisions("evo2_1b_base") == models.precisions("evo2_40b") == ("fp8",)
+    assert "bf16" in models.precisions("evo2_7b")
+    assert models.context_length("evo2_7b_base") == models.context_length("evo2_1b_base") == 8192
+    assert models.context_length("evo2_7b_262k") == 262_144
+    lines = faults(
+        complete,
+        **extraction(model={"name": "evo2_7b_base"}, precision="bf16"),
+        windows={"size": 8192},
+        packing={"bos": True, "max_tokens": 9000},
+    )
+    assert len(lines) == 1
+    assert "8192 bases and a BOS are more than evo2_7b_base reads" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("genome,fasta\n", "column 'genome' is missing"),
+        ("genome\tfasta\tcolour\na\tany.fa\tred\n", "unknown column 'colour'"),
+        ("genome\tfasta\n", "no genomes below"),
+        ("genome\tfasta\na\tany.fa\nA\tany.fa\n", "'A' stands twice"),
+        ("genome\tfasta\n../x\tany.fa\n", "line 2: genome '../x'"),
+        ("genome\tfasta\na b\tany.fa\n", "line 2: genome 'a b'"),
+        ("genome\tfasta\n$(x)\tany.fa\n", "genome '$(x)'"),
+        ("genome\tfasta\na\t\n", "line 2: genome 'a': no fasta"),
+        ("genome\tfasta\na\tany.fa\tx\n", "3 cells under 2 columns"),
+    ],
+)
+def test_a_sheet_s_faults_name_the_line(tmp_path, text, said):
+    path = tmp_path / "sheet.tsv"
+    path.write_text(text)
+    genomes, lines = read_sheet(str(path))
+    assert any(said in line for line in lines)
+    assert all("sheet.tsv" in line for line in lines)
+
+
+def test_a_sheet_may_have_a_bom_comments_and_windows_line_ends(tmp_path):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes(b"\xef\xbb\xbfgenome\tfasta\r\n# a comment\r\n\r\na\tany.fa\r\n")
+    genomes, lines = read_sheet(str(path))
+    assert [(g.name, g.fasta, g.regions) for g in genomes] == [("a", "any.fa", None)]
+    assert not lines
+
+
+def test_the_shipped_configuration_is_valid(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    settings, genomes = resolve(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
+    assert [genome.name for genome in genomes] == ["lambda"]
+
+
+def test_planning_a_run_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys, yaml; from evo2_embed.run import plan_run;"
+        "plan_run(yaml.safe_load(open('config/config.yaml')));"
+        "print([n for n in ('torch', 'polars', 'pyarrow', 'evo2', 'vortex') if n in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(SCRIPTS)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.strip() == "[]"
