@@ -66,7 +66,9 @@ def _initial(
         return normal(1.0)
     if name.startswith("embedding_layer"):
         return normal(1.0)
-    adds_to_residual = name.endswith(("mlp.l3.weight", "out_filter_dense.weight", "out_proj.weight"))
+    adds_to_residual = name.endswith(
+        ("mlp.l3.weight", "out_filter_dense.weight", "out_proj.weight")
+    )
     return normal((depth if adds_to_residual else 1.0) / math.sqrt(shape[-1]))
 
 

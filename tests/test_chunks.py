@@ -74,7 +74,9 @@ def written_as(kind, tmp_path, text):
     elif kind == "no last newline":
         path.write_text(text.rstrip("\n"))
     elif kind == "one line a record":
-        path.write_text(text.replace("\n", "").replace(">b one", ">b one\n").replace(">a", "\n>a\n"))
+        path.write_text(
+            text.replace("\n", "").replace(">b one", ">b one\n").replace(">a", "\n>a\n")
+        )
     elif kind == "lines of unequal length":
         path.write_text("\n".join([lines[0], lines[1][:10], lines[1][10:], *lines[2:]]) + "\n")
     elif kind == "blank lines":

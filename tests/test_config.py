@@ -79,7 +79,10 @@ def test_a_close_key_is_suggested():
     [
         ({"windows": {"size": 0}}, "windows.size: 0 is out of bounds (allowed: 1 to 1048576)"),
         ({"windows": {"size": "8k"}}, 'windows.size: "8k" is of the wrong type (allowed: integer)'),
-        ({"windows": {"strands": "*"}}, 'windows.strands: "*" is not allowed (allowed: +, -, both)'),
+        (
+            {"windows": {"strands": "*"}},
+            'windows.strands: "*" is not allowed (allowed: +, -, both)',
+        ),
         ({"sharding": {"shards": "many"}}, "allowed: auto, a whole number, 1 to 99999"),
         (extraction(pooling={"bin": 0}), "extractions.default.pooling"),
         (extraction(layers=["norm", "norm"]), "has an entry twice"),

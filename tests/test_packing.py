@@ -78,9 +78,7 @@ def pack(complete, tmp_path):
     def pack(shard=0, n_shards=1, lower_case="upper", **packing):
         write_fasta(tmp_path / "g.fa", RECORDS)
         genomes = [Genome("g", str(tmp_path / "g.fa"))]
-        settings = complete(
-            packing=packing, windows={"strands": "both", "lower_case": lower_case}
-        )
+        settings = complete(packing=packing, windows={"strands": "both", "lower_case": lower_case})
         chunk_bundle(genomes, settings["windows"], "indexes", "chunks.parquet", 1)
         packing = {"packing": settings["packing"], "code": 1}
         metadata = pack_shard(

@@ -19,7 +19,12 @@ def test_windows_tile_a_contig_once_when_stride_is_size(length, size):
     assert (ends - starts <= size).all()
 
 
-@given(length=LENGTHS, size=st.integers(1, 700), data=st.data(), last=st.sampled_from(["keep", "shift"]))
+@given(
+    length=LENGTHS,
+    size=st.integers(1, 700),
+    data=st.data(),
+    last=st.sampled_from(["keep", "shift"]),
+)
 def test_overlapping_windows_cover_all_and_none_lies_in_the_one_before(length, size, data, last):
     stride = data.draw(st.integers(1, size))
     starts, ends = tile_windows(length, size, stride, last)

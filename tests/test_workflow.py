@@ -130,7 +130,9 @@ def test_reverse_strand_equals_the_reverse_complemented_genome(finished, tmp_pat
     lengths = {name: len(sequence) for name, sequence in GENOME}
     forward = {
         (str(row["contig"]), row["start"], row["end"]): row["embedding"]
-        for row in rows_of(flow, "both", "norm").filter(pl.col("strand") == "+").iter_rows(named=True)
+        for row in rows_of(flow, "both", "norm")
+        .filter(pl.col("strand") == "+")
+        .iter_rows(named=True)
     }
     compared = 0
     reverse = rows_of(finished, "both", "norm").filter(
@@ -149,7 +151,10 @@ def test_reverse_strand_equals_the_reverse_complemented_genome(finished, tmp_pat
 def test_levels_are_token_weighted_means(finished):
     folder = finished.folder / "results" / "embeddings" / "both"
     rows = rows_of(finished, "both", "norm")
-    for level, keys in (("contig", ["genome", "contig", "strand"]), ("genome", ["genome", "strand"])):
+    for level, keys in (
+        ("contig", ["genome", "contig", "strand"]),
+        ("genome", ["genome", "strand"]),
+    ):
         table = pl.read_parquet(folder / f"norm.{level}.parquet")
         groups = rows.with_columns(pl.col("genome", "contig").cast(pl.String)).partition_by(
             keys, as_dict=True, maintain_order=True

@@ -18,9 +18,6 @@ rule aggregate_embeddings:
         chunks=chunk_tables,
     output:
         record="results/embeddings/{extraction}/{layer}.json",
-    params:
-        settings=aggregate_settings,
-        shard_counts=shard_counts,
     log:
         "logs/aggregate_embeddings/{extraction}/{layer}.log",
     benchmark:
@@ -29,6 +26,9 @@ rule aggregate_embeddings:
         "../../envs/cpu.yaml"
     resources:
         mem_mb=2000,
+    params:
+        settings=aggregate_settings,
+        shard_counts=shard_counts,
     script:
         "../scripts/aggregate_embeddings.py"
 
@@ -40,8 +40,6 @@ rule write_manifest:
         chunks=chunk_tables,
     output:
         manifest="results/embeddings/{extraction}/manifest.json",
-    params:
-        layers=layer_names,
     log:
         "logs/write_manifest/{extraction}.log",
     benchmark:
@@ -50,5 +48,7 @@ rule write_manifest:
         "../../envs/cpu.yaml"
     resources:
         mem_mb=500,
+    params:
+        layers=layer_names,
     script:
         "../scripts/write_manifest.py"

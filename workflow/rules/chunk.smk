@@ -12,18 +12,18 @@ rule chunk_fasta:
         files=bundle_files,
     output:
         chunks="results/chunks/{bundle}.parquet",
-    params:
-        genomes=bundle_genomes,
-        settings=CHUNK_SETTINGS,
-        indexes=INDEXES,
     log:
         "logs/chunk_fasta/{bundle}.log",
     benchmark:
         "benchmarks/chunk_fasta/{bundle}.tsv"
+    priority: 30
     conda:
         "../../envs/cpu.yaml"
-    priority: 30
     resources:
         mem_mb=1000,
+    params:
+        genomes=bundle_genomes,
+        settings=CHUNK_SETTINGS,
+        indexes=INDEXES,
     script:
         "../scripts/chunk_fasta.py"

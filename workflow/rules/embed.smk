@@ -17,19 +17,19 @@ rule embed_shard:
     output:
         record="results/shards/{extraction}/{bundle}/{shard}/shard.json",
         speed="results/shards/{extraction}/{bundle}/{shard}/speed.json",
-    params:
-        settings=embed_settings,
-        device=SETTINGS["runtime"]["device"],
     log:
         "logs/embed_shard/{extraction}/{bundle}/{shard}.log",
     benchmark:
         "benchmarks/embed_shard/{extraction}/{bundle}/{shard}.tsv"
+    priority: 10
     conda:
         "../../envs/gpu.yaml"
-    priority: 10
     threads: SETTINGS["runtime"]["cpu_threads"]
     resources:
         gpu=EMBED_GPUS,
         mem_mb=8000,
+    params:
+        settings=embed_settings,
+        device=SETTINGS["runtime"]["device"],
     script:
         "../scripts/embed_shard.py"

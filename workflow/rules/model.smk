@@ -12,17 +12,17 @@ rule fetch_model:
         checkpoint=local_checkpoint,
     output:
         record="results/models/{model}.json",
-    params:
-        model=model_of_record,
-        directory=SETTINGS["model_directory"],
     log:
         "logs/fetch_model/{model}.log",
     benchmark:
         "benchmarks/fetch_model/{model}.tsv"
+    priority: 30
     conda:
         "../../envs/cpu.yaml"
-    priority: 30
     resources:
         mem_mb=2000,
+    params:
+        model=model_of_record,
+        directory=SETTINGS["model_directory"],
     script:
         "../scripts/fetch_model.py"

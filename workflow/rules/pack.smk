@@ -12,19 +12,19 @@ rule pack_tokens:
         files=bundle_files,
     output:
         packs="results/packs/{bundle}/{shard}.parquet",
+    log:
+        "logs/pack_tokens/{bundle}/{shard}.log",
+    benchmark:
+        "benchmarks/pack_tokens/{bundle}/{shard}.tsv"
+    priority: 20
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
     params:
         genomes=bundle_genomes,
         n_shards=bundle_shards,
         settings=PACK_SETTINGS,
         indexes=INDEXES,
-    log:
-        "logs/pack_tokens/{bundle}/{shard}.log",
-    benchmark:
-        "benchmarks/pack_tokens/{bundle}/{shard}.tsv"
-    conda:
-        "../../envs/cpu.yaml"
-    priority: 20
-    resources:
-        mem_mb=2000,
     script:
         "../scripts/pack_tokens.py"

@@ -1,4 +1,4 @@
-"""Shards to the dataset of one layer: checked, sorted, and written in parts, row group by row group.
+"""Shards to the dataset of one layer: checked, sorted, and written row group by row group.
 
 Shards are consecutive ranges of chunks, and each one's rows are sorted, so the dataset is their
 concatenation, but where windows overlap or two strands of a window meet at a border: there the rows
@@ -233,7 +233,9 @@ def _merge(shards: list[_Shard], layer: str, extraction: dict) -> Iterator[pa.Ta
             last = _order(rows, row + len(table) - 1, base)
             end = row + len(table)
             if border is not None and last >= border:
-                end = bisect.bisect_left(range(row, end), border, key=lambda r: _order(rows, r, base))
+                end = bisect.bisect_left(
+                    range(row, end), border, key=lambda r: _order(rows, r, base)
+                )
                 end += row
             ready = table.slice(0, end - row)
             due = bisect.bisect_right(waiting, last, key=lambda item: item[0])

@@ -43,9 +43,7 @@ def fetch_model(name: str, checkpoint: str | None, directory: str, record: str) 
         path = fetch_checkpoint(name, Path(directory))
     _check_archive(path)
     log.info("%s: %s, %.1f MB", name, path, path.stat().st_size / 1e6)
-    write_json(
-        record, {"name": name, "path": str(path.resolve()), "sha256": file_sha256(path)}
-    )
+    write_json(record, {"name": name, "path": str(path.resolve()), "sha256": file_sha256(path)})
 
 
 def fetch_checkpoint(name: str, directory: Path, download: Callable | None = None) -> Path:

@@ -27,7 +27,9 @@ from evo2_embed.windows import tile_windows
 BLOCK = 4_000_000  # bases of a contig in memory at once
 
 
-def chunk_bundle(genomes: list[Genome], windows: dict, indexes: str, output: str, code: int) -> dict:
+def chunk_bundle(
+    genomes: list[Genome], windows: dict, indexes: str, output: str, code: int
+) -> dict:
     """Write the chunk table of a bundle.
 
     Parameters
@@ -210,5 +212,7 @@ def _check_regions(genome: Genome, regions: dict[str, list[Region]], fasta: pyfa
 
 
 def _none_left(counts: Counter) -> str:
-    skipped = [f"{n} {why.removeprefix('skipped: ')}" for why, n in counts.items() if "skipped" in why]
+    skipped = [
+        f"{n} {why.removeprefix('skipped: ')}" for why, n in counts.items() if "skipped" in why
+    ]
     return f"no window is left to embed ({'; '.join(skipped)}); loosen windows or drop the genome"

@@ -134,7 +134,9 @@ def _kind(path: str) -> str:
     named_gzip = path.lower().endswith((".gz", ".bgz"))
     if head[:2] != b"\x1f\x8b":
         if named_gzip:
-            raise InputError(f"{path}: is named like a gzip file but is not one (rename or redo it)")
+            raise InputError(
+                f"{path}: is named like a gzip file but is not one (rename or redo it)"
+            )
         if path.lower().endswith((".bz2", ".zip", ".xz", ".zst")):
             raise InputError(f"{path}: compressed in a way that is not read (allowed: gzip, bgzip)")
         return "plain"

@@ -18,6 +18,7 @@ import torch
 
 from evo2_embed.errors import InputError
 
+
 def choose_device(device: str, precision: str) -> torch.device:
     """The device to run on.
 
@@ -80,7 +81,9 @@ def _check_fp8(device: torch.device) -> None:
         raise InputError("precision: fp8 needs the package transformer_engine (see envs/gpu.yaml)")
     if torch.cuda.get_device_capability(device) < (8, 9):
         name = torch.cuda.get_device_name(device)
-        raise InputError(f"precision: fp8 needs a GPU of compute capability 8.9 or newer, not {name}")
+        raise InputError(
+            f"precision: fp8 needs a GPU of compute capability 8.9 or newer, not {name}"
+        )
 
 
 def _prepare_without_cuda() -> None:

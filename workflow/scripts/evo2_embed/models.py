@@ -16,7 +16,7 @@ from evo2_embed.errors import InputError
 TINY = "evo2_tiny"
 RESOURCES = Path(__file__).resolve().parents[3] / "resources"
 
-# Outputs that are one vector a token, by kind of block; "" is the block itself: the residual stream.
+# Outputs that are one vector a token, by kind of block; "" is the block: the residual stream.
 _EVERY_BLOCK = ("", "pre_norm", "post_norm", "mlp", "mlp.l1", "mlp.l2", "mlp.l3")
 _HYENA_BLOCK = ("projections", "filter", "out_filter_dense")
 _ATTENTION_BLOCK = ("inner_mha_cls", "inner_mha_cls.Wqkv", "inner_mha_cls.out_proj")

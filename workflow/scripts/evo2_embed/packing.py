@@ -184,7 +184,9 @@ def _pack_row(number: int, rows: pa.Table, sequences: "_Genomes", packing: dict)
         "mask": mask,
         "cu_seqlens": np.concatenate([[0], np.cumsum(lengths)]),
     } | {key: keys[key] for key in ("chunk", "genome", "contig", "start", "end", "strand", "name")}
-    return pa.RecordBatch.from_arrays([pa.array([row[f.name]], f.type) for f in PACKS], schema=PACKS)
+    return pa.RecordBatch.from_arrays(
+        [pa.array([row[f.name]], f.type) for f in PACKS], schema=PACKS
+    )
 
 
 class _Genomes:
@@ -241,7 +243,9 @@ def read_packs(file, source: str) -> Iterator[dict]:
         tokens = segments * row["width"] or ends[-1]
         whole = len(ends) == segments + 1 and ends[0] == 0 and (np.diff(ends) > 0).all()
         if not whole or len(row["tokens"]) != tokens:
-            raise InputError(f"{source}: pack {row['pack']} does not hold together; delete it and rerun")
+            raise InputError(
+                f"{source}: pack {row['pack']} does not hold together; delete it and rerun"
+            )
         yield row
 
 

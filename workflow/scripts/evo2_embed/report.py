@@ -10,10 +10,23 @@ from plotly.offline import get_plotlyjs
 from sklearn.decomposition import PCA
 
 from evo2_embed.fasta import short
-from evo2_embed.sampling import Sample, chunk_gc, sample_layer
+from evo2_embed.sampling import Sample, sample_layer
 from evo2_embed.summary import Result, human_bytes
 
-PALETTE = ("#2f6f6a", "#c8793b", "#5b6fb0", "#a8475b", "#7d9a3c", "#8a6bb3", "#3b98b8", "#b59a3a")
+PALETTE = (
+    "#2f6f6a",
+    "#c8793b",
+    "#5b6fb0",
+    "#a8475b",
+    "#7d9a3c",
+    "#8a6bb3",
+    "#3b98b8",
+    "#b59a3a",
+    "#6b4f3a",
+    "#d08fa6",
+    "#4c5a63",
+    "#7fb59b",
+)
 MOST_GENOMES = 50
 MOST_CONTIGS = len(PALETTE)
 
@@ -27,9 +40,8 @@ def render_report(results: list[Result], chunks: list[str]) -> str:
     chunks : list of str
         Chunk tables of all bundles, for the GC share of rows.
     """
-    gc = chunk_gc(chunks)
     sections = [_overview(results), _packing(results), _speed(results)]
-    sections += [_embeddings(result, gc) for result in results]
+    sections += [_embeddings(result, chunks) for result in results]
     sections.append(_provenance(results))
     return _PAGE.substitute(plotly=get_plotlyjs(), sections="\n".join(sections))
 
@@ -103,14 +115,14 @@ def _speed(results: list[Result]) -> str:
     return _section("Speed", _plot(figure, 300))
 
 
-def _embeddings(result: Result, gc) -> str:
+def _embeddings(result: Result, chunks: list[str]) -> str:
     parts = []
     for name, layer in result.manifest["layers"].items():
         parts.append(f"<h3>{escape(name)} <small>{layer['width']} numbers a row</small></h3>")
         if not layer["rows"]:
             parts.append("<p class=note>This dataset has no rows.</p>")
             continue
-        sample = sample_layer(result.folder / name, layer, gc)
+        sample = sample_layer(result.folder / name, layer, chunks)
         note = f"{len(sample.vectors):,} of {layer['rows']:,} rows, evenly spaced."
         parts.append(f"<p class=note>{note}</p><div class=grid>{_figures(sample)}</div>")
     return _section(f"Embeddings: {escape(result.name)}", "\n".join(parts))
@@ -121,9 +133,11 @@ def _figures(sample: Sample) -> str:
     histogram = go.Figure(go.Histogram(x=norms, nbinsx=40, marker_color=PALETTE[0]))
     histogram.update_layout(title="Length of the vectors", xaxis_title="norm", yaxis_title="rows")
     cells = [_plot(histogram, 340)]
-    spread = sample.vectors - sample.vectors.mean(axis=0)
-    if len(sample.vectors) < 3 or sample.vectors.shape[1] < 2 or not spread.any():
-        cells.append("<p class=note>Too few rows that differ for a projection.</p>")
+    differ = (sample.vectors != sample.vectors[0]).any()
+    if len(sample.vectors) < 2 or sample.vectors.shape[1] < 2 or not differ:
+        cells.append(
+            "<p class=note>No projection: it needs two rows that differ, and two numbers a row.</p>"
+        )
         return "".join(cells)
     pca = PCA(n_components=2, random_state=0).fit(sample.vectors)
     points = pca.transform(sample.vectors)
@@ -135,7 +149,7 @@ def _figures(sample: Sample) -> str:
     ]
     for figure in (_by_gc(sample, points, hover), _by_contig(sample, points, hover)):
         figure.update_layout(xaxis_title=axes[0], yaxis_title=axes[1])
-        cells.append(_plot(figure, 340))
+        cells.append(_plot(figure, 340 + 19 * (len(figure.data) - 1)))
     return "".join(cells)
 
 
@@ -171,7 +185,7 @@ def _by_contig(sample: Sample, points: np.ndarray, hover: list[str]) -> go.Figur
             x=points[rows, 0],
             y=points[rows, 1],
             mode="markers",
-            name=escape(name if len(name) <= 24 else f"{name[:23]}…"),
+            name=escape(name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"),
             marker={"color": color, "size": 5, "opacity": 0.8},
             text=[hover[row] for row in rows],
             hoverinfo="text",
@@ -246,9 +260,10 @@ _PAGE = Template("""<!doctype html>
 * { box-sizing: border-box; }
 body { margin: 0; background: #f4f6f4; color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-header { background: var(--accent); color: white; padding: 28px 24px; }
-header h1 { margin: 0; font-size: 26px; } header p { margin: 4px 0 0; opacity: .85; }
+header { background: var(--accent); color: white; padding: 28px 0; }
+header h1 { margin-block: 0; font-size: 26px; } header p { margin-block: 4px 0; opacity: .85; }
 header > *, main { max-width: 1180px; margin-left: auto; margin-right: auto; }
+header > * { padding: 0 24px; }
 main { padding: 20px 24px 60px; }
 section { background: white; border: 1px solid var(--line); border-radius: 10px;
   padding: 18px 22px; margin: 18px 0; }
@@ -268,7 +283,8 @@ td:first-child { white-space: nowrap; }
 td:last-child { overflow-wrap: anywhere; min-width: 150px; }
 .grid { display: grid; gap: 10px; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); }
 .plot { min-width: 0; overflow: hidden; }
-@media (max-width: 600px) { main { padding: 8px; } section { padding: 14px; }
+@media (max-width: 600px) { main { padding: 8px; } header > * { padding: 0 8px; }
+  section { padding: 14px; }
   .grid { grid-template-columns: 1fr; } }
 </style>
 <script>$plotly</script>

@@ -67,7 +67,10 @@ def plan_run(config: dict) -> Run:
     """
     settings, genomes = resolve(config)
     bundles = plan_bundles(genomes, settings["windows"], settings["sharding"])
-    return Run(_sorted(settings), {bundle.name: bundle for bundle in bundles})
+    order = list(settings["extractions"])
+    settings = _sorted(settings)
+    settings["extractions"] = {name: settings["extractions"][name] for name in order}
+    return Run(settings, {bundle.name: bundle for bundle in bundles})
 
 
 def freeze(run: Run, path: str) -> None:

@@ -8,9 +8,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evo2_embed.tables import vectors_to_numpy
+from evo2_embed.tables import CHUNKS, open_table, vectors_to_numpy
 
 MOST_ROWS = 3000
+
+_GC_COLUMNS = ("genome", "contig", "strand", "start", "end", "gc")
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Sample:
     vectors: np.ndarray
 
 
-def sample_layer(folder: Path, layer: dict, gc: pl.LazyFrame, most: int = MOST_ROWS) -> Sample:
+def sample_layer(folder: Path, layer: dict, chunks: list[str], most: int = MOST_ROWS) -> Sample:
     """Take evenly spaced rows of a layer's dataset, reading one row group at a time.
 
     Parameters
@@ -30,8 +32,8 @@ def sample_layer(folder: Path, layer: dict, gc: pl.LazyFrame, most: int = MOST_R
         The dataset.
     layer : dict
         Its entry of the manifest.
-    gc : LazyFrame
-        Columns genome, contig, strand, start, gc of all chunks.
+    chunks : list of str
+        Chunk tables of all bundles, for the GC share of rows.
     most : int
     """
     wanted = np.unique(np.linspace(0, layer["rows"] - 1, min(most, layer["rows"])).astype(np.int64))
@@ -49,22 +51,53 @@ def sample_layer(folder: Path, layer: dict, gc: pl.LazyFrame, most: int = MOST_R
     keys = pl.from_arrow(table.drop_columns(["embedding"])).with_columns(
         pl.col("genome", "contig").cast(pl.String)
     )
-    return Sample(_with_gc(keys, gc), vectors)
+    return Sample(add_gc(keys, chunks), vectors)
 
 
-def chunk_gc(chunks: list[str]) -> pl.LazyFrame:
-    """GC share of every chunk, by genome, contig, strand and start."""
-    columns = ["genome", "contig", "strand", "start", "gc"]
-    frames = [
-        pl.scan_parquet(path).select(columns).with_columns(pl.col("genome", "contig").cast(pl.String))
-        for path in chunks
-    ]
-    return pl.concat(frames).sort("start")
+def add_gc(keys: pl.DataFrame, chunks: list[str]) -> pl.DataFrame:
+    """Add to rows the GC share of the chunk that holds them, null where none is found.
+
+    The chunk tables are read batch by batch, so memory does not grow with them.
+
+    Parameters
+    ----------
+    keys : DataFrame
+        Columns genome, contig, start, end, strand.
+    chunks : list of str
+        Chunk tables of all bundles.
+    """
+    left = keys.with_row_index("row").with_columns(gc=pl.lit(None, pl.Float32)).sort("start")
+    for path in chunks:
+        for batch in open_table(path, CHUNKS).iter_batches(columns=list(_GC_COLUMNS)):
+            left = _fill_gc(left, pl.from_arrow(batch))
+    return left.sort("row").drop("row")
 
 
-def _with_gc(keys: pl.DataFrame, gc: pl.LazyFrame) -> pl.DataFrame:
-    # A bin has the GC share of the last chunk that starts at or before it.
-    by = ["genome", "contig", "strand"]
-    left = keys.with_row_index("row").lazy().sort("start")
-    joined = left.join_asof(gc, on="start", by=by, check_sortedness=False).collect()
-    return joined.sort("row").drop("row")
+def _fill_gc(rows: pl.DataFrame, chunks: pl.DataFrame) -> pl.DataFrame:
+    """Fill in the GC shares that a batch of chunks knows, of the last chunk before each row.
+
+    A row that this chunk does not hold is looked for in the chunks that are left without it: where
+    regions overlap, an inner one may end before the row and an outer one hold it.
+    """
+    chunks = chunks.with_columns(pl.col("genome", "contig").cast(pl.String)).sort("start")
+    chunks = chunks.rename({"end": "chunk_end", "gc": "chunk_gc"}).with_columns(begin="start")
+    asked = rows.filter(pl.col("gc").is_null())
+    found = []
+    while len(asked) and len(chunks):
+        by = ["genome", "contig", "strand"]
+        # How far the chunks up to each one reach: past that, none of them holds a row.
+        chunks = chunks.with_columns(reach=pl.col("chunk_end").cum_max().over(by))
+        joined = asked.join_asof(chunks, on="start", by=by, check_sortedness=False)
+        joined = joined.filter(pl.col("begin").is_not_null())
+        holds = pl.col("chunk_end") >= pl.col("end")
+        found.append(joined.filter(holds).select("row", pl.col("chunk_gc").alias("found")))
+        missed = joined.filter(~holds & (pl.col("reach") >= pl.col("end")))
+        asked = asked.join(missed.select("row"), on="row", how="semi", maintain_order="left")
+        keys = missed.select(*by, pl.col("begin").alias("start"), "chunk_end").unique()
+        chunks = chunks.join(
+            keys, on=[*by, "start", "chunk_end"], how="anti", maintain_order="left"
+        )
+    if not found:
+        return rows
+    rows = rows.join(pl.concat(found), on="row", how="left", maintain_order="left")
+    return rows.with_columns(pl.coalesce("gc", "found").alias("gc")).drop("found")

@@ -60,7 +60,9 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
     genomes = []
     for line, row in rows[1:]:
         cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
-        genome = Genome(cells.get("genome", ""), cells.get("fasta", ""), cells.get("regions") or None)
+        genome = Genome(
+            cells.get("genome", ""), cells.get("fasta", ""), cells.get("regions") or None
+        )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
         genomes.append(genome)
     return genomes, faults + _duplicate_faults(path, genomes)

@@ -48,6 +48,11 @@ class Result:
         return 1 - self.total("n_tokens") / max(self.total("padded_tokens"), 1)
 
     @property
+    def padded(self) -> bool:
+        """Whether the chunks were padded indeed (strategy `padded`)."""
+        return self.manifest["settings"]["packing"]["packing"]["strategy"] == "padded"
+
+    @property
     def room_share(self) -> float:
         """Share of the packs' room that holds tokens."""
         return self.total("n_tokens") / max(self.total("budget_tokens"), 1)
@@ -104,7 +109,7 @@ def summary_rows(results: list[Result]) -> list[dict]:
                 "genomes": len(result.manifest["genomes"]),
                 "chunks": f"{result.total('n_chunks'):,}",
                 "tokens": f"{result.total('n_tokens'):,}",
-                "padding avoided": f"{result.padding_share:.1%}",
+                "padding": f"{result.padding_share:.1%} {'paid' if result.padded else 'avoided'}",
                 "tokens/s a job": f"{speed:,.0f}" if speed else "-",
                 "layers": len(result.manifest["layers"]),
                 "rows": f"{result.manifest['rows']:,}",

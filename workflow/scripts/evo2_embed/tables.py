@@ -38,10 +38,9 @@ CHUNKS = pa.schema(
     ]
 )
 
-# One row a pack. `tokens` holds the segments end to end (with each one's BOS), or for
-# strategy `padded` rows of `width` tokens, of which `mask` says which are no pads. Segment i has the
-# tokens cu_seqlens[i] to cu_seqlens[i + 1], pads not counted; the lists after it have one entry a
-# segment.
+# One row a pack. `tokens` holds the segments end to end (with each one's BOS), or for strategy
+# `padded` rows of `width` tokens, of which `mask` says which are no pads. Segment i has the tokens
+# cu_seqlens[i] to cu_seqlens[i + 1], pads not counted; the lists after it have one entry a segment.
 PACKS = pa.schema(
     [
         pa.field("pack", pa.int32(), nullable=False),
