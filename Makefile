@@ -10,7 +10,7 @@
 BIN := .venv/bin
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '1,/^$$/s/^# //p' Makefile
 
 env: .venv/.env
 test-env: .venv/.test-env
@@ -37,12 +37,12 @@ tiny-model: env
 # The first Python of 3.11 or 3.12 that runs; a shim for one that is not installed does not.
 .venv/bin/python:
 	@python=""; \
-	for candidate in $(PYTHON) python3.11 python3.12 python3 python; do \
-		"$$candidate" -c 'import sys, venv; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' \
+	for candidate in $(or $(PYTHON),python3.11 python3.12 python3 python); do \
+		"$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' \
 			2>/dev/null && { python=$$candidate; break; }; \
 	done; \
-	test -n "$$python" || { echo "error: no Python 3.11 or 3.12 found (make PYTHON=/path/to/python3.11)" >&2; exit 1; }; \
-	"$$python" -m venv .venv
+	test -n "$$python" || { echo "error: no Python 3.11 or 3.12 with venv found (make PYTHON=/path/to/python3.11)" >&2; exit 1; }; \
+	"$$python" -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.env: envs/requirements.txt | .venv/bin/python
 	@echo "Installing the packages of envs/requirements.txt into .venv (a few minutes) ..."

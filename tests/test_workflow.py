@@ -15,7 +15,7 @@ import torch
 from evo2_embed import models
 from evo2_embed.loading import load_model
 
-from workflow import Workflow, random_bases, write_fasta
+from workflow import Workflow, merged, random_bases, write_fasta
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 GENOME = [("chrB", random_bases(1230, 1)), ("chrA", random_bases(400, 2))]
@@ -31,13 +31,13 @@ SETTINGS = {
 }
 
 
-def prepare(folder, **changes):
+def prepare(folder, extractions=EXTRACTIONS, **changes):
     """A working folder with two genomes: one of two shards, one small."""
     flow = Workflow(folder)
     large = write_fasta(folder / "large.fa", GENOME)
     small = write_fasta(folder / "small.fa", OTHER)
     flow.sheet({"large": large, "small": small})
-    flow.configure(**{**SETTINGS, "extractions": EXTRACTIONS, **changes})
+    flow.configure(**{**merged(SETTINGS, changes), "extractions": extractions})
     return flow
 
 
@@ -121,31 +121,35 @@ def test_bins_weighted_by_length_average_to_the_mean(tmp_path):
         assert np.abs(average - row["embedding"]).max() <= 1e-5 * np.abs(average).mean()
 
 
-def test_reverse_strand_equals_the_reverse_complemented_genome(finished, tmp_path):
+def test_reverse_strand_equals_the_reverse_complemented_genome(tmp_path):
+    # Lengths at which the windows of a contig and of its mirror image fall together.
+    given = [("one", random_bases(200 + 3 * 120, 4)), ("two", random_bases(90, 5))]
+    turned = [(name, sequence.translate(COMPLEMENT)[::-1]) for name, sequence in given]
     flow = Workflow(tmp_path / "flow")
-    turned = [(name, sequence.translate(COMPLEMENT)[::-1]) for name, sequence in GENOME]
-    flow.sheet({"large": write_fasta(tmp_path / "turned.fa", turned)})
-    flow.configure(**SETTINGS, extractions={"both": EXTRACTIONS["both"]})
-    flow.run("results/embeddings/both/manifest.json")
-    lengths = {name: len(sequence) for name, sequence in GENOME}
-    forward = {
-        (str(row["contig"]), row["start"], row["end"]): row["embedding"]
-        for row in rows_of(flow, "both", "norm")
-        .filter(pl.col("strand") == "+")
-        .iter_rows(named=True)
-    }
-    compared = 0
-    reverse = rows_of(finished, "both", "norm").filter(
-        (pl.col("strand") == "-") & (pl.col("genome") == "large")
+    flow.sheet(
+        {
+            "given": write_fasta(tmp_path / "given.fa", given),
+            "turned": write_fasta(tmp_path / "turned.fa", turned),
+        }
     )
-    for row in reverse.iter_rows(named=True):
-        length = lengths[str(row["contig"])]
-        key = (str(row["contig"]), length - row["end"], length - row["start"])
-        if key in forward:  # windows are counted from the left of each file
-            difference = np.abs(np.array(forward[key]) - np.array(row["embedding"]))
-            assert difference.max() <= 1e-5 * np.abs(row["embedding"]).mean()
-            compared += 1
-    assert compared >= 1
+    bins = {"layers": ["norm"], "pooling": {"bin": 70}}
+    flow.configure(**SETTINGS, extractions={"mean": {"layers": ["norm"]}, "bins": bins})
+    flow.run()
+    lengths = {name: len(sequence) for name, sequence in given}
+    for extraction, count in (("mean", 4 + 1), ("bins", 4 * 3 + 2)):
+        rows = list(rows_of(flow, extraction, "norm").iter_rows(named=True))
+        mirrored = {}
+        for row in rows:
+            if row["genome"] == "turned" and row["strand"] == "+":
+                length = lengths[row["contig"]]
+                key = (row["contig"], length - row["end"], length - row["start"])
+                mirrored.setdefault(key, []).append(row["embedding"])
+        reverse = [row for row in rows if row["genome"] == "given" and row["strand"] == "-"]
+        assert len(reverse) == count
+        for row in reverse:
+            candidates = mirrored[(row["contig"], row["start"], row["end"])]
+            differences = [np.abs(np.subtract(row["embedding"], c)).max() for c in candidates]
+            assert min(differences) <= 1e-5 * np.abs(row["embedding"]).mean()
 
 
 def test_levels_are_token_weighted_means(finished):

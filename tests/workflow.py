@@ -103,6 +103,7 @@ class Workflow:
         return {
             str(path.relative_to(results)): path.read_bytes()
             for path in sorted(results.glob(pattern))
+            if path.is_file()
         }
 
     def dataset(self):

@@ -5,6 +5,7 @@ A token is the ASCII code of a base, as `CharLevelTokenizer` of vortex makes it.
 
 import gzip
 import os
+import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
 COMPLEMENTS = "TGCAYRSWMKVHDBN"
 
 _LINE = 1 << 20  # bytes of a FASTA line handled at once
+_LONG = 16 * _LINE  # bytes of a line from which on pyfaidx would need much memory
+_BOM = b"\xef\xbb\xbf"
+_DAMAGED = (EOFError, zlib.error, struct.error, gzip.BadGzipFile)
 _WRAP = 80  # bases in a line of a rewritten file
 
 
@@ -61,7 +65,7 @@ def fetch_tokens(
     """
     try:
         text = fasta.faidx.fetch(contig, start + 1, end)
-    except (pyfaidx.FetchError, ValueError, OSError, EOFError, zlib.error) as error:
+    except (pyfaidx.FetchError, ValueError, OSError, *_DAMAGED) as error:
         raise InputError(f"{source}: record '{short(contig)}': cannot be read ({error})") from None
     letters = np.frombuffer(str(text).encode("utf-8", "surrogateescape"), np.uint8)
     tokens = (UPPER if lower_case == "upper" else KEEP)[letters]
@@ -80,8 +84,8 @@ def fetch_tokens(
 def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx.Fasta]:
     """Open a FASTA file of any kind for random access.
 
-    Plain and bgzip files are read where they are. An ordinary gzip file, or a plain one that
-    pyfaidx cannot index (lines of unequal length), is rewritten to a temporary file first.
+    Plain and bgzip files are read where they are. An ordinary gzip file, or one that pyfaidx
+    cannot index (lines of unequal length), is rewritten to a temporary file first.
 
     Parameters
     ----------
@@ -98,25 +102,16 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
         One line that names the file and what is wrong with it.
     """
     kind = _kind(path)
-    if kind == "gzip":
-        with _rewritten(path, gzip.open) as fasta:
+    if not _ensure_index(path, kind, index, rebuild):
+        with _rewritten(path, open if kind == "plain" else gzip.open) as fasta:
             yield fasta
         return
-    gzi = f"{index}.gzi"
     try:
-        if _long_first_line(path, kind):
-            raise pyfaidx.FastaIndexingError("Line length")
-        if rebuild or _is_stale(path, index) or (kind == "bgzip" and _is_stale(path, gzi)):
-            _build_index(path, index, gzi)
         # A copy of the index may be younger than the file only by luck: no rebuild behind our back.
-        fasta = pyfaidx.Fasta(path, indexname=index, gzi_indexname=gzi, rebuild=False, as_raw=True)
-    except pyfaidx.FastaIndexingError as error:
-        if "Line length" not in str(error) or kind == "bgzip":
-            raise InputError(_explain(path, error)) from None
-        with _rewritten(path, open) as fasta:
-            yield fasta
-        return
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+        fasta = pyfaidx.Fasta(
+            path, indexname=index, gzi_indexname=f"{index}.gzi", rebuild=False, as_raw=True
+        )
+    except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
         raise InputError(_explain(path, error)) from None
     with fasta:
         _check_records(fasta, path)
@@ -140,18 +135,67 @@ def _kind(path: str) -> str:
         if path.lower().endswith((".bz2", ".zip", ".xz", ".zst")):
             raise InputError(f"{path}: compressed in a way that is not read (allowed: gzip, bgzip)")
         return "plain"
-    # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx knows it by its suffix.
-    return "bgzip" if named_gzip and head[3] & 4 and head[12:14] == b"BC" else "gzip"
-
-
-def _long_first_line(path: str, kind: str) -> bool:
-    """Whether the first record's first line is so long that pyfaidx would need much memory."""
-    if kind != "plain":
-        return False
+    # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx knows it by its suffix,
+    # and cannot seek in blocks of the full 65,536 bytes, which bgzip itself does not write.
+    if not (named_gzip and head[3] & 4 and head[12:14] == b"BC" and len(head) == 18):
+        return "gzip"
     with open(path, "rb") as handle:
-        handle.readline(_LINE)
-        line = handle.readline(16 * _LINE)
-    return len(line) == 16 * _LINE and not line.endswith(b"\n")
+        handle.seek(struct.unpack("<H", head[16:18])[0] - 3)
+        return "gzip" if handle.read(4) == struct.pack("<I", 1 << 16) else "bgzip"
+
+
+def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
+    """See that a file has its index; False for a file that pyfaidx cannot index."""
+    gzi = f"{index}.gzi"
+    stale = _is_stale(path, index) or (kind == "bgzip" and _is_stale(path, gzi))
+    if kind != "gzip" and not (rebuild or stale):
+        return True
+    try:
+        if kind != "gzip" and _is_regular(path, open if kind == "plain" else gzip.open):
+            _build_index(path, index, gzi)
+            return True
+    except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
+        raise InputError(_explain(path, error)) from None
+    # No later job may take the index of an earlier version of the file for this one's.
+    for old in (index, gzi):
+        Path(old).unlink(missing_ok=True)
+    return False
+
+
+def _is_regular(path: str, opener) -> bool:
+    """Whether a record's lines are all of one length but for a shorter last one, and not too long.
+
+    pyfaidx checks that too, but lets some files pass of which it then reads wrong bases: with a
+    last line longer than the others, or with two kinds of line ends.
+    """
+    first = b""
+    ended = True  # at the start, and after a short line, nothing but a header may follow
+    with opener(path, "rb") as handle:
+        while line := handle.readline(_LONG):
+            if len(line) == _LONG or line.startswith(_BOM) or line.find(b"\r", 0, -2) >= 0:
+                return False
+            if line[:1] == b">":
+                first, ended = b"", False
+            elif not first:
+                if ended:
+                    continue  # before the first header, where pyfaidx says what is wrong
+                if not line.strip(b"\r\n"):
+                    return False
+                first, width = line, len(line.rstrip(b"\r\n"))
+                crlf = line.endswith(b"\r\n")
+            elif (
+                ended
+                or len(line) != len(first)
+                or not line.endswith(b"\n")
+                or line.endswith(b"\r\n") != crlf
+            ):
+                blank_at_end = line == b"\n" and handle.peek(1)[:1] in (b">", b"")
+                # A full last line may lack its end, but not have another end than the others.
+                letters = len(line.rstrip(b"\r\n")) + line.endswith(b"\n")
+                if not blank_at_end and (ended or not 1 < letters <= width):
+                    return False
+                ended = True
+    return True
 
 
 def _is_stale(path: str, index: str) -> bool:
@@ -184,8 +228,8 @@ def _rewritten(path: str, opener) -> Iterator[pyfaidx.Fasta]:
         try:
             with opener(path, "rb") as source, open(plain, "wb") as target:
                 _rewrap(source, target)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{path}: the gzip file is cut off or damaged ({error})") from None
+        except (InputError, *_DAMAGED) as error:
+            raise InputError(_explain(path, error)) from None
         try:
             fasta = pyfaidx.Fasta(plain, as_raw=True)
         except (pyfaidx.FastaIndexingError, ValueError, OSError) as error:
@@ -197,14 +241,18 @@ def _rewritten(path: str, opener) -> Iterator[pyfaidx.Fasta]:
 
 def _rewrap(source, target) -> None:
     """Copy FASTA with sequence lines of `_WRAP` letters; memory does not grow with a line."""
-    rest, at_start, in_header = b"", True, False
+    rest, at_start, in_header, records = b"", True, False, 0
     while piece := source.readline(_LINE):
         if at_start:
-            in_header = piece[:1] in (b">", b";")
+            piece = piece.removeprefix(b"" if records else _BOM)
+            in_header = piece[:1] == b">" or (piece[:1] == b";" and not records)
             if in_header:
+                records += piece[:1] == b">"
                 target.write(rest + b"\n" if rest else b"")
                 rest = b""
         at_start = piece.endswith(b"\n")
+        if records and b"\r" in piece.rstrip(b"\r\n"):
+            raise InputError("line ends are those of an old Mac (CR); write it with LF or CR LF")
         if in_header:
             target.write(piece)
             continue
@@ -231,14 +279,27 @@ def _bad_letter(source: str, contig: str, position: int, letter: int) -> str:
 
 
 def _explain(path: str, error: Exception, alias: str | None = None) -> str:
+    if isinstance(error, InputError):
+        return f"{path}: {error}"
     if isinstance(error, UnicodeDecodeError):
-        return f"{path}: not a FASTA file (it is not text)"
+        byte = error.object[error.start]
+        return f"{path}: not a FASTA file in UTF-8 or ASCII text (it has the byte {byte:#04x})"
+    if isinstance(error, _DAMAGED) or "BGZF" in str(error):
+        return f"{path}: the gzip file is cut off or damaged ({str(error).split('.')[0]})"
     text = " ".join(str(error).replace(alias or path, "the file").split())
     if text.startswith("Duplicate key"):
         name = text.removeprefix("Duplicate key").strip().strip('"')
         return f"{path}: record name '{short(name)}' stands twice (names must differ)"
     if "Bad sequence name" in text:
-        return f"{path}: a '>' line without a record name (line {text.split()[-1].rstrip('.')})"
+        # pyfaidx counts lines from 0; those of a rewritten file are not the user's.
+        line = "" if alias else f" (line {int(text.split()[-1].rstrip('.')) + 1})"
+        return f"{path}: a '>' line without a record name{line}"
+    if text.startswith("Unexpected text before"):
+        return (
+            f"{path}: not a FASTA file (there is text before the first line that starts with '>')"
+        )
+    if "does not contain a valid sequence" in text:
+        return f"{path}: not a FASTA file (no line starts with '>')"
     return f"{path}: not a FASTA file that can be read ({text[:300]})"
 
 
