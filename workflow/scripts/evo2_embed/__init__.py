@@ -2,13 +2,13 @@
 
 The way of the data, one module a step::
 
-    config, sheet, plan   what to run            (imported when the workflow is parsed: light)
-    fasta, windows, chunks      FASTA -> chunk table
-    packing                     chunk table + FASTA -> pack files
-    checkpoint, loading, host   a checkpoint on disk -> a model on a device
-    engine, pooling, embed      pack file -> embeddings of one shard
-    aggregate, manifest         shards -> the dataset
-    summary, report             what a person looks at
+    config, sheet, plan, run         what to run (imported when the workflow is parsed: light)
+    layout, fasta, windows, chunks   FASTA -> chunk table
+    packing                          chunk table + FASTA -> pack files
+    checkpoint, loading, host        a checkpoint on disk -> a model on a device
+    engine, pooling, rows, embed     pack file -> embeddings of one shard
+    aggregate, levels, manifest      shards -> the dataset
+    summary, sampling, report        what a person looks at
 """
 
 __version__ = "0.1.0"

@@ -78,7 +78,9 @@ def has_flash_attention() -> bool:
 
 def _check_fp8(device: torch.device) -> None:
     if importlib.util.find_spec("transformer_engine") is None:
-        raise InputError("precision: fp8 needs the package transformer_engine (see envs/gpu.yaml)")
+        raise InputError(
+            "precision: fp8 needs the package transformer_engine (see envs/gpu-fp8.yaml)"
+        )
     if torch.cuda.get_device_capability(device) < (8, 9):
         name = torch.cuda.get_device_name(device)
         raise InputError(
