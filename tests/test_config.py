@@ -8,7 +8,7 @@ import yaml
 from evo2_embed import models
 from evo2_embed.config import SCHEMA, resolve, schema_faults
 from evo2_embed.errors import InputError
-from evo2_embed.sheet import read_sheet
+from evo2_embed.sheet import Genome, file_faults, read_sheet
 
 from workflow import CONFIG, ROOT, SCRIPTS, merged
 
@@ -164,6 +164,15 @@ def test_a_sheet_s_faults_name_the_line(tmp_path, text, said):
     genomes, lines = read_sheet(str(path))
     assert any(said in line for line in lines)
     assert all("sheet.tsv" in line for line in lines)
+
+
+def test_a_path_with_braces_is_refused_and_one_with_blanks_and_quotes_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a {b}.fa", "it's $(x) a.fa"):
+        (tmp_path / name).write_text(">a\nACGT\n")
+    genomes = [Genome("x", "a {b}.fa"), Genome("y", "it's $(x) a.fa")]
+    (fault,) = file_faults("sheet.tsv", genomes)
+    assert "genome 'x': fasta 'a {b}.fa': a path may not have { or }" in fault
 
 
 def test_a_sheet_may_have_a_bom_comments_and_windows_line_ends(tmp_path):

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from evo2_embed import models
 from evo2_embed.errors import InputError
-from evo2_embed.sheet import Genome, file_faults, read_sheet
+from evo2_embed.sheet import NOT_LITERAL, Genome, file_faults, is_literal, read_sheet
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
@@ -168,6 +168,8 @@ def _extraction_faults(where: str, extraction: dict, settings: dict) -> list[str
     faults = []
     if checkpoint is not None and not Path(checkpoint).is_file():
         faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")
+    elif checkpoint is not None and not is_literal(checkpoint):
+        faults.append(f"{where}: model.checkpoint: '{checkpoint}': {NOT_LITERAL}")
     for layer in extraction["layers"]:
         fault = models.layer_fault(name, layer)
         faults += [f"{where}: layers: '{layer}' does not exist ({fault})"] if fault else []

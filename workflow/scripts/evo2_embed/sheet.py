@@ -9,6 +9,7 @@ from evo2_embed.errors import InputError
 
 COLUMNS = ("genome", "fasta", "regions")
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+NOT_LITERAL = "a path may not have { or } in it; rename it or link to it"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,9 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
             if not file:
                 continue
             where = f"{path}: genome '{genome.name}': {column} '{file}'"
+            if not is_literal(file):
+                faults.append(f"{where}: {NOT_LITERAL}")
+                continue
             try:
                 size = Path(file).stat().st_size
             except (OSError, ValueError) as error:
@@ -86,6 +90,11 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
             elif size == 0:
                 faults.append(f"{where}: the file is empty")
     return faults
+
+
+def is_literal(path: str) -> bool:
+    """Whether a path can be an input of a rule: braces in it would be read as wildcards."""
+    return not set("{}") & set(path)
 
 
 def read_regions(path: str) -> dict[str, list[Region]]:
