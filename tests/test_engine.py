@@ -6,7 +6,8 @@ import torch
 from evo2_embed import models
 from evo2_embed.engine import Pack, StockEngine
 from evo2_embed.loading import load_model
-from evo2_embed.pooling import count_rows, locate_rows, pool_tokens
+from evo2_embed.pooling import pool_tokens
+from evo2_embed.rows import count_rows, locate_rows
 
 LAYERS = ["blocks.3", "blocks.6.mlp.l3", "blocks.2.projections", "norm"]
 POOLINGS = ["mean", "max", "last", {"bin": 1}, {"bin": 7}, {"bin": 1000}]

@@ -7,8 +7,9 @@ The way of the data, one module a step::
     packing                          chunk table + FASTA -> pack files
     checkpoint, loading, host        a checkpoint on disk -> a model on a device
     engine, pooling, rows, embed     pack file -> embeddings of one shard
-    aggregate, levels, manifest      shards -> the dataset
-    summary, sampling, report        what a person looks at
+    shards, merge, parts, aggregate  shards -> the dataset of a layer
+    levels, manifest                 what is written beside it
+    summary, sampling, report, page  what a person looks at
 """
 
 __version__ = "0.1.0"

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from evo2_embed import __version__
 from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.engine import Engine, Pack, make_engine
-from evo2_embed.errors import InputError
 from evo2_embed.files import read_json, write_json
 from evo2_embed.host import choose_device, hide_network
 from evo2_embed.loading import load_model, package_versions
@@ -32,6 +31,7 @@ from evo2_embed.tables import (
     embeddings_schema,
     metadata_schema,
     open_table,
+    row_group_rows,
     table_metadata,
     table_writer,
     vectors,
@@ -47,8 +47,6 @@ COUNTS = (
     "budget_tokens",
     "padded_tokens",
 )
-ROW_GROUP_BYTES = 4 << 20  # of vectors, before compression
-ROW_GROUP_ROWS = 8192
 
 
 def embed_shard(
@@ -168,11 +166,6 @@ class RowStore:
         return files
 
 
-def row_group_rows(width: int, itemsize: int) -> int:
-    """Rows of a row group: few enough that a query of a region reads little."""
-    return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (width * itemsize)))
-
-
 def _segments(file) -> dict[str, np.ndarray]:
     """Keys of all segments of a pack file, without their tokens."""
     names = ("chunk", "genome", "contig", "start", "end", "strand", "name")
@@ -224,12 +217,3 @@ def _speed(tokens: int, seconds: float, device: torch.device) -> dict:
         "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
     }
-
-
-def check_shard_file(path: Path, expected: dict) -> None:
-    """Raise when a shard's file is not the one that its record names."""
-    redo = f"delete {path.parent} and rerun to redo this shard"
-    if not path.is_file():
-        raise InputError(f"{path}: the file is missing; {redo}")
-    if file_sha256(path) != expected["sha256"]:
-        raise InputError(f"{path}: damaged or changed since it was written; {redo}")

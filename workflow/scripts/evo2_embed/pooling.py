@@ -1,47 +1,12 @@
-"""Token embeddings to rows: which rows a chunk has, and the vector of each.
+"""Token embeddings to the vectors of rows.
 
-Pooling is `mean`, `max`, `last` (one row a chunk) or `{"bin": k}` (a row for every k bases, counted
-in the direction of the chunk's strand; the last bin may be shorter).
+Which rows there are, `rows.count_rows` says.
 """
 
 import numpy as np
 import torch
 
-
-def count_rows(lengths: np.ndarray, pooling: str | dict) -> np.ndarray:
-    """Rows of each chunk, from its number of bases."""
-    if isinstance(pooling, dict):
-        return -(-lengths // pooling["bin"])
-    return np.ones(len(lengths), np.int64)
-
-
-def locate_rows(
-    start: np.ndarray, end: np.ndarray, strand: np.ndarray, pooling: str | dict
-) -> dict[str, np.ndarray]:
-    """Where the rows of chunks lie.
-
-    Parameters
-    ----------
-    start, end : ndarray of int64, (n,)
-        The chunks, 0-based and half-open on the forward strand.
-    strand : ndarray of str, (n,)
-    pooling : str or dict
-
-    Returns
-    -------
-    dict
-        `chunk` (index into the n chunks), `start`, `end` and `n_tokens`, (rows,) each: chunk after
-        chunk, each one's rows in the order of its tokens.
-    """
-    lengths = end - start
-    counts = count_rows(lengths, pooling)
-    chunk = np.repeat(np.arange(len(start)), counts)
-    size = pooling["bin"] if isinstance(pooling, dict) else lengths[chunk]
-    offset = (np.arange(len(chunk)) - np.repeat(np.cumsum(counts) - counts, counts)) * size
-    n_tokens = np.minimum(size, lengths[chunk] - offset)
-    forward = strand[chunk] == "+"
-    row_start = np.where(forward, start[chunk] + offset, end[chunk] - offset - n_tokens)
-    return {"chunk": chunk, "start": row_start, "end": row_start + n_tokens, "n_tokens": n_tokens}
+from evo2_embed.rows import count_rows
 
 
 def pool_tokens(

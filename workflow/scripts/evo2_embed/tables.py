@@ -58,6 +58,9 @@ PACKS = pa.schema(
     ]
 )
 
+ROW_GROUP_BYTES = 4 << 20  # of vectors, before compression
+ROW_GROUP_ROWS = 8192
+
 KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens")
 
 
@@ -118,6 +121,11 @@ def table_writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWrit
 def parquet_writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
     """A Parquet writer with this workflow's settings: zstd, and a page index for region queries."""
     return pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True)
+
+
+def row_group_rows(width: int, itemsize: int) -> int:
+    """Rows of a row group: few enough that a query of a region reads little."""
+    return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (width * itemsize)))
 
 
 def open_table(path: str | Path, schema: pa.Schema | None = None) -> pq.ParquetFile:

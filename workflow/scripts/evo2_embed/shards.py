@@ -1,0 +1,143 @@
+"""The shards of an extraction when they are put together: whole, of one kind, complete."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from evo2_embed.digests import file_sha256
+from evo2_embed.errors import InputError
+from evo2_embed.files import read_json
+from evo2_embed.rows import ShardRows
+from evo2_embed.tables import (
+    CHUNKS,
+    check_embeddings,
+    embeddings_schema,
+    open_table,
+    read_rows,
+    table_metadata,
+    vectors_to_numpy,
+)
+
+# What all shards of a dataset have in common.
+SHARED = ("settings", "packing", "checkpoint_sha256", "packages", "workflow")
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """A bundle's chunk table and the records of its shards, in order."""
+
+    chunks: str
+    records: list[str]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard's record, and the bundle it is of."""
+
+    bundle: BundleFiles
+    path: Path
+    record: dict
+
+    @staticmethod
+    def open(bundle: BundleFiles, path: str) -> "Shard":
+        """Read a shard's record."""
+        return Shard(bundle, Path(path), read_json(path))
+
+    @property
+    def stop(self) -> int:
+        """Number of the first chunk behind the shard's."""
+        return self.record["first_chunk"] + self.record["n_chunks"]
+
+    def expected_rows(self, pooling: str | dict) -> ShardRows:
+        """The rows that the shard should have, from the chunk table."""
+        names = ["chunk", "genome", "contig", "start", "end", "strand", "name"]
+        file = open_table(self.bundle.chunks, CHUNKS)
+        table = read_rows(file, self.record["first_chunk"], self.stop, names)
+        numbers = ("chunk", "start", "end")
+        columns = {
+            name: table[name].to_numpy()
+            if name in numbers
+            else np.array(table[name].to_pylist(), object)
+            for name in names
+        }
+        return ShardRows(columns, pooling)
+
+    def tables(self, layer: str, dtype: str, rows: ShardRows) -> Iterator[pa.Table]:
+        """The shard's rows, row group by row group, checked."""
+        known = self.record["layers"][layer]
+        path = self.path.parent / known["file"]
+        _check_file(path, known)
+        file = open_table(path, embeddings_schema(known["width"], dtype, chunk=True))
+        if file.metadata.num_rows != rows.count:
+            raise InputError(
+                f"{path}: {file.metadata.num_rows} rows, and its chunks have {rows.count}"
+            )
+        row = 0
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            _check_keys(table, rows.keys(row, row + len(table)), path, row)
+            values = vectors_to_numpy(table["embedding"], known["width"])
+            yield check_embeddings(table, values, str(path))
+            row += len(table)
+
+
+def check_shared(shards: list[Shard], settings: dict) -> dict:
+    """See that all shards are of one kind, and of the settings of this run."""
+    first = shards[0]
+    for shard in shards:
+        if shard.record["settings"] != settings:
+            raise InputError(
+                f"{shard.path}: made with other settings than this run's; rerun to redo it"
+            )
+        for key in SHARED:
+            if shard.record[key] != first.record[key]:
+                raise InputError(
+                    f"{shard.path}: {key} differs from that of {first.path} "
+                    f"({shard.record[key]} against {first.record[key]}); a dataset has one: "
+                    "delete the older of the two folders and rerun"
+                )
+    return {key: first.record[key] for key in SHARED}
+
+
+def check_ranges(shards: list[Shard]) -> None:
+    """See that a bundle's shards cover its chunks, each once."""
+    table = open_table(shards[0].bundle.chunks, CHUNKS)
+    digest = table_metadata(table)["digest"]
+    expected = 0
+    for shard in shards:
+        if shard.record["chunks_digest"] != digest:
+            raise InputError(f"{shard.path}: made from another chunk table; rerun to redo it")
+        if shard.record["first_chunk"] != expected:
+            raise InputError(
+                f"{shard.path}: begins at chunk {shard.record['first_chunk']}, not {expected}"
+            )
+        expected = shard.stop
+    if expected != table.metadata.num_rows:
+        raise InputError(
+            f"{shards[-1].path}: the shards end at chunk {expected} of {table.metadata.num_rows}"
+        )
+
+
+def _check_keys(table: pa.Table, expected: dict[str, pa.Array], path: Path, first: int) -> None:
+    for name, column in expected.items():
+        found = table[name].combine_chunks()
+        if pa.types.is_dictionary(found.type):
+            found, column = found.dictionary_decode(), column.dictionary_decode()
+        if not found.equals(column):
+            pairs = zip(found.to_pylist(), column.to_pylist(), strict=True)
+            row, (got, wanted) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
+            raise InputError(
+                f"{path}: row {first + row}: {name} is {got!r}, and its chunk says {wanted!r}"
+            )
+
+
+def _check_file(path: Path, expected: dict) -> None:
+    """Raise when a shard's file is not the one that its record names."""
+    redo = f"delete {path.parent} and rerun to redo this shard"
+    if not path.is_file():
+        raise InputError(f"{path}: the file is missing; {redo}")
+    if file_sha256(path) != expected["sha256"]:
+        raise InputError(f"{path}: damaged or changed since it was written; {redo}")
