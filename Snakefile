@@ -30,4 +30,4 @@ onstart:
 
 
 onsuccess:
-    print("Datasets: results/embeddings/, report: results/report.html")
+    point_to_results()

@@ -1,8 +1,6 @@
 """FASTA to chunk tables: what is cut, what is counted, and what is refused."""
 
 import gzip
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from evo2_embed.chunks import chunk_bundle
 from evo2_embed.errors import InputError
 from evo2_embed.sheet import Genome
 
-from workflow import SCRIPTS, random_bases, write_fasta
+from workflow import random_bases, run_python, write_fasta
 
 
 @pytest.fixture
@@ -245,12 +243,6 @@ def test_memory_does_not_grow_with_the_contig(tmp_path, before, line_end, length
         handle.write(f"{before}>chr1\n")
         for _ in range(length):
             handle.write(line * (1_000_000 // 60))
-    run = subprocess.run(
-        [sys.executable, "-c", PEAK],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(SCRIPTS)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert int(run.stdout) < 260  # MB, for 60 or 120 Mbp; 130 of them are the libraries
+    assert (
+        int(run_python(PEAK, tmp_path)) < 260
+    )  # MB, for 60 or 120 Mbp; 130 of them are the libraries

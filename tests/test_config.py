@@ -1,8 +1,5 @@
 """Configuration and sheet: every fault found, all at once, before anything is imported or run."""
 
-import subprocess
-import sys
-
 import pytest
 import yaml
 from evo2_embed import models
@@ -10,7 +7,7 @@ from evo2_embed.config import SCHEMA, resolve, schema_faults
 from evo2_embed.errors import InputError
 from evo2_embed.sheet import Genome, file_faults, read_sheet
 
-from workflow import CONFIG, ROOT, SCRIPTS, merged
+from workflow import CONFIG, ROOT, merged, run_python
 
 
 def faults(complete, **changes):
@@ -114,6 +111,19 @@ def test_all_faults_are_shown_at_once(complete):
     assert len(lines) == 5
 
 
+def test_faults_of_the_schema_do_not_hide_those_of_the_sheet_and_the_layers(complete):
+    lines = faults(
+        complete,
+        genomes="missing.tsv",
+        windwos={},
+        windows={"size": -3},
+        extractions={"default": {"layers": ["nrom"]}, "other": {"layers": ["norm"], "x": 1}},
+    )
+    assert len(lines) == 5
+    for part in ("windwos", "windows.size: -3", "missing.tsv", "'nrom'", "other: unknown key 'x'"):
+        assert any(part in line for line in lines), part
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "exists"),
     [
@@ -195,12 +205,4 @@ def test_planning_a_run_imports_nothing_heavy(tmp_path):
         "plan_run(yaml.safe_load(open('config/config.yaml')));"
         "print([n for n in ('torch', 'polars', 'pyarrow', 'evo2', 'vortex') if n in sys.modules])"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(SCRIPTS)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run.stdout.strip() == "[]"
+    assert run_python(code, ROOT) == "[]"

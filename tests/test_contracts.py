@@ -78,8 +78,38 @@ def test_the_snakefile_is_a_table_of_contents():
 
 
 def test_conda_environments_exist_and_are_yaml():
-    for path in set(re.findall(r'"\.\./\.\./(envs/[^"]+)"', " ".join(RULES.values()))):
-        assert {"channels", "dependencies"} <= set(yaml.safe_load((ROOT / path).read_text()))
+    named = set(re.findall(r'"\.\./\.\./(envs/[^"]+)"', " ".join(RULES.values())))
+    environments = {str(p.relative_to(ROOT)): p for p in (ROOT / "envs").glob("*.yaml")}
+    assert named <= set(environments)
+    for path in environments.values():
+        assert {"channels", "dependencies"} <= set(yaml.safe_load(path.read_text()))
+
+
+def pins(text):
+    return dict(re.findall(r"^\s*-?\s*([\w.\[\]-]+)==([\w.]+)", text, re.M))
+
+
+def test_environments_pin_the_same_versions():
+    envs = {
+        name: pins((ROOT / "envs" / name).read_text())
+        for name in (
+            "requirements.txt",
+            "cpu.yaml",
+            "requirements-gpu.txt",
+            "gpu.yaml",
+            "gpu-fp8.yaml",
+        )
+    }
+    cpu, gpu = envs["requirements.txt"], envs["requirements-gpu.txt"]
+    assert envs["cpu.yaml"].items() <= cpu.items()
+    assert len(envs["cpu.yaml"]) > 10
+    assert envs["gpu.yaml"].items() <= gpu.items()
+    assert envs["gpu.yaml"].items() <= envs["gpu-fp8.yaml"].items()
+    assert {n: v for n, v in gpu.items() if n not in ("torch", "flash-attn")}.items() <= cpu.items()
+    assert all(
+        "pytorch-gpu =2.7.1" in (ROOT / "envs" / n).read_text()
+        for n in ("gpu.yaml", "gpu-fp8.yaml")
+    )
 
 
 def test_only_the_last_lines_of_a_script_know_snakemake():

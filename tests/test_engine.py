@@ -9,6 +9,8 @@ from evo2_embed.loading import load_model
 from evo2_embed.pooling import pool_tokens
 from evo2_embed.rows import count_rows, locate_rows
 
+from workflow import run_python
+
 LAYERS = ["blocks.3", "blocks.6.mlp.l3", "blocks.2.projections", "norm"]
 POOLINGS = ["mean", "max", "last", {"bin": 1}, {"bin": 7}, {"bin": 1000}]
 
@@ -138,15 +140,6 @@ def test_bins_are_counted_along_the_strand():
     assert rows["n_tokens"].tolist() == [4, 4, 2, 4, 4, 2]
 
 
-def test_importing_evo2_leaves_no_file_in_the_working_folder(tmp_path, monkeypatch):
-    import subprocess
-    import sys
-    from pathlib import Path
-
-    scripts = Path(models.__file__).parents[1]
-    code = "from evo2_embed.host import import_evo2; import_evo2()"
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(scripts)}, check=True
-    )
-    assert run.returncode == 0
+def test_importing_evo2_leaves_no_file_in_the_working_folder(tmp_path):
+    run_python("from evo2_embed.host import import_evo2; import_evo2()", tmp_path)
     assert list(tmp_path.iterdir()) == []

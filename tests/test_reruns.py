@@ -1,9 +1,10 @@
 """What a change reruns, as the table in config/README.md says: a real run, then a change."""
 
 import os
-import shutil
 
 import pytest
+from evo2_embed.errors import InputError
+from evo2_embed.run import load_frozen
 
 from workflow import Workflow, random_bases, write_fasta
 
@@ -27,10 +28,7 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def flow(finished, tmp_path):
     """A copy of the finished run that a test may change."""
-    shutil.copytree(finished.folder, tmp_path / "flow")
-    copy = Workflow.__new__(Workflow)
-    copy.folder = tmp_path / "flow"
-    return copy
+    return finished.copy_to(tmp_path / "flow")
 
 
 def configure(flow, **changes):
@@ -139,10 +137,6 @@ def test_a_changed_fasta_redoes_its_bundle(flow):
 
 
 def test_an_edit_of_the_frozen_settings_is_refused_by_jobs(flow):
-    """The frozen settings are the run's; see also `run.load_frozen`."""
-    from evo2_embed.errors import InputError
-    from evo2_embed.run import load_frozen
-
     path = flow.folder / "results" / "run_config.yaml"
     path.write_text(path.read_text().replace("max_tokens: 1000", "max_tokens: 2000"))
     with pytest.raises(InputError, match="was edited"):

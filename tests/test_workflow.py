@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -244,13 +245,8 @@ def test_more_shards_than_chunks_and_padding_flow_through(finished, tmp_path):
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "swap", "remove"])
 def test_a_damaged_shard_names_itself(finished, tmp_path, damage):
-    import shutil
-
-    folder = tmp_path / "flow"
-    shutil.copytree(finished.folder, folder)
-    flow = Workflow.__new__(Workflow)
-    flow.folder = folder
-    path = folder / "results/shards/both/large/00000/norm.parquet"
+    flow = finished.copy_to(tmp_path / "flow")
+    path = flow.folder / "results/shards/both/large/00000/norm.parquet"
     content = bytearray(path.read_bytes())
     if damage == "truncate":
         path.write_bytes(content[: len(content) // 2])

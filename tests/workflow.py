@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -36,6 +37,18 @@ def write_fasta(path, records):
     return str(path)
 
 
+def run_python(code, folder):
+    """Run code in a process of its own, with the library on its path; what it printed."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={"PYTHONPATH": str(SCRIPTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
 def merged(base, changes):
     """A copy of a mapping with some of its keys, at any depth, changed."""
     result = dict(base)
@@ -53,6 +66,13 @@ class Workflow:
     def __init__(self, folder):
         self.folder = Path(folder)
         (self.folder / "config").mkdir(parents=True)
+
+    def copy_to(self, folder):
+        """A copy of the folder and all that is in it."""
+        shutil.copytree(self.folder, folder)
+        copy = type(self).__new__(type(self))
+        copy.folder = Path(folder)
+        return copy
 
     def configure(self, **changes):
         """Write the small configuration with changes; an extraction replaces `default`."""

@@ -5,6 +5,7 @@
 # an edit of the configuration in mid-run changes nothing until the next run.
 
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
@@ -14,6 +15,7 @@ from evo2_embed.errors import InputError
 from evo2_embed.run import freeze, load_frozen, plan_run
 
 RUN_CONFIG = "results/run_config.yaml"
+STARTED = time.time()
 
 
 def load_run():
@@ -44,6 +46,13 @@ wildcard_constraints:
 def freeze_run():
     """Keep the settings and the plan beside the results, for the jobs of this run."""
     freeze(RUN, RUN_CONFIG)
+
+
+def point_to_results():
+    """At the end of a run that wrote the report, say where things are."""
+    report = Path("results/report.html")
+    if report.exists() and report.stat().st_mtime >= STARTED:
+        print(f"datasets: results/embeddings/, report: {report}, numbers: results/summary.txt")
 
 
 def bundle_files(wildcards):

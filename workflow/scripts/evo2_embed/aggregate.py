@@ -1,5 +1,6 @@
 """Shards to the dataset of one layer: checked, sorted, and written with bounded memory."""
 
+from evo2_embed import __version__
 from evo2_embed.digests import settings_digest
 from evo2_embed.files import atomic_directory, write_json
 from evo2_embed.levels import LevelMeans
@@ -47,6 +48,7 @@ def aggregate_layer(
     metadata = {
         **shared,
         **_spelled_out(extraction),
+        "workflow": __version__,
         "layer": layer,
         "windows": table_metadata(open_table(bundles[0].chunks, CHUNKS))["settings"],
         "digest": settings_digest([settings, layer, [shard.record["digest"] for shard in shards]]),

@@ -41,19 +41,45 @@ def resolve(config: dict) -> tuple[dict, list[Genome]]:
     """
     faults = schema_faults(config)
     if faults:
-        raise InputError("\n".join(faults))
+        raise InputError("\n".join(faults + _faults_beside(config)))
     settings = _with_defaults(copy.deepcopy(config), _schema())
     settings["windows"]["stride"] = settings["windows"]["stride"] or settings["windows"]["size"]
     for extraction in settings["extractions"].values():
         extraction.setdefault("model", settings["model"])
-    genomes, faults = read_sheet(settings["genomes"])
-    faults += file_faults(settings["genomes"], genomes)
+    genomes, faults = _check_sheet(settings["genomes"])
     faults += _window_faults(settings)
     for name, extraction in settings["extractions"].items():
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
     if faults:
         raise InputError("\n".join(faults))
     return settings, genomes
+
+
+def _check_sheet(path: str) -> tuple[list[Genome], list[str]]:
+    genomes, faults = read_sheet(path)
+    return genomes, faults + file_faults(path, genomes)
+
+
+def _faults_beside(config: dict) -> list[str]:
+    """What is wrong beside the faults of the schema, where one can say so in spite of them: the
+    sheet, and the layers of extractions that are whole themselves."""
+    if not isinstance(config, dict):
+        return []
+    faults = []
+    if isinstance(config.get("genomes"), str):
+        faults += _check_sheet(config["genomes"])[1]
+    extractions = config.get("extractions")
+    for name, extraction in extractions.items() if isinstance(extractions, dict) else ():
+        alone = {
+            "genomes": "-",
+            "model": config.get("model", {}),
+            "extractions": {name: extraction},
+        }
+        if not schema_faults(alone):
+            alone = _with_defaults(copy.deepcopy(alone), _schema())
+            complete = {"model": alone["model"], **alone["extractions"][name]}
+            faults += _model_faults(f"extractions.{name}", complete)
+    return faults
 
 
 def schema_faults(config: dict) -> list[str]:
@@ -159,6 +185,27 @@ def _window_faults(settings: dict) -> list[str]:
 
 
 def _extraction_faults(where: str, extraction: dict, settings: dict) -> list[str]:
+    faults = _model_faults(where, extraction)
+    name = extraction["model"]["name"]
+    if name not in models.model_names():
+        return faults
+    context, tokens = models.context_length(name), settings["windows"]["size"]
+    if tokens + settings["packing"]["bos"] > context:
+        faults.append(
+            f"{where}: windows.size: {_tokens_of_window(settings)} are more than {name} reads at "
+            f"once (allowed: at most {context} tokens)"
+        )
+    faults += _precision_faults(where, name, extraction["precision"], settings["runtime"]["device"])
+    pooling = extraction["pooling"]
+    if isinstance(pooling, dict) and pooling["bin"] > settings["windows"]["size"]:
+        faults.append(
+            f"{where}: pooling.bin: {pooling['bin']} is more than windows.size "
+            f"(allowed: 1 to {settings['windows']['size']})"
+        )
+    return faults
+
+
+def _model_faults(where: str, extraction: dict) -> list[str]:
     name, checkpoint = extraction["model"]["name"], extraction["model"]["checkpoint"]
     if name not in models.model_names():
         return [
@@ -173,19 +220,6 @@ def _extraction_faults(where: str, extraction: dict, settings: dict) -> list[str
     for layer in extraction["layers"]:
         fault = models.layer_fault(name, layer)
         faults += [f"{where}: layers: '{layer}' does not exist ({fault})"] if fault else []
-    context, tokens = models.context_length(name), settings["windows"]["size"]
-    if tokens + settings["packing"]["bos"] > context:
-        faults.append(
-            f"{where}: windows.size: {_tokens_of_window(settings)} are more than {name} reads at "
-            f"once (allowed: at most {context} tokens)"
-        )
-    faults += _precision_faults(where, name, extraction["precision"], settings["runtime"]["device"])
-    pooling = extraction["pooling"]
-    if isinstance(pooling, dict) and pooling["bin"] > settings["windows"]["size"]:
-        faults.append(
-            f"{where}: pooling.bin: {pooling['bin']} is more than windows.size "
-            f"(allowed: 1 to {settings['windows']['size']})"
-        )
     return faults
 
 

@@ -21,8 +21,9 @@ from evo2_embed.tables import (
     vectors_to_numpy,
 )
 
-# What all shards of a dataset have in common.
-SHARED = ("settings", "packing", "checkpoint_sha256", "packages", "workflow")
+# What all shards of a dataset have in common. The version of the code that makes results is among
+# the settings; a release that changes none does not part old shards from new ones.
+SHARED = ("settings", "packing", "checkpoint_sha256", "packages")
 
 
 @dataclass(frozen=True)
