@@ -50,9 +50,9 @@ def freeze_run():
 
 def point_to_results():
     """At the end of a run that wrote the report, say where things are."""
-    report = Path("results/report.html")
-    if report.exists() and report.stat().st_mtime >= STARTED:
-        print(f"datasets: results/embeddings/, report: {report}, numbers: results/summary.txt")
+    page = Path("results/report.html")
+    if page.exists() and page.stat().st_mtime >= STARTED:
+        print(f"datasets: results/embeddings/, report: {page}, numbers: results/summary.txt")
 
 
 def bundle_files(wildcards):
