@@ -6,7 +6,8 @@ The way of the data, one module a step::
     layout, fasta, windows, chunks   FASTA -> chunk table
     packing                          chunk table + FASTA -> pack files
     checkpoint, loading, host        a checkpoint on disk -> a model on a device
-    engine, pooling, rows, embed     pack file -> embeddings of one shard
+    engines/, pooling, rows          packs -> token embeddings -> rows
+    embed, overlap                   pack file -> embeddings of one shard
     shards, merge, parts, aggregate  shards -> the dataset of a layer
     levels, manifest                 what is written beside it
     summary, sampling, report, page  what a person looks at
@@ -17,4 +18,4 @@ __version__ = "0.1.0"
 # Raised, one stage at a time, when a change to the code changes that stage's results: it stands in
 # the params of the stage's rule, so Snakemake reruns the stage and what is below it. An edit that
 # changes no result does not raise it.
-CODE_VERSIONS = {"chunk": 1, "pack": 1, "embed": 1, "aggregate": 1}
+CODE_VERSIONS = {"chunk": 1, "pack": 1, "embed": 2, "aggregate": 1}

@@ -8,7 +8,7 @@ from evo2_embed.logs import log
 from evo2_embed.merge import merge_shards
 from evo2_embed.models import layer_widths
 from evo2_embed.parts import PartWriter
-from evo2_embed.shards import BundleFiles, Shard, check_ranges, check_shared
+from evo2_embed.shards import BundleFiles, Shard, check_ranges, check_shared, worst_check
 from evo2_embed.tables import (
     CHUNKS,
     embeddings_schema,
@@ -50,6 +50,7 @@ def aggregate_layer(
         **_spelled_out(extraction),
         "workflow": __version__,
         "layer": layer,
+        "self_check": worst_check(shards, layer),
         "windows": table_metadata(open_table(bundles[0].chunks, CHUNKS))["settings"],
         "digest": settings_digest([settings, layer, [shard.record["digest"] for shard in shards]]),
     }

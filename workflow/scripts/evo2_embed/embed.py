@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from evo2_embed import __version__
 from evo2_embed.digests import file_sha256, settings_digest
-from evo2_embed.engine import Engine, Pack, make_engine
+from evo2_embed.engines import ENGINES, Engine, Pack, StockEngine, check_engine
 from evo2_embed.files import read_json, write_json
 from evo2_embed.host import choose_device, hide_network
 from evo2_embed.loading import load_model, package_versions
 from evo2_embed.logs import log
 from evo2_embed.models import layer_widths
+from evo2_embed.overlap import HostCopy, Storer, read_ahead
 from evo2_embed.packing import read_packs
 from evo2_embed.pooling import pool_tokens
 from evo2_embed.rows import ShardRows
@@ -86,6 +87,7 @@ def embed_shard(
         **{key: origin[key] for key in COUNTS},
         "checkpoint_sha256": weights["sha256"],
         "packages": package_versions(),
+        "self_check": None,
         "workflow": __version__,
     }
     folder = Path(record).parent
@@ -99,10 +101,12 @@ def embed_shard(
             loaded = time.perf_counter()
             evo2 = load_model(extraction["model"]["name"], weights["path"], extraction["precision"])
             log.info("loaded %s in %.1f s", weights["path"], time.perf_counter() - loaded)
+            engine = ENGINES[extraction["engine"]](evo2, extraction["layers"])
+            metadata["self_check"] = _self_check(engine, evo2, extraction)
             started = time.perf_counter()
-            engine = make_engine(extraction["engine"], evo2, extraction["layers"])
-            for row in _with_progress(read_packs(file, packs), origin["n_tokens"]):
-                _embed_pack(row, engine, extraction["pooling"], bos, rows, store)
+            with Storer() as storer:
+                for row in _with_progress(read_ahead(read_packs(file, packs)), origin["n_tokens"]):
+                    _embed_pack(row, engine, extraction["pooling"], bos, rows, store, storer)
             seconds = time.perf_counter() - started
         files = store.write(metadata)
     write_json(speed, _speed(origin["n_tokens"], seconds, chosen))
@@ -137,9 +141,9 @@ class RowStore:
         self.arrays.clear()
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def put(self, layer: str, places: np.ndarray, values: torch.Tensor) -> None:
+    def put(self, layer: str, places: np.ndarray, values: HostCopy) -> None:
         """Store the vectors (n, width) of rows."""
-        self.arrays[layer][places] = values.cpu().numpy()
+        self.arrays[layer][places] = values.numpy()
 
     def write(self, metadata: dict) -> dict[str, dict]:
         """Write every layer's Parquet file; its name, rows, width and digest by layer."""
@@ -188,13 +192,30 @@ def _with_progress(rows: Iterator[dict], n_tokens: int) -> Iterator[dict]:
             progress.update(int(row["cu_seqlens"][-1]))
 
 
+def _self_check(engine: Engine, evo2, extraction: dict) -> dict | None:
+    """What the check of the packed engine found; the stock engine needs none."""
+    if isinstance(engine, StockEngine):
+        return None
+    result = check_engine(engine, evo2, extraction["layers"], extraction["precision"])
+    worst = max(result["difference"].values())
+    log.info("self-check: at most %.1e from Evo2.forward, allowed %g", worst, result["tolerance"])
+    return result
+
+
 def _embed_pack(
-    row: dict, engine: Engine, pooling: str | dict, bos: bool, rows: ShardRows, store: RowStore
+    row: dict,
+    engine: Engine,
+    pooling: str | dict,
+    bos: bool,
+    rows: ShardRows,
+    store: RowStore,
+    storer: Storer,
 ) -> None:
     pack = Pack(row["tokens"], row["cu_seqlens"].astype(np.int64), row["width"])
     places = rows.places(row["chunk"])
     for layer, tokens in engine.run(pack).items():
-        store.put(layer, places, pool_tokens(tokens, pack.cu_seqlens, bos, pooling))
+        pooled = HostCopy(pool_tokens(tokens, pack.cu_seqlens, bos, pooling))
+        storer.submit(store.put, layer, places, pooled)
 
 
 def _clear(folder: Path) -> None:

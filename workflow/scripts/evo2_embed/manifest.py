@@ -4,7 +4,7 @@ from evo2_embed import __version__
 from evo2_embed.files import read_json, write_json
 from evo2_embed.tables import CHUNKS, open_table, table_metadata
 
-_OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest")
+_OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest", "self_check")
 
 
 def write_manifest(chunks: list[str], layers: dict[str, str], output: str) -> dict:

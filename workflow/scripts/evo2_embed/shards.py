@@ -103,6 +103,17 @@ def check_shared(shards: list[Shard], settings: dict) -> dict:
     return {key: first.record[key] for key in SHARED}
 
 
+def worst_check(shards: list[Shard], layer: str) -> dict | None:
+    """What the engine's self-checks found for a layer, the largest difference of all shards.
+
+    None where there was nothing to check: the stock engine, or shards with no chunks.
+    """
+    checks = [shard.record["self_check"] for shard in shards if shard.record["self_check"]]
+    if not checks:
+        return None
+    return {**checks[0], "difference": max(check["difference"][layer] for check in checks)}
+
+
 def check_ranges(shards: list[Shard]) -> None:
     """See that a bundle's shards cover its chunks, each once."""
     table = open_table(shards[0].bundle.chunks, CHUNKS)

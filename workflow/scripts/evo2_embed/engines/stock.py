@@ -1,55 +1,13 @@
-"""Engines: packs in, token embeddings of the layers out.
-
-`stock` runs `Evo2.forward` on batches of segments of one length, so that no pad ever enters. It is
-the reference for any other engine.
-"""
-
-from dataclasses import dataclass
-from typing import Protocol
+"""The stock engine: `Evo2.forward` on segments of one length, so that no pad ever enters."""
 
 import numpy as np
 import torch
 
-
-@dataclass(frozen=True)
-class Pack:
-    """The tokens of one forward pass.
-
-    Attributes
-    ----------
-    tokens : ndarray of uint8, (T,) or, padded, (S * width,)
-    cu_seqlens : ndarray of int64, (S + 1,)
-        Where segments start and end among the T tokens that are no pads.
-    width : int
-        Tokens in a row of a padded pack; 0 for a packed one.
-    """
-
-    tokens: np.ndarray
-    cu_seqlens: np.ndarray
-    width: int = 0
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each segment, (S,)."""
-        return np.diff(self.cu_seqlens)
-
-
-class Engine(Protocol):
-    """What turns a pack into token embeddings."""
-
-    def run(self, pack: Pack) -> dict[str, torch.Tensor]:
-        """Token embeddings of a pack.
-
-        Returns
-        -------
-        dict of str to Tensor, (T, width of the layer)
-            By layer; tokens in the order of the pack, pads left out, on the model's device.
-        """
-        ...
+from evo2_embed.engines.pack import Pack
 
 
 class StockEngine:
-    """`Evo2.forward`, unchanged."""
+    """`Evo2.forward`, unchanged: the reference for any other engine."""
 
     def __init__(self, evo2, layers: list[str]):
         self.evo2, self.layers = evo2, layers
@@ -76,7 +34,7 @@ class StockEngine:
     def _run_padded(self, pack: Pack) -> dict[str, torch.Tensor]:
         rows = self._forward(pack.tokens.reshape(-1, pack.width))
         # The model is causal, so pads to the right of a segment do not reach it.
-        kept = torch.from_numpy(np.arange(pack.width) < pack.lengths[:, None]).to(self.device)
+        kept = torch.from_numpy(pack.kept).to(self.device)
         return {layer: values[kept] for layer, values in rows.items()}
 
     def _forward(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
@@ -85,8 +43,3 @@ class StockEngine:
         _, outputs = self.evo2.forward(ids, return_embeddings=True, layer_names=self.layers)
         # FP8 pads the input projections to a multiple of 16 tokens.
         return {layer: outputs[layer][:, : rows.shape[1]].to(self.device) for layer in self.layers}
-
-
-def make_engine(name: str, evo2, layers: list[str]) -> Engine:
-    """The engine of that name, for a loaded model and the layers asked for."""
-    return {"stock": StockEngine}[name](evo2, layers)

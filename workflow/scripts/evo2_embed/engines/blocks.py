@@ -1,0 +1,283 @@
+"""The four kinds of StripedHyena 2 blocks, over a pack.
+
+`hcs`, `hcm` and `hcl` are Hyena cascades with a short, medium and long inner filter, `mha` is
+attention. A block changes the residual stream (T, D) in place; work that needs no other token is
+done a tile of tokens at a time, so that what it makes stays small, and on a CPU in the cache.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from evo2_embed.engines.attention import RotaryTable, attend, rotate
+from evo2_embed.engines.filters import (
+    BLOCK,
+    LongFilter,
+    MediumFilter,
+    ShortFilter,
+    channels_at_once,
+)
+from evo2_embed.engines.segments import Segments
+
+# Receives the output of a part of a block: name within the block, first token, values (t, width).
+Tap = Callable[[str, int, torch.Tensor], None]
+
+# Outputs in the order in which they come about; "" is the block itself.
+HYENA_PARTS = ("pre_norm", "projections", "filter", "out_filter_dense")
+ATTENTION_PARTS = ("pre_norm", "inner_mha_cls.Wqkv", "inner_mha_cls.out_proj", "inner_mha_cls")
+MLP_PARTS = ("post_norm", "mlp.l1", "mlp.act", "mlp.l2", "mlp.l3", "mlp", "")
+
+
+class Scratch:
+    """Large buffers that are used again, block after block and pack after pack.
+
+    A fresh large tensor costs a page fault every 4 KiB on a CPU, more than filling it.
+    """
+
+    def __init__(self):
+        self._buffers: dict[tuple, torch.Tensor] = {}
+
+    def clear(self) -> None:
+        """Give the buffers back."""
+        self._buffers.clear()
+
+    def get(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+        """An uninitialised tensor of this shape, of the type and on the device of `like`."""
+        key, size = (name, like.dtype, like.device), int(np.prod(shape))
+        if key not in self._buffers or len(self._buffers[key]) < size:
+            self._buffers[key] = like.new_empty(size)
+        return self._buffers[key][:size].view(shape)
+
+
+class Block:
+    """What the kinds of blocks share: the tiles, and the MLP.
+
+    Parameters
+    ----------
+    block : Module
+        Vortex's.
+    last : str
+        The last of the parts that is asked for; nothing after it is computed.
+    tile : int
+        Tokens in a tile.
+    """
+
+    parts: tuple[str, ...]
+
+    def __init__(self, block: torch.nn.Module, last: str, tile: int, scratch: Scratch):
+        self.block, self.tile, self.scratch = block, tile, scratch
+        self.width = block.pre_norm.hidden_size
+        self._order = {part: number for number, part in enumerate(self.parts + MLP_PARTS)}
+        self._last = self._order[last]
+
+    def ends_before(self, part: str) -> bool:
+        """Whether nothing from this part on is asked for."""
+        return self._last < self._order[part]
+
+    def tiles(self, segments: Segments) -> Iterator[tuple[int, int]]:
+        """First and last token of each tile."""
+        for start in range(0, segments.total, self.tile):
+            yield start, min(start + self.tile, segments.total)
+
+    def finish(self, x: torch.Tensor, start: int, mixed: torch.Tensor, tap: Tap) -> None:
+        """Add what the mixer gives for a tile, and run the MLP.
+
+        Parameters
+        ----------
+        x, mixed : Tensor, (t, D)
+            The tile of the residual stream; changed in place.
+        """
+        x += mixed
+        if self.ends_before("post_norm"):
+            return
+        normed = self.block.post_norm(x)
+        tap("post_norm", start, normed)
+        if self.ends_before("mlp.l1"):
+            return
+        mlp = self.block.mlp
+        gate = mlp.l1(normed)  # (t, inner)
+        tap("mlp.l1", start, gate)
+        gate = mlp.act(gate)
+        tap("mlp.act", start, gate)
+        if self.ends_before("mlp.l2"):
+            return
+        values = mlp.l2(normed)
+        tap("mlp.l2", start, values)
+        if self.ends_before("mlp.l3"):
+            return
+        added = mlp.l3(values.mul_(gate))
+        tap("mlp.l3", start, added)
+        tap("mlp", start, added)
+        x += added
+        tap("", start, x)
+
+
+class HyenaBlock(Block):
+    """`hcs`, `hcm` and `hcl`: y = x2 * filter(x1 * v), with (x2, x1, v) the filtered projections.
+
+    The columns of the projections lie as the checkpoint has them: interleaved, by head or one
+    after the other.
+    """
+
+    parts = HYENA_PARTS
+
+    def __init__(self, block, last, tile, scratch, channel_elements: int):
+        super().__init__(block, last, tile, scratch)
+        cascade = block.filter
+        self.channel_elements = channel_elements
+        self.short = ShortFilter(cascade.short_filter_weight, 3 * self.width)
+        self.short_bias = cascade.short_filter_bias
+        self.inner = _inner_filter(cascade, self.width)
+        self.rows = _projection_rows(cascade, self.width)
+        self.fp8 = block.projections.use_fp8_input_projections
+
+    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap) -> None:
+        """Run the block over the residual stream x (T, D), in place."""
+        if isinstance(self.inner, ShortFilter):
+            for start, stop, x2, gated in self._gates(x, segments, tap, self.inner.reach):
+                mixed = self.inner(gated, segments, start).to(x.dtype).mul_(x2)
+                self._finish(x[start:stop], start, mixed, tap)
+            return
+        x2_all, u = self.scratch.get("sequence", (3, self.width, len(x)), x)[:2]
+        for start, stop, x2, gated in self._gates(x, segments, tap, 0):
+            x2_all[:, start:stop] = x2
+            u[:, start:stop] = gated
+        if self.ends_before("filter"):
+            return
+        self._mix(u, x2_all, segments)
+        for start, stop in self.tiles(segments):
+            self._finish(x[start:stop], start, u[:, start:stop], tap)
+
+    def _gates(
+        self, x: torch.Tensor, segments: Segments, tap: Tap, reach: int
+    ) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor]]:
+        """Tile by tile: x2 (D, t), and x1 * v of the tile and `reach` tokens before it."""
+        short, tile = self.short.reach, min(self.tile, len(x))
+        z_all = self.scratch.get("z", (3 * self.width, short + tile), x)
+        u_all = self.scratch.get("gated", (self.width, reach + tile), x)
+        z_all[:, :short] = 0
+        u_all[:, :reach] = 0
+        for start, stop in self.tiles(segments):
+            tokens = stop - start
+            normed = self.block.pre_norm(x[start:stop])
+            tap("pre_norm", start, normed)
+            if self.ends_before("projections"):
+                continue
+            z = z_all[:, : short + tokens]
+            self._project(normed, z[:, short:])
+            tap("projections", start, z[:, short:].t())
+            if self.ends_before("filter"):
+                continue
+            y = self.short(z, segments, start).to(x.dtype)
+            if self.short_bias is not None:
+                y += self.short_bias[:, None]
+            x2, x1, v = self._split(y)
+            gated = u_all[:, : reach + tokens]
+            torch.mul(x1, v, out=gated[:, reach:])
+            yield start, stop, x2, gated
+            z_all[:, :short] = z_all[:, tokens : tokens + short].clone()
+            u_all[:, :reach] = u_all[:, tokens : tokens + reach].clone()
+
+    def _project(self, normed: torch.Tensor, out: torch.Tensor) -> None:
+        """Projections of a tile (t, D), channels first, (3 D, t)."""
+        projections = self.block.projections
+        if self.fp8:
+            # Its kernels take a multiple of 16 tokens only.
+            padded = self.block.pad_to_multiple(normed[None])
+            with torch.cuda.device(normed.device):
+                out.copy_(projections(padded)[0][0, : len(normed)].t())
+            return
+        torch.mm(projections.weight, normed.t(), out=out)
+        if projections.bias is not None:
+            out += projections.bias[:, None]
+
+    def _split(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x2, x1 and v, (D, t) each, of the filtered projections (3 D, t)."""
+        x2, x1, v = (z[rows] for rows in self.rows)
+        return x2, x1, v
+
+    def _mix(self, u: torch.Tensor, x2: torch.Tensor, segments: Segments) -> None:
+        """The inner filter over all of u (D, T), in place, and the gate x2."""
+        blocks = segments.blocks(BLOCK, u.device)
+        tokens = blocks.count * blocks.size
+        channels = channels_at_once(self.channel_elements, tokens, self.inner.channel_step)
+        for first in range(0, self.width, channels):
+            rows = slice(first, first + channels)
+            y = blocks.join(self.inner(blocks.split(u[rows].float()), blocks, first))
+            torch.mul(y.to(u.dtype), x2[rows], out=u[rows])
+
+    def _finish(self, x: torch.Tensor, start: int, y: torch.Tensor, tap: Tap) -> None:
+        tap("filter", start, y.t())
+        if self.ends_before("out_filter_dense"):
+            return
+        mixed = self.block.out_filter_dense(y.t())
+        tap("out_filter_dense", start, mixed)
+        self.finish(x, start, mixed, tap)
+
+
+class AttentionBlock(Block):
+    """`mha`: rotary attention."""
+
+    parts = ATTENTION_PARTS
+
+    def __init__(self, block, last, tile, scratch, rotary: RotaryTable):
+        super().__init__(block, last, tile, scratch)
+        self.rotary = rotary
+
+    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap) -> None:
+        """Run the block over the residual stream x (T, D), in place."""
+        mha = self.block.inner_mha_cls
+        qkv = self.scratch.get("sequence", (len(x), 3, mha.num_heads, mha.head_dim), x)
+        position = torch.from_numpy(segments.position).to(x.device)
+        for start, stop in self.tiles(segments):
+            normed = self.block.pre_norm(x[start:stop])
+            tap("pre_norm", start, normed)
+            if self.ends_before("inner_mha_cls.Wqkv"):
+                continue
+            tile = qkv[start:stop]
+            tile.copy_(mha.Wqkv(normed).view_as(tile))
+            rotate(tile[:, :2], *self.rotary(position[start:stop], segments.longest, x.dtype))
+            # Vortex rotates in place: this is what its Wqkv gives, seen from outside.
+            tap("inner_mha_cls.Wqkv", start, tile.flatten(1))
+        if self.ends_before("inner_mha_cls.out_proj"):
+            return
+        context = attend(qkv, segments, mha.inner_attn).flatten(1)  # (T, D)
+        for start, stop in self.tiles(segments):
+            mixed = mha.out_proj(context[start:stop])
+            tap("inner_mha_cls.out_proj", start, mixed)
+            tap("inner_mha_cls", start, mixed)
+            self.finish(x[start:stop], start, mixed, tap)
+
+
+def _inner_filter(cascade: torch.nn.Module, width: int) -> ShortFilter | MediumFilter | LongFilter:
+    if cascade.h is None:
+        return LongFilter(cascade.log_poles, cascade.residues, cascade.D)
+    # Vortex convolves by Fourier transform from 128 taps on, with the first tap for the present.
+    if cascade.fir_inner_filter_length >= 128:
+        return MediumFilter(cascade.h, cascade.D)
+    return ShortFilter(cascade.h, width)
+
+
+def _projection_rows(cascade: torch.nn.Module, width: int) -> list:
+    """Which rows of the projections x2, x1 and v are: a slice each where there is one."""
+    rows = np.arange(3 * width)
+    if cascade.config.interleave:
+        rows = np.concatenate([rows[first::3] for first in range(3)])
+    if cascade.column_split_hyena:
+        heads = rows.reshape(cascade.num_attention_heads, 3, -1)
+        x2, x1, v = (heads[:, part].reshape(-1) for part in range(3))
+    else:
+        x2, x1, v = rows.reshape(3, width)
+    if cascade.hyena_flip_x1x2:
+        x1, x2 = x2, x1
+    return [_as_slice(part) for part in (x2, x1, v)]
+
+
+def _as_slice(rows: np.ndarray) -> slice | torch.Tensor:
+    steps = np.diff(rows)
+    if (steps == steps[:1]).all():
+        step = int(steps[0]) if len(steps) else 1
+        return slice(int(rows[0]), int(rows[-1]) + 1, step)
+    return torch.from_numpy(rows)

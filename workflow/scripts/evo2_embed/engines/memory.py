@@ -1,0 +1,129 @@
+"""How much memory a pack needs beside the weights, and how much there is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+
+from evo2_embed.engines.filters import BLOCK, channels_at_once
+from evo2_embed.engines.segments import Segments
+
+# Of the memory that is free, what a pack may take: the allocator needs some for itself.
+SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the memory of a pack depends on.
+
+    Attributes
+    ----------
+    width, inner, head : int
+        Of the residual stream (D), of the MLP (I) and of an attention head.
+    outputs : int
+        Widths of the layers that are asked for, together.
+    itemsize : int
+        Bytes of a number of the model's type (e).
+    tile : int
+        Tokens that token-by-token work takes at once (t).
+    channel_elements, channel_step : int
+        Numbers that the medium and long filters take at once, and the fewest channels.
+    """
+
+    width: int
+    inner: int
+    head: int
+    outputs: int
+    itemsize: int
+    tile: int
+    channel_elements: int
+    channel_step: int
+
+    def bytes(self, segments: Segments) -> int:
+        """Peak of a pack, in bytes, weights left out.
+
+        Held all the time, with T tokens: the token ids and positions (24 T), the residual stream
+        (T D e), the outputs, and the buffers that are kept for the next pack: 3 T D e for what
+        mixes along the sequence, 4 D (t + 8) e for a tile, and the rotary positions of the longest
+        segment, as vortex keeps them and in float32. Beside that the largest of
+
+        - a tile's filters: the normed tile twice, and the filtered projections in float32;
+        - a tile's MLP: t (4 D + 2 I) e;
+        - the medium or long filter of C channels: 6 arrays of C A float32, where A counts the
+          tokens of whole blocks;
+        - attention: its output, and for a batch of P tokens, filled up to its longest segment,
+          queries, keys, values and output once more.
+        """
+        tokens, width, size = segments.total, self.width, self.itemsize
+        tile = min(self.tile, tokens)
+        held = tokens * (24 + (4 * width + self.outputs) * size) + 4 * width * (tile + 8) * size
+        held += segments.longest * self.head * (size + 4)
+        converted = 0 if size == 4 else 20 + 3 * size
+        filters = tile * width * (2 * size + 16 + converted)
+        mlp = tile * (4 * width + 2 * self.inner) * size
+        aligned = int((-(-segments.lengths // BLOCK) * BLOCK).sum())
+        channels = channels_at_once(self.channel_elements, aligned, self.channel_step)
+        mixing = 6 * min(channels, width) * aligned * 4
+        padded = max(
+            len(members) * int(segments.lengths[members].max()) for members in segments.batches()
+        )
+        attention = (tokens + 5 * padded) * width * size
+        return held + max(filters, mlp, mixing, attention)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a pack may take on a device.
+
+    On a CPU: what is free in the machine or, where that is less, in the control group of this
+    process (a SLURM job's, for one).
+    """
+    if device.type == "cuda":
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(SHARE * (torch.cuda.mem_get_info(device)[0] + reusable))
+    return int(SHARE * min(psutil.virtual_memory().available, _free_in_control_group()))
+
+
+def _free_in_control_group(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes left in the memory control groups that this process is in; infinity without any."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return np.inf
+    free = np.inf
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            base, names = root, ("memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            base = root / "memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        folder = base / path.lstrip("/")
+        for group in (folder, *folder.parents):
+            free = min(free, _limit_left(group, names))
+            if group == base:
+                break
+    return free
+
+
+def _limit_left(group: Path, names: tuple[str, str]) -> float:
+    try:
+        limit, used = ((group / name).read_text().strip() for name in names)
+        cache = _reclaimable(group)
+    except OSError:
+        return np.inf
+    return np.inf if limit == "max" else max(0, int(limit) - int(used) + cache)
+
+
+def _reclaimable(group: Path) -> int:
+    """File pages of a control group, which the kernel gives up when memory is wanted."""
+    fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return int(fields.get("inactive_file", 0)) + int(fields.get("active_file", 0))
+
+
+def gib(count: int) -> str:
+    """Bytes as GiB, for a message."""
+    return f"{count / 2**30:.2f} GiB"

@@ -1,0 +1,211 @@
+"""The packed engine: all segments of a pack in one pass, each as if it were alone."""
+
+import re
+
+import torch
+
+from evo2_embed.engines.attention import RotaryTable
+from evo2_embed.engines.blocks import (
+    MLP_PARTS,
+    AttentionBlock,
+    Block,
+    HyenaBlock,
+    Scratch,
+    Tap,
+)
+from evo2_embed.engines.memory import Footprint, free_bytes, gib
+from evo2_embed.engines.pack import Pack
+from evo2_embed.engines.segments import Segments
+from evo2_embed.errors import InputError
+from evo2_embed.logs import log
+
+# Numbers in a tile of the residual stream: on a CPU what stays in its cache, on a GPU what keeps
+# it busy.
+TILE_ELEMENTS = {"cpu": 2**18, "cuda": 2**26}
+MIN_TILE = 256  # tokens
+# Numbers in the channels that the medium and long filters take at once.
+CHANNEL_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
+
+
+class PackedEngine:
+    """An executor over the modules of a loaded StripedHyena; see `Engine`.
+
+    It runs up to the deepest of the layers, and no further. A pack that does not fit the memory
+    that is free when the engine is made runs in parts.
+
+    Raises
+    ------
+    InputError
+        When it cannot give one of the layers, or run this model.
+    """
+
+    def __init__(self, evo2, layers: list[str]):
+        self.model, self.layers = evo2.model, layers
+        self.device = self.model.embedding_layer.weight.device
+        self.scratch = Scratch()
+        width = self.model.config.hidden_size
+        self.tile = max(MIN_TILE, TILE_ELEMENTS[self.device.type] // width)
+        self.rotary: list[RotaryTable] = []
+        last = _last_parts(self.model, layers)
+        self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
+        self.footprint = self._footprint()
+        self.free = min(free_bytes(torch.device(x)) for x in self._devices())
+        self.most_tokens: int | None = None  # smaller than a pack after a pack was too large
+
+    @torch.inference_mode()
+    def run(self, pack: Pack) -> dict[str, torch.Tensor]:
+        """See `Engine.run`.
+
+        Raises
+        ------
+        InputError
+            When a segment is too long for the memory that is free.
+        """
+        pack = pack.without_pads()
+        outputs = _Outputs(self.layers, len(pack.tokens))
+        self._run(pack, outputs, 0)
+        return outputs.values
+
+    def _run(self, pack: Pack, outputs: "_Outputs", first: int) -> None:
+        """Run a pack, whole or in parts, whose outputs start at the token `first`."""
+        segments = Segments(pack.lengths)
+        needed = self.footprint.bytes(segments)
+        fits = needed <= self.free and len(pack.tokens) <= (self.most_tokens or segments.total)
+        if not fits and len(segments.lengths) == 1 and needed > self.free:
+            raise InputError(
+                f"a segment of {segments.total} tokens needs {gib(needed)} beside the weights, and "
+                f"{self.device} has {gib(self.free)} free: use shorter windows or more memory"
+            )
+        if (fits or len(segments.lengths) == 1) and self._forward(pack, segments, outputs, first):
+            return
+        middle = segments.middle()
+        for part, start in (
+            (pack.part(0, middle), first),
+            (pack.part(middle, len(segments.lengths)), first + int(segments.starts[middle])),
+        ):
+            self._run(part, outputs, start)
+
+    def _forward(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> bool:
+        """Run a pack in one pass; whether there was memory enough for it."""
+        try:
+            self._run_blocks(pack, segments, outputs, first)
+            return True
+        except torch.cuda.OutOfMemoryError as error:
+            if len(segments.lengths) == 1:
+                raise InputError(
+                    f"a segment of {segments.total} tokens does not fit the memory of {self.device}"
+                    f": use shorter windows ({' '.join(str(error).split())[:200]})"
+                ) from error
+        self.most_tokens = segments.total // 2
+        self.scratch.clear()
+        torch.cuda.empty_cache()
+        log.warning(
+            "%d tokens were too many for the memory of %s; %d at once from now on",
+            segments.total,
+            self.device,
+            self.most_tokens,
+        )
+        return False
+
+    def _run_blocks(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> None:
+        # A copy: what is read from a file may not be written to, and torch asks for that.
+        ids = torch.from_numpy(pack.tokens.copy()).to(self.device).long()
+        x = self.model.embedding_layer(ids)  # (T, D)
+        outputs.put("embedding_layer", first, x)
+        for index, block in enumerate(self.blocks):
+            x = x.to(self.model.block_idx_to_device[index])
+            block(x, segments, outputs.tap(f"blocks.{index}", first))
+        if "norm" in self.layers:
+            x = x.to(self.model.norm.scale.device)
+            for start in range(0, len(x), self.tile):
+                outputs.put("norm", first + start, self.model.norm(x[start : start + self.tile]))
+
+    def _executor(self, index: int, last: str) -> Block:
+        block = self.model.blocks[index]
+        if not hasattr(block, "inner_mha_cls"):
+            elements = CHANNEL_ELEMENTS[self.device.type]
+            return HyenaBlock(block, last, self.tile, self.scratch, elements)
+        rotary = block.inner_mha_cls.rotary_emb
+        table = next((table for table in self.rotary if table.serves(rotary)), None)
+        if table is None:
+            table = RotaryTable(rotary)
+            self.rotary.append(table)
+        return AttentionBlock(block, last, self.tile, self.scratch, table)
+
+    def _footprint(self) -> Footprint:
+        steps = [b.inner.channel_step for b in self.blocks if isinstance(b, HyenaBlock)]
+        parameters = self.model.blocks[0].mlp.l1.weight
+        return Footprint(
+            width=self.model.config.hidden_size,
+            inner=parameters.shape[0],
+            head=self.model.config.hidden_size // self.model.config.num_attention_heads,
+            outputs=sum(_width(self.model, layer) for layer in self.layers),
+            itemsize=parameters.element_size(),
+            tile=self.tile,
+            channel_elements=CHANNEL_ELEMENTS[self.device.type],
+            channel_step=max(steps, default=1),
+        )
+
+    def _devices(self) -> set[str]:
+        return {str(self.device), *map(str, self.model.block_idx_to_device.values())}
+
+
+class _Outputs:
+    """The token embeddings of the layers asked for, filled tile by tile."""
+
+    def __init__(self, layers: list[str], tokens: int):
+        self.layers, self.tokens = layers, tokens
+        self.values: dict[str, torch.Tensor] = {}
+
+    def put(self, layer: str, first: int, values: torch.Tensor) -> None:
+        """Keep the output (t, width) of a layer for the tokens from `first` on."""
+        if layer not in self.layers:
+            return
+        if layer not in self.values:
+            self.values[layer] = values.new_empty(self.tokens, values.shape[1])
+        self.values[layer][first : first + len(values)] = values
+
+    def tap(self, block: str, first: int) -> Tap:
+        """Where a block puts the outputs of its parts."""
+        return lambda part, start, values: self.put(
+            f"{block}.{part}" if part else block, first + start, values
+        )
+
+
+def _last_parts(model: torch.nn.Module, layers: list[str]) -> list[str]:
+    """The last part that is asked for of every block that is needed."""
+    asked = [_split_name(model, layer) for layer in layers]
+    if any(layer == "norm" for layer in layers):
+        return [""] * len(model.blocks)
+    deepest = max((block for block, _ in asked), default=-1)
+    if deepest < 0:
+        return []
+    order = _parts(model.blocks[deepest])
+    last = max((part for block, part in asked if block == deepest), key=order.index)
+    return [""] * deepest + [last]
+
+
+def _split_name(model: torch.nn.Module, layer: str) -> tuple[int, str]:
+    """Number of the block and name of the part of it; -1 for layers outside the blocks."""
+    if layer == "embedding_layer" or (layer == "norm" and model.norm is not None):
+        return -1, layer
+    match = re.fullmatch(r"blocks\.(\d+)(?:\.(.+))?", layer)
+    if match and int(match[1]) < len(model.blocks):
+        block, part = int(match[1]), match[2] or ""
+        if part in _parts(model.blocks[block]):
+            return block, part
+    raise InputError(f"layer '{layer}': the packed engine cannot give it (engine: stock may)")
+
+
+def _parts(block: torch.nn.Module) -> tuple[str, ...]:
+    kind = AttentionBlock if hasattr(block, "inner_mha_cls") else HyenaBlock
+    # In the first block the activation is a function, not a module with an output of its own.
+    activation = isinstance(block.mlp.act, torch.nn.Module)
+    return kind.parts + tuple(part for part in MLP_PARTS if part != "mlp.act" or activation)
+
+
+def _width(model: torch.nn.Module, layer: str) -> int:
+    width, inner = model.config.hidden_size, model.blocks[0].mlp.l1.weight.shape[0]
+    part = layer.partition(".")[2].partition(".")[2]
+    special = {"projections": 3 * width, "inner_mha_cls.Wqkv": 3 * width}
+    return special.get(part, inner if part in ("mlp.l1", "mlp.act", "mlp.l2") else width)

@@ -1,0 +1,123 @@
+"""Where the segments of a pack lie, as the filters and the attention want to see it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+# Segments of one batch of the attention are at most this much shorter than its longest one.
+_LIKE_LENGTH = 0.8
+# Up to this length, segments share a batch whatever their lengths (tokens).
+_SHORT = 32
+
+
+class Segments:
+    """The segments of a pack, end to end.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, (S,)
+        Tokens of each segment, at least 1.
+    """
+
+    def __init__(self, lengths: np.ndarray):
+        self.lengths = lengths.astype(np.int64)
+        self.ends = np.cumsum(self.lengths)
+        self.starts = self.ends - self.lengths
+        self.total = int(self.ends[-1])
+        self.longest = int(self.lengths.max())
+        self._blocks: dict[tuple, Blocks] = {}
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """Place of each token in its segment, (T,)."""
+        return np.arange(self.total) - np.repeat(self.starts, self.lengths)
+
+    def heads(self, start: int, stop: int, reach: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of [start, stop) with fewer than `reach` tokens of their segment before them.
+
+        Returns
+        -------
+        (n,), (n,)
+            Their places, counted from `start`, and their positions in their segments.
+        """
+        position = self.position[start:stop]
+        where = np.flatnonzero(position < reach)
+        return where, position[where]
+
+    def middle(self) -> int:
+        """The segment at which the pack falls into two parts of like size, at least one each."""
+        return int(np.clip(np.searchsorted(self.ends, self.total / 2), 1, len(self.lengths) - 1))
+
+    def blocks(self, size: int, device: torch.device) -> "Blocks":
+        """The segments cut into blocks of `size` tokens."""
+        key = (size, device)
+        if key not in self._blocks:
+            self._blocks[key] = Blocks(self, size, device)
+        return self._blocks[key]
+
+    def batches(self) -> list[np.ndarray]:
+        """Numbers of segments of like length, longest first, for a batch each.
+
+        How many batches there are grows with the logarithm of the longest length only.
+        """
+        order = np.argsort(-self.lengths, kind="stable")
+        lengths = self.lengths[order]
+        batches, first = [], 0
+        while first < len(order):
+            shortest = lengths[first] * _LIKE_LENGTH if lengths[first] > _SHORT else 1
+            stop = int(np.searchsorted(-lengths, -shortest, side="right"))
+            batches.append(np.sort(order[first:stop]))
+            first = stop
+        return batches
+
+
+@dataclass
+class Blocks:
+    """Segments cut into blocks of one size; a segment's last block is filled up.
+
+    What fills it up is to the right of the segment's tokens, so causal filters never see it.
+
+    Attributes
+    ----------
+    count : int
+        Number of blocks, N.
+    position : ndarray of int64, (N,)
+        Place of each block in its segment.
+    """
+
+    def __init__(self, segments: Segments, size: int, device: torch.device):
+        per_segment = -(-segments.lengths // size)
+        first = np.cumsum(per_segment) - per_segment
+        self.size, self.device = size, device
+        self.count = int(per_segment.sum())
+        self.longest = int(per_segment.max())
+        self.position = np.arange(self.count) - np.repeat(first, per_segment)
+        self._into = self._out_of = None
+        if self.count * size != segments.total:
+            places = np.arange(self.count * size) - np.repeat(first * size, per_segment * size)
+            owner = np.repeat(np.arange(len(first)), per_segment * size)
+            into = segments.starts[owner] + np.minimum(places, segments.lengths[owner] - 1)
+            self._into = torch.from_numpy(into).to(device)
+            out_of = np.repeat(first * size - segments.starts, segments.lengths)
+            self._out_of = torch.from_numpy(out_of + np.arange(segments.total)).to(device)
+        self._later: dict[int, torch.Tensor] = {}
+
+    def split(self, values: torch.Tensor) -> torch.Tensor:
+        """(C, T) to (C, N, size): a view where segments are whole blocks, else a copy."""
+        if self._into is not None:
+            values = values.index_select(1, self._into)
+        return values.reshape(len(values), self.count, self.size)
+
+    def join(self, values: torch.Tensor) -> torch.Tensor:
+        """(C, N, size) to (C, T), without what filled up the last blocks."""
+        values = values.reshape(len(values), -1)
+        return values if self._out_of is None else values.index_select(1, self._out_of)
+
+    def cut(self, distance: int) -> torch.Tensor:
+        """Which blocks are in another segment than the block `distance` further on, (n,)."""
+        if distance not in self._later:
+            apart = np.flatnonzero(self.position[distance:] < distance)
+            self._later[distance] = torch.from_numpy(apart).to(self.device)
+        return self._later[distance]
