@@ -1,13 +1,14 @@
-"""The stock engine and pooling, against separate calls of `Evo2.forward` pooled in numpy."""
+"""The engines and pooling, against separate calls of `Evo2.forward` pooled in numpy."""
 
 import numpy as np
 import pytest
 import torch
 from evo2_embed import models
-from evo2_embed.engine import Pack, StockEngine
+from evo2_embed.engines import ENGINES, Pack
 from evo2_embed.loading import load_model
 from evo2_embed.pooling import pool_tokens
 from evo2_embed.rows import count_rows, locate_rows
+from stock import alone, make_pack, random_segments, segments_of
 
 from workflow import run_python
 
@@ -21,15 +22,10 @@ def evo2():
     return load_model(models.TINY, models.bundled_checkpoint(), "fp32")
 
 
-def random_segments(lengths, seed=0):
-    rng = np.random.default_rng(seed)
-    return [rng.choice(np.frombuffer(b"ACGT", np.uint8), length) for length in lengths]
-
-
-def make_pack(segments, bos=False):
-    segments = [np.concatenate([np.zeros(int(bos), np.uint8), segment]) for segment in segments]
-    cu_seqlens = np.concatenate([[0], np.cumsum([len(segment) for segment in segments])])
-    return Pack(np.concatenate(segments), cu_seqlens)
+@pytest.fixture(params=ENGINES)
+def make_engine(request, evo2):
+    """A function that gives the engine for some layers."""
+    return lambda layers: ENGINES[request.param](evo2, layers)
 
 
 def pad_pack(pack, pad):
@@ -38,13 +34,6 @@ def pad_pack(pack, pad):
     tokens = np.full(mask.shape, pad, np.uint8)
     tokens[mask] = pack.tokens
     return Pack(tokens.reshape(-1), pack.cu_seqlens, width)
-
-
-def alone(evo2, tokens, layer):
-    """Token embeddings of one sequence, from the package itself."""
-    ids = torch.from_numpy(tokens.astype(np.int64))[None]
-    _, outputs = evo2.forward(ids, return_embeddings=True, layer_names=[layer])
-    return outputs[layer][0].numpy().astype(np.float64)
 
 
 def pool_in_numpy(values, pooling):
@@ -88,40 +77,31 @@ def test_every_layer_listed_is_one_vector_a_token_and_no_other_module_is(evo2):
 
 @pytest.mark.parametrize("bos", [False, True])
 @pytest.mark.parametrize("pooling", POOLINGS, ids=str)
-def test_pooled_rows_equal_separate_calls(evo2, pooling, bos):
+def test_pooled_rows_equal_separate_calls(evo2, make_engine, pooling, bos):
     segments = random_segments([300, 1, 128, 128, 7, 300, 129])
     pack = make_pack(segments, bos)
-    outputs = StockEngine(evo2, LAYERS).run(pack)
+    outputs = make_engine(LAYERS).run(pack)
+    stock = [alone(evo2, tokens, LAYERS) for tokens in segments_of(pack)]
     for layer in LAYERS:
-        found = pool_tokens(outputs[layer], pack.cu_seqlens, bos, pooling).numpy()
+        found = pool_tokens(outputs[layer], pack.cu_seqlens, bos, pooling).cpu().numpy()
         wanted = [
-            pool_in_numpy(alone(evo2, tokens, layer)[int(bos) :], pooling)
-            for tokens in np.split(pack.tokens, pack.cu_seqlens[1:-1])
+            pool_in_numpy(each[layer].double().numpy()[int(bos) :], pooling) for each in stock
         ]
         assert_close(found, np.concatenate(wanted))
 
 
 @pytest.mark.parametrize("pad", [0, 1])
-def test_a_padded_pack_gives_what_a_packed_one_gives(evo2, pad):
+def test_a_padded_pack_gives_what_a_packed_one_gives(make_engine, pad):
     pack = make_pack(random_segments([50, 200, 3]))
-    engine = StockEngine(evo2, LAYERS)
+    engine = make_engine(LAYERS)
     packed, padded = engine.run(pack), engine.run(pad_pack(pack, pad))
     for layer in LAYERS:
-        assert_close(padded[layer].numpy(), packed[layer].numpy())
+        assert_close(padded[layer].cpu().numpy(), packed[layer].cpu().numpy())
 
 
-def test_a_segment_does_not_depend_on_its_neighbours(evo2):
-    engine = StockEngine(evo2, ["norm"])
-    segment, *others = random_segments([150, 150, 90])
-    *changed, _ = random_segments([150, 90, 1], seed=1)
-    first = engine.run(make_pack([segment, *others]))["norm"][:150].numpy()
-    second = engine.run(make_pack([segment, *changed]))["norm"][:150].numpy()
-    assert_close(first, second)
-
-
-def test_bins_weighted_by_length_average_to_the_mean(evo2):
+def test_bins_weighted_by_length_average_to_the_mean(make_engine):
     pack = make_pack(random_segments([300, 77]))
-    tokens = StockEngine(evo2, ["norm"]).run(pack)["norm"]
+    tokens = make_engine(["norm"]).run(pack)["norm"].cpu()
     bins = pool_tokens(tokens, pack.cu_seqlens, False, {"bin": 64}).numpy()
     mean = pool_tokens(tokens, pack.cu_seqlens, False, "mean").numpy()
     counts = count_rows(pack.lengths, {"bin": 64})

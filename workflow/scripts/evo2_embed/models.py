@@ -72,7 +72,11 @@ def precisions(name: str) -> tuple[str, ...]:
 @cache
 def layer_widths(name: str) -> dict[str, int]:
     """Every layer that can be asked for, in the order of the forward pass, with its width."""
-    config = model_config(name)
+    return widths_of(model_config(name))
+
+
+def widths_of(config: dict) -> dict[str, int]:
+    """As `layer_widths`, for any StripedHyena settings."""
     width, inner = config["hidden_size"], _inner_size(config)
     special = {"projections": 3 * width, "inner_mha_cls.Wqkv": 3 * width}
     special |= dict.fromkeys(("mlp.l1", "mlp.l2", "mlp.act"), inner)

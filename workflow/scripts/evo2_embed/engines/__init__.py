@@ -1,14 +1,14 @@
-"""Engines: packs in, token embeddings of the layers out. Nothing of Parquet in here.
+"""Engines: packs in, token embeddings of the layers out. They know nothing of files.
 
-    pack        the pack, and what an engine is
-    stock       Evo2.forward, unchanged: the reference
-    packed      all segments of a pack in one pass, each as if it were alone
-    segments        where the segments of a pack lie
-    filters         the short, medium and long filters of the Hyena blocks
-    attention       rotary positions and attention, segment by segment
-    blocks          the four kinds of block
-    memory          what a pack needs, and what there is
-    check       one engine against the other, on the weights and the device at hand
+pack        the pack, and what an engine is
+stock       Evo2.forward, unchanged: the reference
+packed      all segments of a pack in one pass, each as if it were alone
+segments        where the segments of a pack lie
+filters         the short, medium and long filters of the Hyena blocks
+attention       rotary positions and attention, segment by segment
+blocks          the four kinds of block
+memory          what a pack needs, and what there is
+check       one engine against the other, on the weights and the device at hand
 """
 
 from evo2_embed.engines.check import check_engine

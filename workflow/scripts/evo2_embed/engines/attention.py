@@ -76,7 +76,7 @@ def _attend_in_batches(qkv: torch.Tensor, segments: Segments) -> torch.Tensor:
     for members in segments.batches():
         lengths, starts = segments.lengths[members], segments.starts[members]
         longest = int(lengths.max())
-        if lengths.min() == longest and (starts[1:] - starts[:-1] == longest).all():
+        if segments.is_batch(members):
             span = slice(int(starts[0]), int(starts[0]) + len(members) * longest)
             batch = qkv[span].view(len(members), longest, *qkv.shape[1:])
             out[span] = _causal(batch).flatten(0, 1)

@@ -9,11 +9,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from evo2_embed.engines.attention import RotaryTable, attend, rotate
 from evo2_embed.engines.filters import (
-    BLOCK,
     LongFilter,
     MediumFilter,
     ShortFilter,
@@ -200,7 +198,7 @@ class HyenaBlock(Block):
 
     def _mix(self, u: torch.Tensor, x2: torch.Tensor, segments: Segments) -> None:
         """The inner filter over all of u (D, T), in place, and the gate x2."""
-        blocks = segments.blocks(BLOCK, u.device)
+        blocks = segments.blocks(u.device)
         tokens = blocks.count * blocks.size
         channels = channels_at_once(self.channel_elements, tokens, self.inner.channel_step)
         for first in range(0, self.width, channels):

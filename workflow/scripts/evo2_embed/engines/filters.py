@@ -21,8 +21,6 @@ import torch.nn.functional as F
 
 from evo2_embed.engines.segments import Blocks, Segments
 
-BLOCK = 64  # tokens
-
 
 class ShortFilter:
     """A depthwise causal filter of a few taps.
@@ -95,7 +93,6 @@ class MediumFilter:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor):
         self.taps = weight.detach()[:, 0].float()  # (groups, K)
         self.bias = bias.detach().float()[:, None, None]
-        self.spread = -(-(self.taps.shape[1] - 1) // BLOCK)  # blocks after it that a block reaches
         self.channel_step = len(bias) // len(self.taps)
 
     def __call__(self, values: torch.Tensor, blocks: Blocks, first: int) -> torch.Tensor:
@@ -111,7 +108,8 @@ class MediumFilter:
         """
         channels, count, size = values.shape
         groups = slice(first // self.channel_step, (first + channels) // self.channel_step)
-        spread = min(self.spread, blocks.longest - 1)
+        # How many blocks after it a block reaches.
+        spread = min(-(-(self.taps.shape[1] - 1) // size), blocks.longest - 1)
         matrix = _toeplitz(self.taps[groups], size, size * (1 + spread))
         grouped = values.reshape(len(matrix), -1, size)
         reached = torch.bmm(grouped, matrix).view(channels, count, 1 + spread, size)

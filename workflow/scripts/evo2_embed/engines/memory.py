@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import torch
 
-from evo2_embed.engines.filters import BLOCK, channels_at_once
+from evo2_embed.engines.filters import channels_at_once
 from evo2_embed.engines.segments import Segments
 
 # Of the memory that is free, what a pack may take: the allocator needs some for itself.
@@ -53,8 +53,9 @@ class Footprint:
         - a tile's MLP: t (4 D + 2 I) e;
         - the medium or long filter of C channels: 6 arrays of C A float32, where A counts the
           tokens of whole blocks;
-        - attention: its output, and for a batch of P tokens, filled up to its longest segment,
-          queries, keys, values and output once more.
+        - attention: its output T D e, and for each batch of segments that of the batch; where
+          they are not of one length, or not neighbours, queries, keys and values as well, all
+          filled up to the longest segment, and the output without what fills up.
         """
         tokens, width, size = segments.total, self.width, self.itemsize
         tile = min(self.tile, tokens)
@@ -63,14 +64,20 @@ class Footprint:
         converted = 0 if size == 4 else 20 + 3 * size
         filters = tile * width * (2 * size + 16 + converted)
         mlp = tile * (4 * width + 2 * self.inner) * size
-        aligned = int((-(-segments.lengths // BLOCK) * BLOCK).sum())
+        block = segments.block_size()
+        aligned = int((-(-segments.lengths // block) * block).sum())
         channels = channels_at_once(self.channel_elements, aligned, self.channel_step)
         mixing = 6 * min(channels, width) * aligned * 4
-        padded = max(
-            len(members) * int(segments.lengths[members].max()) for members in segments.batches()
-        )
-        attention = (tokens + 5 * padded) * width * size
+        attention = tokens + max(_attended(segments, members) for members in segments.batches())
+        attention *= width * size
         return held + max(filters, mlp, mixing, attention)
+
+
+def _attended(segments: Segments, members: np.ndarray) -> int:
+    """Vectors that the attention of a batch of segments makes beside its input."""
+    if segments.is_batch(members):
+        return int(segments.lengths[members].sum())
+    return 5 * len(members) * int(segments.lengths[members].max())
 
 
 def free_bytes(device: torch.device) -> int:
@@ -82,30 +89,33 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(SHARE * (torch.cuda.mem_get_info(device)[0] + reusable))
-    return int(SHARE * min(psutil.virtual_memory().available, _free_in_control_group()))
+    groups = Path("/proc/self/cgroup")
+    lines = groups.read_text().splitlines() if groups.exists() else []
+    return int(SHARE * min(psutil.virtual_memory().available, free_in_control_groups(lines)))
 
 
-def _free_in_control_group(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes left in the memory control groups that this process is in; infinity without any."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return np.inf
+def free_in_control_groups(lines: list[str], root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Bytes left in the memory control groups of a process; infinity where none has a limit.
+
+    Parameters
+    ----------
+    lines : list of str
+        Of `/proc/self/cgroup`: number, controllers (none in version 2) and path.
+    root : Path
+        Where control groups are mounted.
+    """
     free = np.inf
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers == "":  # version 2
+        if controllers == "":
             base, names = root, ("memory.max", "memory.current")
         elif "memory" in controllers.split(","):
-            base = root / "memory"
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+            base, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
         else:
             continue
         folder = base / path.lstrip("/")
-        for group in (folder, *folder.parents):
-            free = min(free, _limit_left(group, names))
-            if group == base:
-                break
+        groups = [folder, *(parent for parent in folder.parents if parent.is_relative_to(base))]
+        free = min(free, *(_limit_left(group, names) for group in groups))
     return free
 
 

@@ -6,6 +6,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+# Most tokens in a block.
+BLOCK = 64
 # Segments of one batch of the attention are at most this much shorter than its longest one.
 _LIKE_LENGTH = 0.8
 # Up to this length, segments share a batch whatever their lengths (tokens).
@@ -50,8 +52,13 @@ class Segments:
         """The segment at which the pack falls into two parts of like size, at least one each."""
         return int(np.clip(np.searchsorted(self.ends, self.total / 2), 1, len(self.lengths) - 1))
 
-    def blocks(self, size: int, device: torch.device) -> "Blocks":
-        """The segments cut into blocks of `size` tokens."""
+    def block_size(self) -> int:
+        """Tokens of a block: no more than the longest segment fills."""
+        return min(BLOCK, 1 << (self.longest - 1).bit_length())
+
+    def blocks(self, device: torch.device) -> "Blocks":
+        """The segments cut into blocks of one size."""
+        size = self.block_size()
         key = (size, device)
         if key not in self._blocks:
             self._blocks[key] = Blocks(self, size, device)
@@ -71,6 +78,11 @@ class Segments:
             batches.append(np.sort(order[first:stop]))
             first = stop
         return batches
+
+    def is_batch(self, members: np.ndarray) -> bool:
+        """Whether these segments are of one length and neighbours: a batch as they lie."""
+        lengths, starts = self.lengths[members], self.starts[members]
+        return lengths.min() == lengths.max() and (np.diff(starts) == lengths[0]).all()
 
 
 @dataclass

@@ -1,0 +1,60 @@
+"""Packs for tests of the engines, and the stock model's answer to them."""
+
+import numpy as np
+import torch
+from evo2_embed import models
+from evo2_embed.engines import Pack
+from make_evo2_tiny import make_state
+
+
+def random_segments(lengths, seed=0):
+    """Arrays of random bases, one of each length."""
+    rng = np.random.default_rng(seed)
+    return [rng.choice(np.frombuffer(b"ACGT", np.uint8), length) for length in lengths]
+
+
+def make_pack(segments, bos=False):
+    """Segments end to end, each with a BOS before it if so asked."""
+    segments = [np.concatenate([np.zeros(int(bos), np.uint8), segment]) for segment in segments]
+    cu_seqlens = np.concatenate([[0], np.cumsum([len(segment) for segment in segments])])
+    return Pack(np.concatenate(segments), cu_seqlens)
+
+
+def alone(evo2, tokens, layers):
+    """Token embeddings (T, width) of one sequence by layer, from the package itself."""
+    device = next(evo2.model.parameters()).device
+    ids = torch.from_numpy(tokens.astype(np.int64))[None].to(device)
+    _, outputs = evo2.forward(ids, return_embeddings=True, layer_names=layers)
+    return {layer: outputs[layer][0, : len(tokens)].cpu() for layer in layers}
+
+
+def segments_of(pack):
+    """The tokens of each segment."""
+    return np.split(pack.tokens, pack.cu_seqlens[1:-1])
+
+
+def worst_difference(evo2, engine, pack, layers):
+    """Largest difference between an engine and the package on each segment of a pack alone.
+
+    By layer, relative to the mean absolute value over the pack.
+    """
+    found = engine.run(pack)
+    wanted = [alone(evo2, tokens, layers) for tokens in segments_of(pack)]
+    result = {}
+    for layer in layers:
+        stock = torch.cat([outputs[layer] for outputs in wanted]).double()
+        difference = (found[layer].cpu().double() - stock).abs().max()
+        assert found[layer].shape == stock.shape
+        result[layer] = float(difference / stock.abs().mean())
+    return result
+
+
+def save_weights(config, path):
+    """Stable random weights for these StripedHyena settings."""
+    torch.save(make_state(config), path)
+    return path
+
+
+def layer_names(config):
+    """All layers of a model of these settings."""
+    return list(models.widths_of(config))
