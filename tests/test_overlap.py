@@ -71,22 +71,32 @@ def test_an_error_of_a_call_is_raised_at_the_end():
 
 
 def test_an_error_of_a_call_stops_the_loop():
-    count = 0
-    with pytest.raises(OSError, match="no space left"), Storer() as storer:
-        storer.submit(fail)
-        while count < 10_000:
-            count += 1
-            storer.submit(time.sleep, 0.001)
-    assert count < 10_000
+    submitted = []
+
+    def loop():
+        with Storer() as storer:
+            storer.submit(fail)
+            for number in range(10_000):
+                submitted.append(number)
+                storer.submit(time.sleep, 0.001)
+
+    with pytest.raises(OSError, match="no space left"):
+        loop()
+    assert len(submitted) < 10_000
 
 
 def test_what_waits_is_dropped_when_the_loop_fails():
     done = []
-    with pytest.raises(ValueError, match="the model"), Storer(waiting=100) as storer:
-        storer.submit(time.sleep, 0.2)
-        for number in range(20):
-            storer.submit(done.append, number)
-        raise ValueError("the model")
+
+    def loop():
+        with Storer(waiting=100) as storer:
+            storer.submit(time.sleep, 0.2)
+            for number in range(20):
+                storer.submit(done.append, number)
+            raise ValueError("the model")
+
+    with pytest.raises(ValueError, match="the model"):
+        loop()
     assert done == []
 
 

@@ -50,7 +50,9 @@ def rotate(qk: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
     qk.copy_(rotated)
 
 
-def attend(qkv: torch.Tensor, segments: Segments, attention: torch.nn.Module) -> torch.Tensor:
+def attend(
+    qkv: torch.Tensor, segments: Segments, attention: torch.nn.Module, out: torch.Tensor
+) -> torch.Tensor:
     """Causal attention within each segment.
 
     Parameters
@@ -59,20 +61,21 @@ def attend(qkv: torch.Tensor, segments: Segments, attention: torch.nn.Module) ->
         Rotated.
     attention : Module
         Vortex's inner attention: its flash kernel for segments of any length, where it is in use.
+    out : Tensor, (T, heads, head_dim)
+        Where the result may be put.
 
     Returns
     -------
     Tensor, (T, heads, head_dim)
     """
     if not hasattr(attention, "window_size"):
-        return _attend_in_batches(qkv, segments)
+        return _attend_in_batches(qkv, segments, out)
     ends = torch.from_numpy(segments.ends).to(qkv.device, torch.int32)
     return attention(qkv, cu_seqlens=F.pad(ends, (1, 0)), max_seqlen=segments.longest)
 
 
-def _attend_in_batches(qkv: torch.Tensor, segments: Segments) -> torch.Tensor:
+def _attend_in_batches(qkv: torch.Tensor, segments: Segments, out: torch.Tensor) -> torch.Tensor:
     """Attention by PyTorch's kernels, on batches of segments of like length."""
-    out = qkv.new_empty(qkv.shape[0], *qkv.shape[2:])
     for members in segments.batches():
         lengths, starts = segments.lengths[members], segments.starts[members]
         longest = int(lengths.max())

@@ -17,6 +17,7 @@ from evo2_embed.engines.filters import (
     ShortFilter,
     channels_at_once,
 )
+from evo2_embed.engines.scratch import Scratch
 from evo2_embed.engines.segments import Segments
 
 # Receives the output of a part of a block: name within the block, first token, values (t, width).
@@ -26,27 +27,6 @@ Tap = Callable[[str, int, torch.Tensor], None]
 HYENA_PARTS = ("pre_norm", "projections", "filter", "out_filter_dense")
 ATTENTION_PARTS = ("pre_norm", "inner_mha_cls.Wqkv", "inner_mha_cls.out_proj", "inner_mha_cls")
 MLP_PARTS = ("post_norm", "mlp.l1", "mlp.act", "mlp.l2", "mlp.l3", "mlp", "")
-
-
-class Scratch:
-    """Large buffers that are used again, block after block and pack after pack.
-
-    A fresh large tensor costs a page fault every 4 KiB on a CPU, more than filling it.
-    """
-
-    def __init__(self):
-        self._buffers: dict[tuple, torch.Tensor] = {}
-
-    def clear(self) -> None:
-        """Give the buffers back."""
-        self._buffers.clear()
-
-    def get(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """An uninitialised tensor of this shape, of the type and on the device of `like`."""
-        key, size = (name, like.dtype, like.device), int(np.prod(shape))
-        if key not in self._buffers or len(self._buffers[key]) < size:
-            self._buffers[key] = like.new_empty(size)
-        return self._buffers[key][:size].view(shape)
 
 
 class Block:
@@ -79,6 +59,13 @@ class Block:
         for start in range(0, segments.total, self.tile):
             yield start, min(start + self.tile, segments.total)
 
+    def norm(self, norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        """Root-mean-square norm of a tile (t, D), as the module does it."""
+        if norm.use_flash_rmsnorm:
+            return norm(x)
+        length = x.norm(2, dim=-1, keepdim=True).mul_(self.width**-0.5).add_(norm.eps)
+        return torch.div(x, length, out=self.scratch.get("normed", x.shape, x)).mul_(norm.scale)
+
     def finish(self, x: torch.Tensor, start: int, mixed: torch.Tensor, tap: Tap) -> None:
         """Add what the mixer gives for a tile, and run the MLP.
 
@@ -90,22 +77,22 @@ class Block:
         x += mixed
         if self.ends_before("post_norm"):
             return
-        normed = self.block.post_norm(x)
+        normed = self.norm(self.block.post_norm, x)
         tap("post_norm", start, normed)
         if self.ends_before("mlp.l1"):
             return
         mlp = self.block.mlp
-        gate = mlp.l1(normed)  # (t, inner)
+        gate = self.scratch.linear("mlp.l1", normed, mlp.l1)  # (t, inner)
         tap("mlp.l1", start, gate)
         gate = mlp.act(gate)
         tap("mlp.act", start, gate)
         if self.ends_before("mlp.l2"):
             return
-        values = mlp.l2(normed)
+        values = self.scratch.linear("mlp.l2", normed, mlp.l2)
         tap("mlp.l2", start, values)
         if self.ends_before("mlp.l3"):
             return
-        added = mlp.l3(values.mul_(gate))
+        added = self.scratch.linear("added", values.mul_(gate), mlp.l3)
         tap("mlp.l3", start, added)
         tap("mlp", start, added)
         x += added
@@ -134,49 +121,67 @@ class HyenaBlock(Block):
     def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap) -> None:
         """Run the block over the residual stream x (T, D), in place."""
         if isinstance(self.inner, ShortFilter):
-            for start, stop, x2, gated in self._gates(x, segments, tap, self.inner.reach):
-                mixed = self.inner(gated, segments, start).to(x.dtype).mul_(x2)
-                self._finish(x[start:stop], start, mixed, tap)
+            self._run_short(x, segments, tap)
             return
         x2_all, u = self.scratch.get("sequence", (3, self.width, len(x)), x)[:2]
-        for start, stop, x2, gated in self._gates(x, segments, tap, 0):
+        for start, stop, x2, x1, v in self._gates(x, segments, tap):
             x2_all[:, start:stop] = x2
-            u[:, start:stop] = gated
+            torch.mul(x1, v, out=u[:, start:stop])
         if self.ends_before("filter"):
             return
         self._mix(u, x2_all, segments)
         for start, stop in self.tiles(segments):
             self._finish(x[start:stop], start, u[:, start:stop], tap)
 
+    def _run_short(self, x: torch.Tensor, segments: Segments, tap: Tap) -> None:
+        """`hcs`: the inner filter reaches so little that the whole block goes tile by tile."""
+        carried = self._carried("u", self.width, self.inner.reach, x)
+        for start, stop, x2, x1, v in self._gates(x, segments, tap):
+            u = next(carried)
+            torch.mul(x1, v, out=u[:, self.inner.reach :])
+            y = self.inner(u, segments, start, self._like("filtered u", x2))
+            self._finish(x[start:stop], start, y.to(x.dtype).mul_(x2), tap)
+
     def _gates(
-        self, x: torch.Tensor, segments: Segments, tap: Tap, reach: int
-    ) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor]]:
-        """Tile by tile: x2 (D, t), and x1 * v of the tile and `reach` tokens before it."""
-        short, tile = self.short.reach, min(self.tile, len(x))
-        z_all = self.scratch.get("z", (3 * self.width, short + tile), x)
-        u_all = self.scratch.get("gated", (self.width, reach + tile), x)
-        z_all[:, :short] = 0
-        u_all[:, :reach] = 0
-        for start, stop in self.tiles(segments):
-            tokens = stop - start
-            normed = self.block.pre_norm(x[start:stop])
+        self, x: torch.Tensor, segments: Segments, tap: Tap
+    ) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Tile by tile: its first and last token, and x2, x1 and v, (D, t) each."""
+        reach = self.short.reach
+        carried = self._carried("z", 3 * self.width, reach, x)
+        for (start, stop), z in zip(self.tiles(segments), carried, strict=True):
+            normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
             if self.ends_before("projections"):
                 continue
-            z = z_all[:, : short + tokens]
-            self._project(normed, z[:, short:])
-            tap("projections", start, z[:, short:].t())
+            self._project(normed, z[:, reach:])
+            tap("projections", start, z[:, reach:].t())
             if self.ends_before("filter"):
                 continue
-            y = self.short(z, segments, start).to(x.dtype)
+            y = self.short(z, segments, start, self._like("filtered z", z[:, reach:])).to(x.dtype)
             if self.short_bias is not None:
                 y += self.short_bias[:, None]
-            x2, x1, v = self._split(y)
-            gated = u_all[:, : reach + tokens]
-            torch.mul(x1, v, out=gated[:, reach:])
-            yield start, stop, x2, gated
-            z_all[:, :short] = z_all[:, tokens : tokens + short].clone()
-            u_all[:, :reach] = u_all[:, tokens : tokens + reach].clone()
+            x2, x1, v = (y[rows] for rows in self.rows)
+            yield start, stop, x2, x1, v
+
+    def _carried(
+        self, name: str, channels: int, reach: int, x: torch.Tensor
+    ) -> Iterator[torch.Tensor]:
+        """Tile by tile a buffer (C, reach + t), whose first columns are the last tile's last."""
+        for start in range(0, len(x), self.tile):
+            tokens = min(self.tile, len(x) - start)
+            if start == 0:
+                values = self.scratch.get(name, (channels, reach + tokens), x)
+                values[:, :reach] = 0
+            else:
+                last = values[:, values.shape[1] - reach :].clone()
+                values = values[:, : reach + tokens]
+                values[:, :reach] = last
+            yield values
+
+    def _like(self, name: str, values: torch.Tensor) -> torch.Tensor:
+        """A float32 buffer of that name and the shape of these values."""
+        like = torch.empty(0, device=values.device)
+        return self.scratch.get(name, values.shape, like)
 
     def _project(self, normed: torch.Tensor, out: torch.Tensor) -> None:
         """Projections of a tile (t, D), channels first, (3 D, t)."""
@@ -191,11 +196,6 @@ class HyenaBlock(Block):
         if projections.bias is not None:
             out += projections.bias[:, None]
 
-    def _split(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """x2, x1 and v, (D, t) each, of the filtered projections (3 D, t)."""
-        x2, x1, v = (z[rows] for rows in self.rows)
-        return x2, x1, v
-
     def _mix(self, u: torch.Tensor, x2: torch.Tensor, segments: Segments) -> None:
         """The inner filter over all of u (D, T), in place, and the gate x2."""
         blocks = segments.blocks(u.device)
@@ -203,14 +203,14 @@ class HyenaBlock(Block):
         channels = channels_at_once(self.channel_elements, tokens, self.inner.channel_step)
         for first in range(0, self.width, channels):
             rows = slice(first, first + channels)
-            y = blocks.join(self.inner(blocks.split(u[rows].float()), blocks, first))
+            y = blocks.join(self.inner(blocks.split(u[rows].float()), blocks, first, self.scratch))
             torch.mul(y.to(u.dtype), x2[rows], out=u[rows])
 
     def _finish(self, x: torch.Tensor, start: int, y: torch.Tensor, tap: Tap) -> None:
         tap("filter", start, y.t())
         if self.ends_before("out_filter_dense"):
             return
-        mixed = self.block.out_filter_dense(y.t())
+        mixed = self.scratch.linear("mixed", y.t(), self.block.out_filter_dense)
         tap("out_filter_dense", start, mixed)
         self.finish(x, start, mixed, tap)
 
@@ -230,20 +230,21 @@ class AttentionBlock(Block):
         qkv = self.scratch.get("sequence", (len(x), 3, mha.num_heads, mha.head_dim), x)
         position = torch.from_numpy(segments.position).to(x.device)
         for start, stop in self.tiles(segments):
-            normed = self.block.pre_norm(x[start:stop])
+            normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
             if self.ends_before("inner_mha_cls.Wqkv"):
                 continue
             tile = qkv[start:stop]
-            tile.copy_(mha.Wqkv(normed).view_as(tile))
+            tile.copy_(self.scratch.linear("Wqkv", normed, mha.Wqkv).view_as(tile))
             rotate(tile[:, :2], *self.rotary(position[start:stop], segments.longest, x.dtype))
             # Vortex rotates in place: this is what its Wqkv gives, seen from outside.
             tap("inner_mha_cls.Wqkv", start, tile.flatten(1))
         if self.ends_before("inner_mha_cls.out_proj"):
             return
-        context = attend(qkv, segments, mha.inner_attn).flatten(1)  # (T, D)
+        context = self.scratch.get("context", (len(x), *qkv.shape[2:]), x)
+        context = attend(qkv, segments, mha.inner_attn, context).flatten(1)  # (T, D)
         for start, stop in self.tiles(segments):
-            mixed = mha.out_proj(context[start:stop])
+            mixed = self.scratch.linear("mixed", context[start:stop], mha.out_proj)
             tap("inner_mha_cls.out_proj", start, mixed)
             tap("inner_mha_cls", start, mixed)
             self.finish(x[start:stop], start, mixed, tap)

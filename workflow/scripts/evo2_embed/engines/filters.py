@@ -19,6 +19,7 @@ Scale (StripedHyena 2; the two-stage blocked convolution); Dao and Gu 2024, Tran
 import torch
 import torch.nn.functional as F
 
+from evo2_embed.engines.scratch import Scratch
 from evo2_embed.engines.segments import Blocks, Segments
 
 
@@ -39,7 +40,7 @@ class ShortFilter:
         self.channel_step = 1
 
     def __call__(
-        self, values: torch.Tensor, segments: Segments, start: int, out: torch.Tensor | None = None
+        self, values: torch.Tensor, segments: Segments, start: int, out: torch.Tensor
     ) -> torch.Tensor:
         """Filter the tokens [start, start + t) of a pack.
 
@@ -48,6 +49,8 @@ class ShortFilter:
         values : Tensor, (C, reach + t)
             The tokens, and the `reach` tokens before them; those of other segments, and those
             before the pack, are not used.
+        out : Tensor of float32, (C, t)
+            Where the result may be put.
 
         Returns
         -------
@@ -95,7 +98,9 @@ class MediumFilter:
         self.bias = bias.detach().float()[:, None, None]
         self.channel_step = len(bias) // len(self.taps)
 
-    def __call__(self, values: torch.Tensor, blocks: Blocks, first: int) -> torch.Tensor:
+    def __call__(
+        self, values: torch.Tensor, blocks: Blocks, first: int, scratch: Scratch
+    ) -> torch.Tensor:
         """Filter channels [first, first + C), whole groups.
 
         Parameters
@@ -112,8 +117,10 @@ class MediumFilter:
         spread = min(-(-(self.taps.shape[1] - 1) // size), blocks.longest - 1)
         matrix = _toeplitz(self.taps[groups], size, size * (1 + spread))
         grouped = values.reshape(len(matrix), -1, size)
-        reached = torch.bmm(grouped, matrix).view(channels, count, 1 + spread, size)
-        out = torch.addcmul(reached[:, :, 0], values, self.bias[first : first + channels])
+        reached = scratch.get("reached", (*grouped.shape[:2], matrix.shape[2]), values)
+        reached = torch.bmm(grouped, matrix, out=reached).view(channels, count, 1 + spread, size)
+        out = scratch.get("mixed channels", values.shape, values)
+        torch.addcmul(reached[:, :, 0], values, self.bias[first : first + channels], out=out)
         for distance in range(1, spread + 1):
             later = reached[:, : count - distance, distance]
             later[:, blocks.cut(distance)] = 0
@@ -139,7 +146,9 @@ class LongFilter:
         self.residues = residues.detach().float()[..., None]
         self.bias = bias.detach().float()
 
-    def __call__(self, values: torch.Tensor, blocks: Blocks, first: int) -> torch.Tensor:
+    def __call__(
+        self, values: torch.Tensor, blocks: Blocks, first: int, scratch: Scratch
+    ) -> torch.Tensor:
         """Filter channels [first, first + C).
 
         Parameters
@@ -156,7 +165,8 @@ class LongFilter:
         powers = (log_poles * torch.arange(size + 1, device=values.device)).exp()  # (C, 16, size+1)
         taps = (residues * powers[..., :size]).sum(1)  # (C, size)
         taps[:, 0] += self.bias[channels]
-        out = torch.bmm(values, _toeplitz(taps, size, size))
+        out = scratch.get("mixed channels", values.shape, values)
+        torch.bmm(values, _toeplitz(taps, size, size), out=out)
         if blocks.longest > 1:
             left = torch.bmm(values, powers[..., :size].flip(-1).transpose(1, 2))  # (C, N, 16)
             entering = self._states(left, log_poles * size, blocks)

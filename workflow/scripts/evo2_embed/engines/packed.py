@@ -5,16 +5,10 @@ import re
 import torch
 
 from evo2_embed.engines.attention import RotaryTable
-from evo2_embed.engines.blocks import (
-    MLP_PARTS,
-    AttentionBlock,
-    Block,
-    HyenaBlock,
-    Scratch,
-    Tap,
-)
+from evo2_embed.engines.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
 from evo2_embed.engines.memory import Footprint, free_bytes, gib
 from evo2_embed.engines.pack import Pack
+from evo2_embed.engines.scratch import Scratch
 from evo2_embed.engines.segments import Segments
 from evo2_embed.errors import InputError
 from evo2_embed.logs import log
@@ -110,7 +104,9 @@ class PackedEngine:
     def _run_blocks(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> None:
         # A copy: what is read from a file may not be written to, and torch asks for that.
         ids = torch.from_numpy(pack.tokens.copy()).to(self.device).long()
-        x = self.model.embedding_layer(ids)  # (T, D)
+        weight = self.model.embedding_layer.weight
+        x = self.scratch.get("x", (segments.total, weight.shape[1]), weight)  # (T, D)
+        torch.index_select(weight, 0, ids, out=x)
         outputs.put("embedding_layer", first, x)
         for index, block in enumerate(self.blocks):
             x = x.to(self.model.block_idx_to_device[index])
