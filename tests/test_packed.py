@@ -37,11 +37,13 @@ YAMLS = {
     "evo2_40b_base": 128,
     "evo2_40b": 128,
 }
+# Vortex puts a model on a GPU where it sees one; CUDA_VISIBLE_DEVICES= hides it.
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # Shorter than, as long as and longer than each filter, and than a block of tokens.
 EDGES = [1, 2, 3, 6, 7, 63, 64, 65, 127, 128, 129, 200]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[DEVICE])
 def evo2():
     torch.set_num_threads(2)
     return load_model(models.TINY, models.bundled_checkpoint(), "fp32")
@@ -201,6 +203,87 @@ def test_other_settings_of_the_architecture(build, changes):
     assert_equal_to_stock(evo2, PackedEngine(evo2, layers), pack, layers, tolerance=2e-5)
 
 
+class FlashStandIn(torch.nn.Module):
+    """Takes what vortex's flash attention takes, and does with it what that does."""
+
+    window_size = (-1, -1)
+
+    def forward(self, qkv, cu_seqlens, max_seqlen):
+        assert cu_seqlens.dtype == torch.int32
+        assert isinstance(max_seqlen, int)
+        assert max_seqlen == int(cu_seqlens.diff().max())
+        assert qkv.shape[0] == int(cu_seqlens[-1])
+        parts = qkv.split(cu_seqlens.diff().tolist())
+        heads_first = [part.permute(1, 2, 0, 3) for part in parts]  # (3, heads, L, head_dim)
+        attention = torch.nn.functional.scaled_dot_product_attention
+        return torch.cat([attention(*x, is_causal=True).transpose(0, 1) for x in heads_first])
+
+
+@pytest.fixture
+def replace():
+    """A function that gives a module another submodule for the time of a test."""
+    before = []
+
+    def replace(module, name, value):
+        before.append((module, name, getattr(module, name)))
+        setattr(module, name, value)
+
+    yield replace
+    for module, name, value in before:
+        setattr(module, name, value)
+
+
+def test_the_flash_kernel_gets_the_segments(evo2, replace):
+    pack = make_pack(random_segments([300, 1, 64, 300]))
+    found = PackedEngine(evo2, ["norm"]).run(pack)["norm"]
+    for index in (3, 7):
+        replace(evo2.model.blocks[index].inner_mha_cls, "inner_attn", FlashStandIn())
+    flash = PackedEngine(evo2, ["norm"]).run(pack)["norm"]
+    assert (flash - found).abs().max() <= 1e-5 * found.abs().mean()
+
+
+class Fp8StandIn(torch.nn.Module):
+    """Projections that take a multiple of 16 tokens only, as those of FP8 do."""
+
+    use_fp8_input_projections = True
+
+    def __init__(self, projections):
+        super().__init__()
+        self.projections = projections
+
+    def forward(self, x):
+        assert x.shape[1] % 16 == 0
+        return self.projections(x)
+
+
+def test_fp8_projections_get_a_multiple_of_16_tokens(evo2, engine, replace, monkeypatch):
+    pack = make_pack(random_segments([300, 1, 64, 33]))
+    found = engine.run(pack)
+    for block in evo2.model.blocks:
+        if hasattr(block, "projections"):
+            replace(block, "projections", Fp8StandIn(block.projections))
+    monkeypatch.setitem(evo2.model.config, "use_fp8_input_projections", True)
+    fp8 = PackedEngine(evo2, LAYERS).run(pack)
+    for layer in LAYERS:
+        assert (fp8[layer] - found[layer]).abs().max() <= 1e-5 * found[layer].abs().mean(), layer
+
+
+def test_short_filters_by_convolution_and_by_shifts_are_the_same(evo2, engine):
+    pack = make_pack(random_segments([300, 1, 2, 64, 33]))
+    other = PackedEngine(evo2, LAYERS)
+    for block in other.blocks:
+        for name in ("short", "inner"):
+            if hasattr(getattr(block, name, None), "by_convolution"):
+                part = getattr(block, name)
+                part.by_convolution = not part.by_convolution
+    assert (
+        sum(hasattr(getattr(block, "inner", None), "by_convolution") for block in other.blocks) == 2
+    )
+    one, two = engine.run(pack), other.run(pack)
+    for layer in LAYERS:
+        assert (one[layer] - two[layer]).abs().max() <= 1e-5 * one[layer].abs().mean(), layer
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_nothing_after_the_deepest_layer_runs(evo2, layer, monkeypatch):
     ran = Counter()
@@ -339,10 +422,17 @@ evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
 engine = PackedEngine(evo2, {layers})
 engine.run(make_pack(random_segments([1000, 70])))
 pack = make_pack(random_segments({lengths}))
-Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now on
-before = resident("VmRSS")
-outputs = engine.run(pack)
-print((resident("VmHWM") - before) / engine.footprint.bytes(Segments(pack.lengths)))
+if torch.cuda.is_available():
+    engine.scratch.clear()
+    before = torch.cuda.memory_allocated()
+    outputs = engine.run(pack)
+    peak = torch.cuda.max_memory_allocated()
+else:
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now on
+    before = resident("VmRSS")
+    outputs = engine.run(pack)
+    peak = resident("VmHWM")
+print((peak - before) / engine.footprint.bytes(Segments(pack.lengths)))
 """
     assert 0.6 <= float(run_python(code, tmp_path).split()[-1]) <= 1.02
 
@@ -371,16 +461,28 @@ def test_the_self_check_passes_and_says_by_how_much(evo2):
 def test_the_self_check_stops_an_engine_that_differs(evo2, fault):
     engine = PackedEngine(evo2, ["norm"])
     if fault == "rotary":
-        engine.rotary[0].cos = torch.ones(700, 16)
-        engine.rotary[0].sin = torch.zeros(700, 16)
+        engine.run(make_pack(random_segments([700])))
+        engine.rotary[0].cos.fill_(1)
+        engine.rotary[0].sin.fill_(0)
     if fault == "leak":
         engine.blocks[0].short._mend_heads = lambda *_: None
     if fault == "nan":
-        engine.blocks[0].short.taps = engine.blocks[0].short.taps * torch.nan
+        engine.blocks[0].short.taps = engine.blocks[0].short.taps * torch.nan  # differs by nan
     if fault == "filter":
         engine.blocks[2].inner.residues = engine.blocks[2].inner.residues * 1.05
     with pytest.raises(InputError, match=r"layer 'norm': .* differs .* fp32 allows 1e-05"):
         check_engine(engine, evo2, ["norm"], "fp32")
+
+
+def test_a_model_that_gives_no_numbers_is_refused(evo2):
+    weight = evo2.model.blocks[7].mlp.l3.weight.data
+    before = weight.clone()
+    weight.fill_(torch.inf)
+    try:
+        with pytest.raises(InputError, match="layer 'norm': Evo2.forward itself .* finite"):
+            check_engine(PackedEngine(evo2, ["norm"]), evo2, ["norm"], "fp32")
+    finally:
+        weight.copy_(before)
 
 
 def test_bf16_is_as_near_to_fp32_as_stock_bf16_is(evo2):

@@ -195,10 +195,13 @@ def test_manifest_and_metadata_say_what_the_dataset_is(finished):
     assert manifest["precision"] == "fp32"
     assert [genome["genome"] for genome in manifest["genomes"]] == ["large", "small"]
     assert manifest["layers"]["norm"]["rows"] == 30
+    check = manifest["layers"]["norm"]["self_check"]
+    assert 0 < check["difference"] <= check["tolerance"] == 1e-5
     part = results / "embeddings" / "both" / "norm" / "part-00000.parquet"
     metadata = json.loads(ds.dataset(part).schema.metadata[b"evo2_embed"])
     wanted = {"model", "checkpoint_sha256", "layer", "pooling", "precision", "engine", "packages"}
     assert wanted | {"workflow", "digest"} <= set(metadata)
+    assert metadata["self_check"] == check
     assert str(finished.folder) not in json.dumps(manifest) + json.dumps(metadata)
 
 

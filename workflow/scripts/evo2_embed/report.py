@@ -203,6 +203,7 @@ def _provenance(results: list[Result]) -> str:
             ("model", manifest["model"]),
             ("checkpoint, SHA-256", manifest["checkpoint_sha256"]),
             ("engine, precision", f"{manifest['engine']}, {manifest['precision']}"),
+            ("self-check", _self_check(manifest)),
             ("pooling", json.dumps(manifest["pooling"])),
             ("packages", packages),
             ("workflow", manifest["workflow"]),
@@ -211,6 +212,14 @@ def _provenance(results: list[Result]) -> str:
         ]
         parts.append(f"<h3>{escape(result.name)}</h3>{_table(None, rows)}")
     return _section("Provenance", "".join(parts))
+
+
+def _self_check(manifest: dict) -> str:
+    checks = [layer["self_check"] for layer in manifest["layers"].values() if layer["self_check"]]
+    if not checks:
+        return "none (stock engine, or nothing embedded)"
+    worst = max(check["difference"] for check in checks)
+    return f"at most {worst:.1e} from Evo2.forward, allowed {checks[0]['tolerance']:g}"
 
 
 def _section(title: str, body: str) -> str:

@@ -26,13 +26,20 @@ def check_engine(engine: Engine, evo2, layers: list[str], precision: str) -> dic
     Raises
     ------
     InputError
-        When a difference is larger than the precision allows, or is no number.
+        When a difference is larger than the precision allows, or the stock output has values that
+        are no finite numbers.
     """
     bases = np.frombuffer(b"ACGT", np.uint8)
     tokens = np.random.default_rng(SEED).choice(bases, sum(LENGTHS))
     pack = Pack(tokens, np.concatenate([[0], np.cumsum(LENGTHS)]))
     stock, found = StockEngine(evo2, layers).run(pack), engine.run(pack)
     tolerance = TOLERANCE[precision]
+    for layer in layers:
+        if not stock[layer].isfinite().all():
+            raise InputError(
+                f"layer '{layer}': Evo2.forward itself gives values that are no finite numbers "
+                f"({precision}): the checkpoint or the precision does not suit the model"
+            )
     difference = {
         layer: max(map(_distance, stock[layer].split(LENGTHS), found[layer].split(LENGTHS)))
         for layer in layers

@@ -38,6 +38,8 @@ class ShortFilter:
         self.taps = taps.repeat_interleave(channels // len(taps), 0)  # (C, K)
         self.reach = self.taps.shape[1] - 1
         self.channel_step = 1
+        # One kernel on a GPU; on a CPU its layouts cost more than a pass for every tap.
+        self.by_convolution = weight.is_cuda
 
     def __call__(
         self, values: torch.Tensor, segments: Segments, start: int, out: torch.Tensor
@@ -58,7 +60,7 @@ class ShortFilter:
         """
         values = values.float()
         tokens = values.shape[1] - self.reach
-        if values.is_cuda:
+        if self.by_convolution:
             out = F.conv1d(values[None], self.taps[:, None], groups=len(values))[0]
         else:
             out = torch.mul(values[:, self.reach :], self.taps[:, -1:], out=out)
@@ -71,11 +73,10 @@ class ShortFilter:
         self, values: torch.Tensor, segments: Segments, start: int, out: torch.Tensor
     ) -> None:
         """Filter a segment's first tokens again, without what is before the segment."""
-        where, position = segments.heads(start, start + out.shape[1], self.reach)
+        stop = start + out.shape[1]
+        where, position = segments.heads(start, stop, self.reach, values.device)
         if len(where) == 0:
             return
-        where = torch.from_numpy(where).to(values.device)
-        position = torch.from_numpy(position).to(values.device)
         tap = torch.arange(self.reach + 1, device=values.device)
         before = self.reach - tap > position[:, None]  # (n, K)
         windows = values[:, where[:, None] + tap].masked_fill(before, 0)  # (C, n, K)

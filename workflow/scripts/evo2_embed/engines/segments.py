@@ -29,14 +29,17 @@ class Segments:
         self.starts = self.ends - self.lengths
         self.total = int(self.ends[-1])
         self.longest = int(self.lengths.max())
-        self._blocks: dict[tuple, Blocks] = {}
+        self._heads: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._blocks: dict[torch.device, Blocks] = {}
 
     @cached_property
     def position(self) -> np.ndarray:
         """Place of each token in its segment, (T,)."""
         return np.arange(self.total) - np.repeat(self.starts, self.lengths)
 
-    def heads(self, start: int, stop: int, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    def heads(
+        self, start: int, stop: int, reach: int, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens of [start, stop) with fewer than `reach` tokens of their segment before them.
 
         Returns
@@ -44,9 +47,14 @@ class Segments:
         (n,), (n,)
             Their places, counted from `start`, and their positions in their segments.
         """
-        position = self.position[start:stop]
-        where = np.flatnonzero(position < reach)
-        return where, position[where]
+        key = (start, stop, reach, device)
+        if key not in self._heads:
+            position = self.position[start:stop]
+            where = np.flatnonzero(position < reach)
+            self._heads[key] = tuple(
+                torch.from_numpy(values).to(device) for values in (where, position[where])
+            )
+        return self._heads[key]
 
     def middle(self) -> int:
         """The segment at which the pack falls into two parts of like size, at least one each."""
@@ -58,11 +66,9 @@ class Segments:
 
     def blocks(self, device: torch.device) -> "Blocks":
         """The segments cut into blocks of one size."""
-        size = self.block_size()
-        key = (size, device)
-        if key not in self._blocks:
-            self._blocks[key] = Blocks(self, size, device)
-        return self._blocks[key]
+        if device not in self._blocks:
+            self._blocks[device] = Blocks(self, self.block_size(), device)
+        return self._blocks[device]
 
     def batches(self) -> list[np.ndarray]:
         """Numbers of segments of like length, longest first, for a batch each.
