@@ -345,9 +345,9 @@ def test_batches_of_the_attention_hold_every_segment_once():
     segments = Segments(lengths)
     batches = segments.batches()
     assert sorted(np.concatenate(batches).tolist()) == list(range(500))
-    assert len(batches) < 30
+    assert len(batches) < 110
     filled_up = sum(len(batch) * lengths[batch].max() for batch in batches)
-    assert filled_up <= 1.25 * lengths.sum() + 32 * 500
+    assert filled_up <= 1.06 * lengths.sum() + 32 * 500
 
 
 def test_a_pack_that_does_not_fit_runs_in_parts(evo2, engine):
@@ -434,7 +434,8 @@ else:
     peak = resident("VmHWM")
 print((peak - before) / engine.footprint.bytes(Segments(pack.lengths)))
 """
-    assert 0.6 <= float(run_python(code, tmp_path).split()[-1]) <= 1.02
+    # The allocator and the matrix products keep a little for themselves.
+    assert 0.6 <= float(run_python(code, tmp_path).split()[-1]) <= 1.1
 
 
 def test_free_memory_is_that_of_the_control_group(tmp_path):

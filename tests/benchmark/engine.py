@@ -49,7 +49,7 @@ COLOURS = ("#9aa5b1", "#c9b79c", "#2f6f4f", "#d9d9d9")
 def workloads() -> dict[str, np.ndarray]:
     """Lengths of the sequences of each workload, in their order."""
     rng = np.random.default_rng(0)
-    genes = np.exp(rng.normal(np.log(1000), 0.9, 32)).astype(int).clip(150, 8192)
+    genes = np.exp(rng.normal(np.log(1000), 1, 32)).astype(int).clip(150, 8192)
     return {
         "uniform 8,192": np.full(2, 8192),
         "genes": genes[:24],

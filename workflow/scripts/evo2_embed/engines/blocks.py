@@ -17,7 +17,7 @@ from evo2_embed.engines.filters import (
     ShortFilter,
     channels_at_once,
 )
-from evo2_embed.engines.scratch import Scratch
+from evo2_embed.engines.scratch import Scratch, linear
 from evo2_embed.engines.segments import Segments
 
 # Receives the output of a part of a block: name within the block, first token, values (t, width).
@@ -139,7 +139,8 @@ class HyenaBlock(Block):
         for start, stop, x2, x1, v in self._gates(x, segments, tap):
             u = next(carried)
             torch.mul(x1, v, out=u[:, self.inner.reach :])
-            y = self.inner(u, segments, start, self._like("filtered u", x2))
+            out = self.scratch.get("filtered u", x2.shape, x, torch.float32)
+            y = self.inner(u, segments, start, out)
             self._finish(x[start:stop], start, y.to(x.dtype).mul_(x2), tap)
 
     def _gates(
@@ -157,7 +158,8 @@ class HyenaBlock(Block):
             tap("projections", start, z[:, reach:].t())
             if self.ends_before("filter"):
                 continue
-            y = self.short(z, segments, start, self._like("filtered z", z[:, reach:])).to(x.dtype)
+            out = self.scratch.get("filtered z", (len(z), stop - start), x, torch.float32)
+            y = self.short(z, segments, start, out).to(x.dtype)
             if self.short_bias is not None:
                 y += self.short_bias[:, None]
             x2, x1, v = (y[rows] for rows in self.rows)
@@ -177,11 +179,6 @@ class HyenaBlock(Block):
                 values = values[:, : reach + tokens]
                 values[:, :reach] = last
             yield values
-
-    def _like(self, name: str, values: torch.Tensor) -> torch.Tensor:
-        """A float32 buffer of that name and the shape of these values."""
-        like = torch.empty(0, device=values.device)
-        return self.scratch.get(name, values.shape, like)
 
     def _project(self, normed: torch.Tensor, out: torch.Tensor) -> None:
         """Projections of a tile (t, D), channels first, (3 D, t)."""
@@ -235,7 +232,7 @@ class AttentionBlock(Block):
             if self.ends_before("inner_mha_cls.Wqkv"):
                 continue
             tile = qkv[start:stop]
-            tile.copy_(self.scratch.linear("Wqkv", normed, mha.Wqkv).view_as(tile))
+            linear(normed, mha.Wqkv, out=tile.flatten(1))
             rotate(tile[:, :2], *self.rotary(position[start:stop], segments.longest, x.dtype))
             # Vortex rotates in place: this is what its Wqkv gives, seen from outside.
             tap("inner_mha_cls.Wqkv", start, tile.flatten(1))

@@ -10,7 +10,9 @@ from evo2_embed.errors import InputError
 # Tokens of the segments that are compared: shorter than the filters, and of several blocks.
 LENGTHS = (1, 5, 100, 600)
 # Largest root mean square of the difference, relative to that of the stock output, by precision.
-TOLERANCE = {"fp32": 1e-5, "bf16": 0.05, "fp8": 0.1}
+# Measured on a CPU over all layers of evo2_tiny: fp32 9e-7, bf16 0.022 (there the stock model is as
+# far from its own float32). fp8 could not be measured.
+TOLERANCE = {"fp32": 1e-5, "bf16": 0.06, "fp8": 0.15}
 SEED = 0
 
 

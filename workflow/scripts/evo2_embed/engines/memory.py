@@ -44,33 +44,38 @@ class Footprint:
     def bytes(self, segments: Segments) -> int:
         """Peak of a pack, in bytes, weights left out.
 
-        Held all the time, with T tokens: the token ids and positions (24 T), the residual stream
-        (T D e), the outputs, and the buffers that are kept for the next pack: 3 T D e for what
-        mixes along the sequence, 4 D (t + 8) e for a tile, and the rotary positions of the longest
-        segment, as vortex keeps them and in float32. Beside that the largest of
+        Held all the time, for T tokens, tiles of t tokens, and C channels of A tokens (of whole
+        blocks) in the medium and long filters:
 
-        - a tile's filters: the normed tile twice, and the filtered projections in float32;
-        - a tile's MLP: t (4 D + 2 I) e;
-        - the medium or long filter of C channels: 6 arrays of C A float32, where A counts the
-          tokens of whole blocks;
-        - attention: its output T D e, and for each batch of segments that of the batch; where
-          they are not of one length, or not neighbours, queries, keys and values as well, all
-          filled up to the longest segment, and the output without what fills up.
+        - T (64 + (5 D + outputs) e): token ids and places; the residual stream, what mixes along
+          the sequence (3 D), the attention's output, and the layers asked for;
+        - t ((7 D + 2 I) e + 16 D): a tile's norm, projections, filtered projections, MLP;
+        - 16 C A: what the medium filter spreads, and its sum, in float32;
+        - the rotary positions of the longest segment, as vortex keeps them and in float32.
+
+        Beside that the largest of
+
+        - a tile's projections, gates and taps in another type, where the model is not float32;
+        - 12 C A: the medium and long filters' input, states and output;
+        - attention, for a batch of segments: its output; and where they are not of one length, or
+          not neighbours, queries, keys and values as well, all filled up to the longest segment,
+          and the output without what fills up.
         """
         tokens, width, size = segments.total, self.width, self.itemsize
         tile = min(self.tile, tokens)
-        held = tokens * (24 + (4 * width + self.outputs) * size) + 4 * width * (tile + 8) * size
-        held += segments.longest * self.head * (size + 4)
-        converted = 0 if size == 4 else 20 + 3 * size
-        filters = tile * width * (2 * size + 16 + converted)
-        mlp = tile * (4 * width + 2 * self.inner) * size
         block = segments.block_size()
         aligned = int((-(-segments.lengths // block) * block).sum())
         channels = channels_at_once(self.channel_elements, aligned, self.channel_step)
-        mixing = 6 * min(channels, width) * aligned * 4
-        attention = tokens + max(_attended(segments, members) for members in segments.batches())
-        attention *= width * size
-        return held + max(filters, mlp, mixing, attention)
+        filtered = min(channels, width) * aligned
+        held = (
+            tokens * (64 + (5 * width + self.outputs) * size)
+            + tile * ((7 * width + 2 * self.inner) * size + 16 * width)
+            + 16 * filtered
+            + segments.longest * self.head * (size + 4)
+        )
+        converted = 0 if size == 4 else tile * width * (20 + 3 * size)
+        batch = max(_attended(segments, members) for members in segments.batches())
+        return held + max(converted, 12 * filtered, batch * width * size)
 
 
 def _attended(segments: Segments, members: np.ndarray) -> int:

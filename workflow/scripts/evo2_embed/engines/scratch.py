@@ -17,16 +17,27 @@ class Scratch:
         """Give the buffers back."""
         self._buffers.clear()
 
-    def get(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
-        """An uninitialised tensor of this shape, of the type and on the device of `like`."""
-        key, size = (name, like.dtype, like.device), int(np.prod(shape))
+    def get(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        like: torch.Tensor,
+        dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
+        """An uninitialised tensor of this shape, on the device and, if no other, of the type of
+        `like`."""
+        key, size = (name, dtype or like.dtype, like.device), int(np.prod(shape))
         if key not in self._buffers or len(self._buffers[key]) < size:
-            self._buffers[key] = like.new_empty(size)
+            self._buffers[key] = like.new_empty(size, dtype=dtype)
         return self._buffers[key][:size].view(shape)
 
     def linear(self, name: str, values: torch.Tensor, layer: torch.nn.Module) -> torch.Tensor:
         """What a linear layer gives for values (n, width), in a buffer of that name."""
-        out = self.get(name, (len(values), len(layer.weight)), values)
-        if layer.bias is None:
-            return torch.mm(values, layer.weight.t(), out=out)
-        return torch.addmm(layer.bias, values, layer.weight.t(), out=out)
+        return linear(values, layer, self.get(name, (len(values), len(layer.weight)), values))
+
+
+def linear(values: torch.Tensor, layer: torch.nn.Module, out: torch.Tensor) -> torch.Tensor:
+    """What a linear layer gives for values (n, width), put into `out`."""
+    if layer.bias is None:
+        return torch.mm(values, layer.weight.t(), out=out)
+    return torch.addmm(layer.bias, values, layer.weight.t(), out=out)

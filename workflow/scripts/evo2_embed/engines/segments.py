@@ -1,6 +1,5 @@
 """Where the segments of a pack lie, as the filters and the attention want to see it."""
 
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 # Most tokens in a block.
 BLOCK = 64
 # Segments of one batch of the attention are at most this much shorter than its longest one.
-_LIKE_LENGTH = 0.8
+_LIKE_LENGTH = 0.95
 # Up to this length, segments share a batch whatever their lengths (tokens).
 _SHORT = 32
 
@@ -91,7 +90,6 @@ class Segments:
         return lengths.min() == lengths.max() and (np.diff(starts) == lengths[0]).all()
 
 
-@dataclass
 class Blocks:
     """Segments cut into blocks of one size; a segment's last block is filled up.
 
@@ -99,8 +97,10 @@ class Blocks:
 
     Attributes
     ----------
-    count : int
-        Number of blocks, N.
+    size : int
+        Tokens of a block.
+    count, longest : int
+        Number of blocks, N, and the most of one segment.
     position : ndarray of int64, (N,)
         Place of each block in its segment.
     """
