@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from evo2_embed.engines.scratch import Scratch
 from evo2_embed.engines.segments import Segments
 
 
@@ -51,7 +52,7 @@ def rotate(qk: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
 
 
 def attend(
-    qkv: torch.Tensor, segments: Segments, attention: torch.nn.Module, out: torch.Tensor
+    qkv: torch.Tensor, segments: Segments, attention: torch.nn.Module, scratch: Scratch
 ) -> torch.Tensor:
     """Causal attention within each segment.
 
@@ -61,21 +62,22 @@ def attend(
         Rotated.
     attention : Module
         Vortex's inner attention: its flash kernel for segments of any length, where it is in use.
-    out : Tensor, (T, heads, head_dim)
-        Where the result may be put.
 
     Returns
     -------
     Tensor, (T, heads, head_dim)
     """
     if not hasattr(attention, "window_size"):
-        return _attend_in_batches(qkv, segments, out)
+        return _attend_in_batches(qkv, segments, scratch)
     ends = torch.from_numpy(segments.ends).to(qkv.device, torch.int32)
     return attention(qkv, cu_seqlens=F.pad(ends, (1, 0)), max_seqlen=segments.longest)
 
 
-def _attend_in_batches(qkv: torch.Tensor, segments: Segments, out: torch.Tensor) -> torch.Tensor:
+def _attend_in_batches(qkv: torch.Tensor, segments: Segments, scratch: Scratch) -> torch.Tensor:
     """Attention by PyTorch's kernels, on batches of segments of like length."""
+    if segments.uniform:
+        return _causal(qkv.view(-1, segments.longest, *qkv.shape[1:])).flatten(0, 1)
+    out = scratch.get("context", (len(qkv), *qkv.shape[2:]), qkv)
     for members in segments.batches():
         lengths, starts = segments.lengths[members], segments.starts[members]
         longest = int(lengths.max())

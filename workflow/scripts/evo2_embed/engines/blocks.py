@@ -238,8 +238,7 @@ class AttentionBlock(Block):
             tap("inner_mha_cls.Wqkv", start, tile.flatten(1))
         if self.ends_before("inner_mha_cls.out_proj"):
             return
-        context = self.scratch.get("context", (len(x), *qkv.shape[2:]), x)
-        context = attend(qkv, segments, mha.inner_attn, context).flatten(1)  # (T, D)
+        context = attend(qkv, segments, mha.inner_attn, self.scratch).flatten(1)  # (T, D)
         for start, stop in self.tiles(segments):
             mixed = self.scratch.linear("mixed", context[start:stop], mha.out_proj)
             tap("inner_mha_cls.out_proj", start, mixed)

@@ -47,8 +47,8 @@ class Footprint:
         Held all the time, for T tokens, tiles of t tokens, and C channels of A tokens (of whole
         blocks) in the medium and long filters:
 
-        - T (64 + (5 D + outputs) e): token ids and places; the residual stream, what mixes along
-          the sequence (3 D), the attention's output, and the layers asked for;
+        - T (64 + (4 D + outputs) e): token ids and places; the residual stream, what mixes along
+          the sequence (3 D), and the layers asked for;
         - t ((7 D + 2 I) e + 16 D): a tile's norm, projections, filtered projections, MLP;
         - 16 C A: what the medium filter spreads, and its sum, in float32;
         - the rotary positions of the longest segment, as vortex keeps them and in float32.
@@ -57,9 +57,10 @@ class Footprint:
 
         - a tile's projections, gates and taps in another type, where the model is not float32;
         - 12 C A: the medium and long filters' input, states and output;
-        - attention, for a batch of segments: its output; and where they are not of one length, or
-          not neighbours, queries, keys and values as well, all filled up to the longest segment,
-          and the output without what fills up.
+        - attention: its output; where the segments are not of one length, for one batch of them the
+          output again, and where those are not of one length, or not neighbours, queries, keys and
+          values as well, all filled up to the longest segment, and the output without what fills
+          up.
         """
         tokens, width, size = segments.total, self.width, self.itemsize
         tile = min(self.tile, tokens)
@@ -68,21 +69,27 @@ class Footprint:
         channels = channels_at_once(self.channel_elements, aligned, self.channel_step)
         filtered = min(channels, width) * aligned
         held = (
-            tokens * (64 + (5 * width + self.outputs) * size)
+            tokens * (64 + (4 * width + self.outputs) * size)
             + tile * ((7 * width + 2 * self.inner) * size + 16 * width)
             + 16 * filtered
             + segments.longest * self.head * (size + 4)
         )
         converted = 0 if size == 4 else tile * width * (20 + 3 * size)
-        batch = max(_attended(segments, members) for members in segments.batches())
-        return held + max(converted, 12 * filtered, batch * width * size)
+        return held + max(converted, 12 * filtered, _attended(segments) * width * size)
 
 
-def _attended(segments: Segments, members: np.ndarray) -> int:
-    """Vectors that the attention of a batch of segments makes beside its input."""
-    if segments.is_batch(members):
-        return int(segments.lengths[members].sum())
-    return 5 * len(members) * int(segments.lengths[members].max())
+def _attended(segments: Segments) -> int:
+    """Vectors that the attention makes beside its input."""
+    if segments.uniform:
+        return segments.total
+    lengths = segments.lengths
+    largest = max(
+        int(lengths[members].sum())
+        if segments.is_batch(members)
+        else 5 * len(members) * int(lengths[members].max())
+        for members in segments.batches()
+    )
+    return segments.total + largest
 
 
 def free_bytes(device: torch.device) -> int:

@@ -28,6 +28,7 @@ class Segments:
         self.starts = self.ends - self.lengths
         self.total = int(self.ends[-1])
         self.longest = int(self.lengths.max())
+        self.uniform = self.longest == int(self.lengths.min())  # all of one length
         self._heads: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
         self._blocks: dict[torch.device, Blocks] = {}
 
