@@ -208,8 +208,9 @@ def plot(records: list[dict], path: Path) -> None:
         )
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("thousand tokens per second")
-    axes[0][-1].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=len(CONTENDERS), frameon=False)
+    figure.tight_layout(rect=(0, 0.09, 1, 1))
     figure.savefig(path, dpi=150)
 
 
