@@ -1,9 +1,30 @@
 """Fixtures of the library's tests."""
 
 import pytest
+import torch
+from evo2_embed import models
 from evo2_embed.config import resolve
+from evo2_embed.engines import PackedEngine
+from evo2_embed.loading import load_model
+from stock import LAYERS
 
 from workflow import CONFIG, merged, write_fasta
+
+# Vortex puts a model on a GPU where it sees one; CUDA_VISIBLE_DEVICES= hides it.
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture(scope="session", params=[DEVICE])
+def evo2():
+    """The bundled model in float32."""
+    torch.set_num_threads(2)
+    return load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+
+
+@pytest.fixture(scope="session")
+def engine(evo2):
+    """The packed engine for all layers of the bundled model."""
+    return PackedEngine(evo2, LAYERS)
 
 
 @pytest.fixture

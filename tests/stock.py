@@ -6,6 +6,8 @@ from evo2_embed import models
 from evo2_embed.engines import Pack
 from make_evo2_tiny import make_state
 
+LAYERS = list(models.layer_widths(models.TINY))
+
 
 def random_segments(lengths, seed=0):
     """Arrays of random bases, one of each length."""
@@ -49,12 +51,15 @@ def worst_difference(evo2, engine, pack, layers):
     return result
 
 
+def assert_same(one, two, tolerance=1e-5):
+    """See that two outputs of engines differ by rounding only."""
+    assert one.keys() == two.keys()
+    for layer, values in one.items():
+        difference = (values - two[layer]).abs().max()
+        assert difference <= tolerance * values.abs().mean(), layer
+
+
 def save_weights(config, path):
     """Stable random weights for these StripedHyena settings."""
     torch.save(make_state(config), path)
     return path
-
-
-def layer_names(config):
-    """All layers of a model of these settings."""
-    return list(models.widths_of(config))

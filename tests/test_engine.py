@@ -5,7 +5,6 @@ import pytest
 import torch
 from evo2_embed import models
 from evo2_embed.engines import ENGINES, Pack
-from evo2_embed.loading import load_model
 from evo2_embed.pooling import pool_tokens
 from evo2_embed.rows import count_rows, locate_rows
 from stock import alone, make_pack, random_segments, segments_of
@@ -14,12 +13,6 @@ from workflow import run_python
 
 LAYERS = ["blocks.3", "blocks.6.mlp.l3", "blocks.2.projections", "norm"]
 POOLINGS = ["mean", "max", "last", {"bin": 1}, {"bin": 7}, {"bin": 1000}]
-
-
-@pytest.fixture(scope="module")
-def evo2():
-    torch.set_num_threads(1)
-    return load_model(models.TINY, models.bundled_checkpoint(), "fp32")
 
 
 @pytest.fixture(params=ENGINES)
