@@ -1,8 +1,8 @@
-# make demo   set everything up and embed the bundled genome with the bundled model
-# make test   set everything up and run all tests
-# make lint   check the code's style
+# make demo       set everything up and embed the bundled genome with the bundled model
+# make test       set everything up and run all tests
+# make lint       check the code's style
 # make benchmark  time the engine against the stock model (half an hour or more)
-# make clean  remove what runs have written; the environment stays
+# make clean      remove what runs have written; the environment stays
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
