@@ -76,6 +76,23 @@ def fetch_checkpoint(name: str, directory: Path, download: Callable | None = Non
     return path
 
 
+def check_weights(path: str, sha256: str) -> None:
+    """See that a checkpoint is the one that its record names.
+
+    Raises
+    ------
+    InputError
+        When it is gone, or another one, or damaged.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: the weights are gone; put them back, or rerun fetch_model")
+    if file_sha256(path) != sha256:
+        raise InputError(
+            f"{path}: not the weights that the run began with, or damaged; put those back, or have "
+            "them fetched again (--forcerun fetch_model)"
+        )
+
+
 def _download(name: str, scratch: Path, download: Callable | None) -> list[Path]:
     if download is None:
         from huggingface_hub import snapshot_download as download

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from evo2_embed import __version__
+from evo2_embed.checkpoint import check_weights
 from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.engines import ENGINES, Engine, Pack, StockEngine, check_engine
 from evo2_embed.errors import InputError, Stopped
@@ -95,6 +96,7 @@ def embed_shard(
     chosen = choose_device(device, extraction["precision"])
     file = open_table(packs, PACKS)
     weights = read_json(model)
+    check_weights(weights["path"], weights["sha256"])
     metadata = _origin(file, packs, weights, settings)
     folder = Path(record).parent
     work = folder / WORK
