@@ -2,11 +2,12 @@
 # make test       set everything up and run all tests
 # make lint       check the code's style
 # make benchmark  time the engine against the stock model (half an hour or more)
+# make soak       kill, damage and disturb real runs, dozens of times (an hour)
 # make clean      remove what runs have written; the environment stays
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test lint benchmark clean tiny-model
+.PHONY: help env test-env demo test lint benchmark soak clean tiny-model
 
 BIN := .venv/bin
 
@@ -31,6 +32,9 @@ lint: test-env
 
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
+
+soak: test-env
+	@$(BIN)/python tests/soak/campaign.py
 
 clean:
 	rm -rf results logs benchmarks .snakemake

@@ -15,10 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from faults import FAULTS, Trial
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from soak.faults import FAULTS, Trial
 
 from workflow import ROOT, Workflow
 

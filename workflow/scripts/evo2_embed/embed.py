@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from evo2_embed.checkpoint import check_weights
 from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.engines import ENGINES, Engine, Pack, StockEngine, check_engine
 from evo2_embed.errors import InputError, Stopped
-from evo2_embed.files import read_json, write_json
+from evo2_embed.files import read_json, remove, write_json
 from evo2_embed.host import choose_device, hide_network
 from evo2_embed.loading import load_model, package_versions
 from evo2_embed.lock import exclusive
@@ -112,7 +111,7 @@ def embed_shard(
             write_json(speed, _speed(metadata["n_tokens"], seconds, chosen))
             write_json(record, {**metadata, "layers": files})
         # Another process may wait for its lock in there: that one removes what is left.
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
 
 
 def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
@@ -240,7 +239,7 @@ def _self_check(engine: Engine, evo2, extraction: dict) -> dict | None:
 def _clear(folder: Path) -> None:
     """Remove what an earlier job of this shard left: layers, files that were being written."""
     for path in [*folder.glob("*.parquet"), *folder.glob(".*.tmp")]:
-        path.unlink()
+        remove(path)
 
 
 def _speed(tokens: int, seconds: float, device: torch.device) -> dict:
