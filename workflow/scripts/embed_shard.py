@@ -4,11 +4,17 @@ In: a pack file, the model's record. Out: one Parquet file a layer
 (`tables.embeddings_schema` with chunk), the shard's record, its speed.
 """
 
-from evo2_embed.embed import embed_shard
+from evo2_embed.gpus import claim_gpus
 from evo2_embed.logs import logged_to
 
 
-def main(packs: str, model: str, settings: dict, device: str, record: str, speed: str) -> None:
+def main(
+    packs: str, model: str, settings: dict, device: str, record: str, speed: str, gpus: int
+) -> None:
+    claim_gpus(gpus)
+    # It imports torch, which is to see no other GPU; a job that waits for one should be small.
+    from evo2_embed.embed import embed_shard
+
     embed_shard(packs, model, settings, device, record, speed)
 
 
@@ -21,4 +27,5 @@ if "snakemake" in globals():
             snakemake.params.device,
             snakemake.output.record,
             snakemake.output.speed,
+            int(snakemake.resources.get("gpu", 0)),
         )
