@@ -4,6 +4,7 @@ In: a pack file, the model's record. Out: one Parquet file a layer
 (`tables.embeddings_schema` with chunk), the shard's record, its speed.
 """
 
+from evo2_embed.fitness import check_job
 from evo2_embed.gpus import claim_gpus
 from evo2_embed.logs import logged_to
 
@@ -12,6 +13,7 @@ def main(
     packs: str, model: str, settings: dict, device: str, record: str, speed: str, gpus: int
 ) -> None:
     claim_gpus(gpus)
+    check_job(settings["extraction"], model, device, gpus)
     # It imports torch, which is to see no other GPU; a job that waits for one should be small.
     from evo2_embed.embed import embed_shard
 

@@ -32,6 +32,10 @@ _JOB_NAMES = (
 )
 
 
+class GpusTakenError(InputError):
+    """Other jobs have the GPUs, and the caller does not want to wait."""
+
+
 @dataclass(frozen=True)
 class Gpu:
     """A GPU, or a MIG instance of one.
@@ -57,7 +61,7 @@ def claim_gpus(count: int, folder: Path = LOCKS, wait: bool = True) -> list[str]
     folder : Path
         Where the lock files are.
     wait : bool
-        Wait for GPUs that others have; otherwise an `InputError`.
+        Wait for GPUs that others have; otherwise a `GpusTakenError`.
 
     Returns
     -------
@@ -79,12 +83,12 @@ def claim_gpus(count: int, folder: Path = LOCKS, wait: bool = True) -> list[str]
             f"the job asks for {count} GPUs and sees {len(visible)} "
             f"({', '.join(gpu.name for gpu in visible)}): set its resource gpu to what is there"
         )
-    scope = _scheduler_job() if len(visible) <= count else ""
+    scope = scheduler_job() if len(visible) <= count else ""
     locks = _Locks(folder)
     files = {gpu.name: _file_name(scope + gpu.key) for gpu in visible}
     taken = locks.take(files, count)
     if not taken and not wait:
-        raise InputError(f"other jobs have the GPUs of this machine ({', '.join(files)})")
+        raise GpusTakenError(f"other jobs have the GPUs of this machine ({', '.join(files)})")
     if not taken:
         log.info("other jobs have the GPUs of this machine (%s): waiting", ", ".join(files))
     while not taken:
@@ -151,7 +155,7 @@ def _named(name: str, machine: list[list[Gpu]]) -> Gpu | None:
     return Gpu(name, full[0] if len(full) == 1 else name)
 
 
-def _scheduler_job() -> str:
+def scheduler_job() -> str:
     """Name of the scheduler's job that this process is part of; empty if it is none.
 
     A scheduler that gave a job its GPUs has seen to it that no other job has them. Only processes
