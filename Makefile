@@ -1,13 +1,14 @@
 # make demo       set everything up and embed the bundled genome with the bundled model
 # make test       set everything up and run all tests
 # make lint       check the code's style
+# make doctor     is this machine fit? for what config/config.yaml (or CONFIG=path) asks of it
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make soak       kill, damage and disturb real runs, dozens of times (an hour)
 # make clean      remove what runs have written; the environment stays
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test lint benchmark soak clean tiny-model
+.PHONY: help env test-env demo test lint doctor benchmark soak clean tiny-model
 
 BIN := .venv/bin
 
@@ -29,6 +30,9 @@ lint: test-env
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
+
+doctor: env
+	@$(BIN)/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)
 
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py

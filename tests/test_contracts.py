@@ -27,6 +27,7 @@ def test_there_are_rules():
     assert set(RULES) == {
         "chunk_fasta",
         "pack_tokens",
+        "check_machine",
         "fetch_model",
         "embed_shard",
         "aggregate_embeddings",
