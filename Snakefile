@@ -22,6 +22,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        datasets=DATASETS.values(),
         manifests=MANIFESTS,
         report="results/report.html",
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import psutil
 
 TIMEOUT = 300
+BELOW_SHARDS = ("embeddings",)
+BELOW_PACKS = ("shards", *BELOW_SHARDS)
+BELOW_CHUNKS = ("packs", *BELOW_PACKS)
 PAUSE = 0.05
 
 
@@ -37,10 +40,12 @@ class Trial:
         self.outcome, self.said, self.repeated = "went on", "", None
         self.undo: list[Callable[[], None]] = []
 
-    def begin(self, finished: bool = False) -> None:
-        """Take a copy of the fresh, or of the finished folder."""
+    def begin(self, finished: bool = False, without: tuple[str, ...] = ()) -> None:
+        """Take a copy of the fresh, or of the finished folder without some of its results."""
         source = self.campaign.finished if finished else self.campaign.fresh
         self.flow = source.copy_to(self.folder)
+        for name in without:
+            shutil.rmtree(self.folder / "results" / name)
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start a run."""
@@ -309,13 +314,16 @@ def swap(trial: Trial, files: list[Path]) -> None:
     two.write_bytes(content)
 
 
-def damage(pattern: str, how: Callable, reader: str) -> Callable[[Trial], None]:
-    """A fault: files of a finished run are damaged, then the rule that reads them runs again."""
+def damage(pattern: str, how: Callable, below: tuple[str, ...]) -> Callable[[Trial], None]:
+    """A fault: files are damaged in a run that was stopped before anything read them.
+
+    `below` are the folders of what was made from them.
+    """
 
     def fault(trial: Trial) -> None:
-        trial.begin(finished=True)
+        trial.begin(finished=True, without=below)
         how(trial, sorted(trial.flow.folder.glob(f"results/{pattern}")))
-        trial.rerun("--forcerun", reader, fails=True)
+        trial.rerun(fails=True)
         trial.outcome = "error says what to delete, rerun"
         while trial.process.returncode:
             trial.follow_advice()
@@ -328,12 +336,12 @@ def damage(pattern: str, how: Callable, reader: str) -> Callable[[Trial], None]:
 
 def rot_weights(trial: Trial) -> None:
     """A bit of the weights changes on the disk, and nothing else of the file."""
-    trial.begin(finished=True)
+    trial.begin(finished=True, without=BELOW_PACKS)
     path = trial.flow.folder / "evo2_tiny.pt"
     before, state = path.read_bytes(), path.stat()
     flip(trial, [path])
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-    trial.rerun("--forcerun", "embed_shard", fails=True)
+    trial.rerun(fails=True)
     assert "evo2_tiny.pt: not the weights" in trial.said, trial.said
     trial.outcome = "error, weights restored, rerun"
     path.write_bytes(before)
@@ -352,16 +360,16 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "folder read-only": make_read_only,
     "work file removed": remove_work_file,
     "bit flipped in saved work": flip_saved_work,
-    "bit flipped in a pack file": damage("packs/*/*.parquet", flip, "embed_shard"),
-    "bit flipped in a chunk table": damage("chunks/*.parquet", flip, "pack_tokens"),
-    "bit flipped in a shard file": damage("shards/*/*/*/*.parquet", flip, "aggregate_embeddings"),
+    "bit flipped in a pack file": damage("packs/*/*.parquet", flip, BELOW_PACKS),
+    "bit flipped in a chunk table": damage("chunks/*.parquet", flip, BELOW_CHUNKS),
+    "bit flipped in a shard file": damage("shards/*/*/*/*.parquet", flip, BELOW_SHARDS),
     "bit flipped in a shard record": damage(
         "shards/*/*/*/shard.json", flip, "aggregate_embeddings"
     ),
-    "pack file cut": damage("packs/*/*.parquet", cut, "embed_shard"),
-    "shard file cut": damage("shards/*/*/*/*.parquet", cut, "aggregate_embeddings"),
-    "pack files swapped": damage("packs/*/*.parquet", swap, "embed_shard"),
-    "shard files swapped": damage("shards/*/*/*/*.parquet", swap, "aggregate_embeddings"),
+    "pack file cut": damage("packs/*/*.parquet", cut, BELOW_PACKS),
+    "shard file cut": damage("shards/*/*/*/*.parquet", cut, BELOW_SHARDS),
+    "pack files swapped": damage("packs/*/*.parquet", swap, BELOW_PACKS),
+    "shard files swapped": damage("shards/*/*/*/*.parquet", swap, BELOW_SHARDS),
     "bit flipped in the weights": rot_weights,
     "job hangs": hang,
     "second run": second_run,

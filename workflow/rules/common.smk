@@ -32,6 +32,10 @@ RUN = load_run()
 SETTINGS = RUN.settings
 EXTRACTIONS = list(SETTINGS["extractions"])
 MANIFESTS = [f"results/embeddings/{name}/manifest.json" for name in EXTRACTIONS]
+DATASETS = {
+    name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction["layers"]]
+    for name, extraction in SETTINGS["extractions"].items()
+}
 INDEXES = "results/indexes"
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
@@ -134,8 +138,7 @@ def shard_counts(wildcards):
 
 def layer_records(wildcards):
     """Records of an extraction's datasets, one a layer."""
-    layers = SETTINGS["extractions"][wildcards.extraction]["layers"]
-    return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
+    return DATASETS[wildcards.extraction]
 
 
 def layer_names(wildcards):

@@ -119,7 +119,8 @@ def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
     origin = table_metadata(file)
     if origin["place"] != place_of(packs):
         raise InputError(
-            f"{packs}: holds the packs of shard {origin['place']}; delete it and rerun to redo it"
+            f"{packs}: holds the packs of another shard ({origin['place']}); "
+            f"delete {packs} and rerun to redo it"
         )
     return {
         "settings": settings,

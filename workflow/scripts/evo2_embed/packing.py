@@ -169,7 +169,7 @@ def _check_genomes(chunks: str, found: list[str], wanted: list[str]) -> None:
     if found != wanted:
         raise InputError(
             f"{chunks}: holds the windows of '{found[0]}' ({len(found)} genomes), not those of "
-            f"'{wanted[0]}' ({len(wanted)}); delete it and rerun to redo it"
+            f"'{wanted[0]}' ({len(wanted)}); delete {chunks} and rerun to redo it"
         )
 
 
