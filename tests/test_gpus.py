@@ -248,4 +248,5 @@ def test_a_run_on_the_cpu_hides_the_gpus(tmp_path):
     flow.environment = {"CUDA_VISIBLE_DEVICES": f"GPU-pretend-{os.getpid()}-0"}
     flow.run("--until", "embed_shard")
     (log,) = (flow.folder / "logs" / "embed_shard").rglob("*.log")
-    assert "GPU" not in log.read_text().replace("GPU: none", "")
+    assert "GPU: none: the CPU runs the model" in log.read_text()
+    assert "this job's own" not in log.read_text()

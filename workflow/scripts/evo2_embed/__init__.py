@@ -5,6 +5,7 @@ The way of the data, one module a step::
     config, sheet, plan, run         what to run (imported when the workflow is parsed: light)
     layout, fasta, windows, chunks   FASTA -> chunk table
     packing, packs                   chunk table + FASTA -> pack files
+    gpus, fitness/                   a GPU of one's own; is this machine fit?
     checkpoint, loading, host        a checkpoint on disk -> a model on a device
     engines/, pooling, rows          packs -> token embeddings -> rows
     embed, overlap                   pack file -> embeddings of one shard
