@@ -3,6 +3,7 @@
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +21,10 @@ from evo2_embed.fasta import (
 )
 from evo2_embed.files import atomic_path
 from evo2_embed.logs import log
+from evo2_embed.reading import BLOCK, Buffers, classify, read_letters
 from evo2_embed.sheet import Genome, Region, read_regions
 from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, parquet_writer
 from evo2_embed.windows import tile_windows
-
-BLOCK = 4_000_000  # bases of a contig in memory at once
 
 
 def chunk_bundle(
@@ -54,16 +54,14 @@ def chunk_bundle(
     InputError
         When a file cannot be used, or a genome has no window left.
     """
-    inputs = [_input_digests(genome) for genome in genomes]
     settings = {"windows": windows, "code": code}
-    metadata = {
-        "settings": settings,
-        "inputs": inputs,
-        "digest": settings_digest([settings, inputs]),
-        "genomes": {},
-    }
+    metadata = {"settings": settings, "genomes": {}}
     first = 0
-    with atomic_path(output) as temporary, parquet_writer(temporary, CHUNKS) as writer:
+    with (
+        _Digests(genomes) as digests,
+        atomic_path(output) as temporary,
+        parquet_writer(temporary, CHUNKS) as writer,
+    ):
         for genome in genomes:
             counts = Counter()
             for batch in _chunk_genome(genome, windows, indexes, counts, first):
@@ -73,9 +71,29 @@ def chunk_bundle(
                 raise InputError(f"genome '{genome.name}' ({genome.fasta}): {_none_left(counts)}")
             log.info("genome %s: %s", genome.name, dict(counts))
             metadata["genomes"][genome.name] = dict(sorted(counts.items()))
+        metadata["inputs"] = inputs = digests.result()
+        metadata["digest"] = settings_digest([settings, inputs])
         # The counts are known only now; a writer adds metadata until it is closed.
         writer.add_key_value_metadata(metadata_schema(CHUNKS, metadata).metadata)
     return metadata
+
+
+class _Digests:
+    """Digests of the genomes' files, made by a thread beside the work on them."""
+
+    def __init__(self, genomes: list[Genome]):
+        self.pool = ThreadPoolExecutor(1)
+        self.calls = [self.pool.submit(_input_digests, genome) for genome in genomes]
+
+    def __enter__(self) -> "_Digests":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def result(self) -> list[dict]:
+        """The digests, once they are made."""
+        return [call.result() for call in self.calls]
 
 
 def _input_digests(genome: Genome) -> dict:
@@ -142,15 +160,19 @@ def _chunk_contig(
     counts: Counter,
 ) -> Iterator[dict[str, np.ndarray]]:
     """The contig's chunks, block by block, so that memory does not grow with the contig."""
-    row = 0
+    row, buffers = 0, Buffers()
     while row < len(plan["start"]):
         base = int(plan["start"][row])
         stop = max(row + 1, int(np.searchsorted(plan["start"], base + BLOCK)))
         block = {key: values[row:stop] for key, values in plan.items()}
-        tokens = fetch_tokens(
-            fasta, contig, base, int(block["end"].max()), windows["lower_case"], genome.fasta
-        )
-        _measure(block, tokens, base)
+        place = (fasta, contig, base, int(block["end"].max()))
+        letters = read_letters(*place, buffers)
+        plain = None if letters is None else classify(letters, windows["lower_case"], buffers)
+        if plain is None:
+            tokens = fetch_tokens(*place, windows["lower_case"], genome.fasta)
+            plain = tokens, IS_GC[tokens], IS_AMBIGUOUS[tokens]
+        tokens = plain[0]
+        _measure(block, *plain, base)
         keep = _apply_ambiguous(genome, contig, block, windows["ambiguous"], tokens, base)
         if not keep.all():
             counts["skipped: ambiguous share above max_share"] += int((~keep).sum())
@@ -161,16 +183,22 @@ def _chunk_contig(
         row = stop
 
 
-def _measure(block: dict[str, np.ndarray], tokens: np.ndarray, base: int) -> None:
+def _measure(
+    block: dict[str, np.ndarray],
+    tokens: np.ndarray,
+    is_gc: np.ndarray,
+    is_ambiguous: np.ndarray,
+    base: int,
+) -> None:
     """Add length, GC share, ambiguous share and checksum of every window of a block."""
     starts, ends = block["start"] - base, block["end"] - base
     block["length"] = (ends - starts).astype(np.int32)
-    for key, table in (("gc", IS_GC), ("ambiguous", IS_AMBIGUOUS)):
-        before = np.concatenate([[0], np.cumsum(table[tokens], dtype=np.int32)])
-        block[key] = ((before[ends] - before[starts]) / block["length"]).astype(np.float32)
-    block["crc32"] = np.array(
-        [zlib.crc32(tokens[s:e]) for s, e in zip(starts, ends, strict=True)], np.uint32
-    )
+    spans = [slice(start, end) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    for key, marked in (("gc", is_gc), ("ambiguous", is_ambiguous)):
+        some = marked.any()
+        counts = [np.count_nonzero(marked[span]) for span in spans] if some else [0] * len(spans)
+        block[key] = (np.array(counts) / block["length"]).astype(np.float32)
+    block["crc32"] = np.array([zlib.crc32(tokens[span]) for span in spans], np.uint32)
 
 
 def _apply_ambiguous(

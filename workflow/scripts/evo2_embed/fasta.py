@@ -16,6 +16,8 @@ import numpy as np
 import pyfaidx
 
 from evo2_embed.errors import InputError
+from evo2_embed.files import atomic_path
+from evo2_embed.indexing import scan_index
 from evo2_embed.layout import is_regular, rewrap
 
 LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
@@ -148,6 +150,9 @@ def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
     if kind != "gzip" and not (rebuild or stale):
         return True
     try:
+        if kind == "plain" and (text := scan_index(path)) is not None:
+            _place_index(index, text)
+            return True
         if kind != "gzip" and is_regular(path, open if kind == "plain" else gzip.open):
             _build_index(path, index, gzi)
             return True
@@ -161,6 +166,11 @@ def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
 
 def _is_stale(path: str, index: str) -> bool:
     return not os.path.exists(index) or os.stat(index).st_mtime < os.stat(path).st_mtime
+
+
+def _place_index(index: str, text: str) -> None:
+    with atomic_path(index) as temporary:
+        temporary.write_text(text, encoding="ascii")
 
 
 def _build_index(path: str, index: str, gzi: str) -> None:

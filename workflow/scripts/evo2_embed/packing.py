@@ -1,16 +1,14 @@
 """Chunks to packs: which chunks a shard has, which pack each goes to, and the tokens of a pack."""
 
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import numpy as np
 import pyarrow as pa
-import pyfaidx
 
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
-from evo2_embed.fasta import fasta_index, fetch_tokens, open_fasta, reverse_complement, short
+from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
+from evo2_embed.sequences import Sequences
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import (
     CHUNKS,
@@ -22,6 +20,8 @@ from evo2_embed.tables import (
     table_metadata,
     table_writer,
 )
+
+ROW_GROUP_TOKENS = 4 << 20  # tokens of packs that are written, and read, together
 
 BOS = 0  # EOD of CharLevelTokenizer
 PADS = {"PAD": 1, "EOS": 0}  # pad_id and eos_id of CharLevelTokenizer
@@ -47,56 +47,6 @@ def shard_bounds(lengths: np.ndarray, n_shards: int) -> np.ndarray:
     middles = np.cumsum(lengths) - lengths / 2
     edges = lengths.sum() * np.arange(1, n_shards) / n_shards
     return np.concatenate([[0], np.searchsorted(middles, edges), [len(lengths)]])
-
-
-def first_fit(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Put segments into packs: longest first, each into the first pack that has room.
-
-    Segments of one length keep their order, so that neighbours on a contig share a pack.
-
-    Parameters
-    ----------
-    lengths : ndarray, (n,)
-        Tokens of each segment, BOS included.
-    max_tokens : int
-        Most tokens in a pack.
-
-    Returns
-    -------
-    list of ndarray
-        For each pack the numbers of its segments, longest first.
-    """
-    packs: list[list[int]] = []
-    room = np.empty(max(len(lengths), 1), np.int64)
-    for segment in np.argsort(-lengths, kind="stable"):
-        fits = room[: len(packs)] >= lengths[segment]
-        pack = int(fits.argmax()) if fits.any() else len(packs)
-        if pack == len(packs):
-            packs.append([])
-            room[pack] = max_tokens
-        packs[pack].append(int(segment))
-        room[pack] -= lengths[segment]
-    return [np.array(pack) for pack in packs]
-
-
-def padded_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Batches of segments in their order, each closed before padding it to its longest segment
-    would cost more than `max_tokens`."""
-    batches: list[np.ndarray] = []
-    start, longest = 0, 0
-    for segment, length in enumerate(lengths.tolist()):
-        if (segment + 1 - start) * max(longest, length) > max_tokens:
-            batches.append(np.arange(start, segment))
-            start, longest = segment, 0
-        longest = max(longest, length)
-    if len(lengths):
-        batches.append(np.arange(start, len(lengths)))
-    return batches
-
-
-def padded_tokens(lengths: np.ndarray, batches: list[np.ndarray]) -> int:
-    """Tokens of batches when each is padded to its longest segment."""
-    return sum(len(batch) * int(lengths[batch].max()) for batch in batches)
 
 
 def pack_shard(
@@ -156,74 +106,72 @@ def pack_shard(
     }
     with (
         table_writer(output, metadata_schema(PACKS, metadata)) as writer,
-        _Genomes(genomes, indexes, metadata["lower_case"]) as sequences,
+        Sequences(genomes, chunks, indexes, metadata["lower_case"]) as sequences,
     ):
-        for number, members in enumerate(packs):
-            writer.write_batch(_pack_row(number, table.take(members), sequences, packing))
+        for first, stop in _row_groups(packs, lengths):
+            writer.write_batch(_pack_rows(first, packs[first:stop], table, sequences, packing))
     return metadata
 
 
-def _pack_row(number: int, rows: pa.Table, sequences: "_Genomes", packing: dict) -> pa.RecordBatch:
-    keys = rows.to_pydict()
-    bos = np.full(int(packing["bos"]), BOS, np.uint8)
-    segments = [np.concatenate([bos, sequences.tokens(row)]) for row in rows.to_pylist()]
-    lengths = [len(segment) for segment in segments]
-    width, mask = 0, None
+def _row_groups(packs: list[np.ndarray], lengths: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Ranges of packs that together have about `ROW_GROUP_TOKENS` tokens, at least one pack."""
+    first, tokens = 0, 0
+    for pack, members in enumerate(packs):
+        tokens += int(lengths[members].sum())
+        if tokens >= ROW_GROUP_TOKENS:
+            yield first, pack + 1
+            first, tokens = pack + 1, 0
+    if first < len(packs):
+        yield first, len(packs)
+
+
+def _pack_rows(
+    first: int, packs: list[np.ndarray], table: pa.Table, sequences: Sequences, packing: dict
+) -> pa.RecordBatch:
+    """The rows of packs that follow one another; `first` is the number of the first."""
+    keys = table.take(np.concatenate(packs)).drop_columns(["length", "gc", "ambiguous"])
+    columns = keys.to_pydict()
+    bos = int(packing["bos"])
+    lengths = np.subtract(columns["end"], columns["start"]) + bos
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    tokens = np.full(ends[-1], BOS, np.uint8)
+    for number, end in enumerate(ends[1:].tolist()):
+        row = {key: values[number] for key, values in columns.items()}
+        sequences.copy_tokens(row, tokens[end - row["end"] + row["start"] : end])
+    edges = np.concatenate([[0], np.cumsum([len(pack) for pack in packs])])  # of packs, in segments
+    widths, masks = np.zeros(len(packs), np.int32), None
+    pieces = [tokens[ends[a] : ends[b]] for a, b in zip(edges, edges[1:], strict=False)]
+    counts = [lengths[a:b] for a, b in zip(edges, edges[1:], strict=False)]
     if packing["strategy"] == "padded":
-        width = max(lengths)
-        mask = np.arange(width) < np.array(lengths)[:, None]  # (segments, width)
-        tokens = np.full(mask.shape, PADS[packing["pad"]], np.uint8)
-        tokens[mask] = np.concatenate(segments)
-        tokens, mask = tokens.reshape(-1), mask.reshape(-1)
-    else:
-        tokens = np.concatenate(segments)
-    row = {
-        "pack": number,
-        "tokens": tokens,
-        "width": width,
-        "mask": mask,
-        "cu_seqlens": np.concatenate([[0], np.cumsum(lengths)]),
-    } | {key: keys[key] for key in ("chunk", "genome", "contig", "start", "end", "strand", "name")}
-    return pa.RecordBatch.from_arrays(
-        [pa.array([row[f.name]], f.type) for f in PACKS], schema=PACKS
-    )
+        widths = np.array([count.max() for count in counts], np.int32)
+        masks = [np.arange(w) < n[:, None] for w, n in zip(widths, counts, strict=True)]
+        pieces = [
+            _padded(piece, mask, PADS[packing["pad"]])
+            for piece, mask in zip(pieces, masks, strict=True)
+        ]
+    arrays = {
+        "pack": pa.array(np.arange(first, first + len(packs)), pa.int32()),
+        "tokens": pa.array([piece.tobytes() for piece in pieces], pa.large_binary()),
+        "width": pa.array(widths),
+        "mask": pa.array(
+            [mask.tobytes() for mask in masks] if masks else [None] * len(packs), pa.large_binary()
+        ),
+        "cu_seqlens": pa.array(
+            [np.append(0, np.cumsum(n)) for n in counts], PACKS.field("cu_seqlens").type
+        ),
+    }
+    for field in PACKS:
+        if field.name not in arrays:
+            values = keys[field.name].cast(field.type.value_type).combine_chunks()
+            arrays[field.name] = pa.LargeListArray.from_arrays(edges, values, type=field.type)
+    return pa.RecordBatch.from_arrays([arrays[field.name] for field in PACKS], schema=PACKS)
 
 
-class _Genomes:
-    """Tokens of chunks from the FASTA files of a bundle, each opened when first asked for."""
-
-    def __init__(self, genomes: list[Genome], indexes: str, lower_case: str):
-        self.genomes = {genome.name: genome for genome in genomes}
-        self.indexes, self.lower_case = indexes, lower_case
-        self.open: dict[str, pyfaidx.Fasta] = {}
-        self.stack = ExitStack()
-
-    def __enter__(self) -> "_Genomes":
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.stack.close()
-
-    def tokens(self, row: dict) -> np.ndarray:
-        """Tokens of a chunk on its strand; the file has to be the one that was chunked."""
-        genome = self.genomes[row["genome"]]
-        if genome.name not in self.open:
-            fasta = open_fasta(genome.fasta, fasta_index(self.indexes, genome.name))
-            self.open[genome.name] = self.stack.enter_context(fasta)
-        tokens = fetch_tokens(
-            self.open[genome.name],
-            row["contig"],
-            row["start"],
-            row["end"],
-            self.lower_case,
-            genome.fasta,
-        )
-        if zlib.crc32(tokens) != row["crc32"]:
-            raise InputError(
-                f"{genome.fasta}: record '{short(row['contig'])}': bases {row['start']} to "
-                f"{row['end']} are not those that were chunked; the file changed in between: rerun"
-            )
-        return tokens if row["strand"] == "+" else reverse_complement(tokens)
+def _padded(tokens: np.ndarray, mask: np.ndarray, pad: int) -> np.ndarray:
+    """Tokens of segments end to end as rows of one width, (segments, width)."""
+    rows = np.full(mask.shape, pad, np.uint8)
+    rows[mask] = tokens
+    return rows
 
 
 def read_packs(file, source: str) -> Iterator[dict]:
@@ -236,7 +184,7 @@ def read_packs(file, source: str) -> Iterator[dict]:
     """
     for batch in file.iter_batches(batch_size=1):
         row = {
-            name: column[0].as_py() if name in _TEXT else _numbers(column[0])
+            name: column[0].as_py() if name in _TEXT else _numbers(name, column[0])
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
         ends, segments = row["cu_seqlens"], len(row["chunk"])
@@ -249,8 +197,13 @@ def read_packs(file, source: str) -> Iterator[dict]:
         yield row
 
 
+_BYTES = {"tokens": np.uint8, "mask": np.bool_}
 _TEXT = ("pack", "width", "genome", "contig", "strand", "name")
 
 
-def _numbers(scalar) -> np.ndarray | None:
-    return scalar.values.to_numpy(zero_copy_only=False) if scalar.is_valid else None
+def _numbers(name: str, scalar) -> np.ndarray | None:
+    if not scalar.is_valid:
+        return None
+    if name in _BYTES:
+        return np.frombuffer(scalar.as_buffer(), _BYTES[name])
+    return scalar.values.to_numpy(zero_copy_only=False)

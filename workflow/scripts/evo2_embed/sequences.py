@@ -1,0 +1,96 @@
+"""Tokens of chunks from the FASTA files of a bundle."""
+
+import resource
+import zlib
+from contextlib import ExitStack
+
+import numpy as np
+import pyfaidx
+
+from evo2_embed.errors import InputError
+from evo2_embed.fasta import fasta_index, fetch_tokens, open_fasta, reverse_complement, short
+from evo2_embed.reading import UPPER_BITS, WindowReader
+from evo2_embed.sheet import Genome
+
+_SPARE_FILES = 100  # open files left to all but the FASTA files
+
+
+class Sequences:
+    """The files of a bundle's genomes, each opened when first asked for.
+
+    As many stay open as the system lets a process have, for a bundle may have thousands.
+    """
+
+    def __init__(self, genomes: list[Genome], chunks: str, indexes: str, lower_case: str):
+        self.genomes = {genome.name: genome for genome in genomes}
+        self.chunks, self.indexes, self.lower_case = chunks, indexes, lower_case
+        self.open: dict[str, tuple[pyfaidx.Fasta, ExitStack]] = {}
+        self.most = _allow_open_files() - _SPARE_FILES
+        self.reader = WindowReader()
+
+    def __enter__(self) -> "Sequences":
+        return self
+
+    def __exit__(self, *error) -> None:
+        with ExitStack() as all_files:
+            for _, stack in self.open.values():
+                all_files.push(stack)
+
+    def copy_tokens(self, row: dict, out: np.ndarray) -> None:
+        """Write the tokens of a chunk, on its strand, to `out`.
+
+        Parameters
+        ----------
+        row : dict
+            The chunk's `genome`, `contig`, `start`, `end`, `strand` and `crc32`.
+        out : ndarray of uint8, (end - start,)
+
+        Raises
+        ------
+        InputError
+            When the file is not the one that was chunked.
+        """
+        fasta = self._fasta(row["genome"])
+        letters = self.reader.read(fasta, row["contig"], row["start"], row["end"])
+        if letters is not None and self.lower_case == "upper":
+            np.bitwise_and(letters, UPPER_BITS, out=out)
+        elif letters is not None:
+            out[:] = letters
+        # The checksum says that these are the letters of the chunk, and so that all are allowed.
+        if letters is None or zlib.crc32(out) != row["crc32"]:
+            out[:] = self._fetch(fasta, row)
+        if row["strand"] == "-":
+            out[:] = reverse_complement(out)
+
+    def _fetch(self, fasta: pyfaidx.Fasta, row: dict) -> np.ndarray:
+        source = self.genomes[row["genome"]].fasta
+        tokens = fetch_tokens(
+            fasta, row["contig"], row["start"], row["end"], self.lower_case, source
+        )
+        if zlib.crc32(tokens) != row["crc32"]:
+            raise InputError(
+                f"{source}: record '{short(row['contig'])}': bases {row['start']} to "
+                f"{row['end']} are not those that were chunked; the file changed in between, or "
+                f"its index did: delete {self.chunks} and rerun"
+            )
+        return tokens
+
+    def _fasta(self, name: str) -> pyfaidx.Fasta:
+        if name not in self.open:
+            if len(self.open) >= self.most:
+                self.open.pop(next(iter(self.open)))[1].close()
+            stack = ExitStack()
+            index = fasta_index(self.indexes, name)
+            fasta = stack.enter_context(open_fasta(self.genomes[name].fasta, index))
+            self.open[name] = (fasta, stack)
+        return self.open[name][0]
+
+
+def _allow_open_files() -> int:
+    """Raise the number of files that this process may have open as far as it may; that number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return 65_536 if soft == resource.RLIM_INFINITY else soft
