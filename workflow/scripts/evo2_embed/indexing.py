@@ -19,7 +19,11 @@ def scan_index(path: str) -> str | None:
         while read := handle.readinto(memoryview(buffer)[rest:]):
             filled = rest + read
             lines = buffer.rfind(b"\n", 0, filled) + 1
-            if not scan.add(view[:lines], base):
+            # What a newline does not end is looked at with the rest of its line.
+            if not buffer.isascii() or buffer.find(b"\r", 0, filled) >= 0:
+                return None
+            done = scan.pass_lines(view[:lines])
+            if not scan.add(view[done:lines], base + done):
                 return None
             base += lines
             rest = filled - lines
@@ -45,13 +49,29 @@ class _Scan:
         self.lines: list[int] = []
         self.ended = False  # whether the last record has had its shorter last line
         self.unended = False  # whether the file's last line lacks its LF
+        self.scratch = np.empty(_BLOCK, bool)
+
+    def pass_lines(self, block: np.ndarray) -> int:
+        """Take the full lines that a block, at the start of a line, begins with, if it has only
+        such lines; how many bytes they are."""
+        if not self.names or self.ended or self.widths[-1] < 2:
+            return 0
+        width = self.widths[-1]
+        lines = len(block) // width
+        grid = block[: lines * width].reshape(lines, width)
+        ends = np.equal(grid, ord("\n"), out=self.scratch[: lines * width].reshape(lines, width))
+        if not ends[:, -1].all() or np.count_nonzero(ends) > lines:
+            return 0
+        if (grid[:, 0] == ord(">")).any():
+            return 0
+        self.lines[-1] += lines
+        self.letters[-1] += lines * (width - 1)
+        return lines * width
 
     def add(self, block: np.ndarray, base: int) -> bool:
         """Take whole lines, at byte `base` of the file; False when they are not ordinary."""
         if not len(block):
             return True
-        if block.max() >= 128 or (block == ord("\r")).any():
-            return False
         ends = np.flatnonzero(block == ord("\n")) + 1
         starts = np.concatenate([[0], ends[:-1]])
         widths = ends - starts
@@ -61,7 +81,7 @@ class _Scan:
             return False
         if not self._begin_records(block, headers, starts, widths, base):
             return False
-        firsts = np.array(self.widths[len(self.widths) - len(headers) - 1 :])
+        firsts = np.array(self.widths[max(0, len(self.widths) - len(headers) - 1) :])
         # Lines before the first header of the block belong to the record before it.
         number = np.cumsum(is_header) + len(firsts) - len(headers) - 1
         odd = np.flatnonzero((widths != firsts[number]) & ~is_header)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow as pa
 
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
+from evo2_embed.packrows import pack_rows
 from evo2_embed.sequences import Sequences
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import (
@@ -20,11 +20,6 @@ from evo2_embed.tables import (
     table_metadata,
     table_writer,
 )
-
-ROW_GROUP_TOKENS = 4 << 20  # tokens of packs that are written, and read, together
-
-BOS = 0  # EOD of CharLevelTokenizer
-PADS = {"PAD": 1, "EOS": 0}  # pad_id and eos_id of CharLevelTokenizer
 
 
 def shard_bounds(lengths: np.ndarray, n_shards: int) -> np.ndarray:
@@ -108,70 +103,9 @@ def pack_shard(
         table_writer(output, metadata_schema(PACKS, metadata)) as writer,
         Sequences(genomes, chunks, indexes, metadata["lower_case"]) as sequences,
     ):
-        for first, stop in _row_groups(packs, lengths):
-            writer.write_batch(_pack_rows(first, packs[first:stop], table, sequences, packing))
+        for batch in pack_rows(packs, table, sequences, packing):
+            writer.write_batch(batch)
     return metadata
-
-
-def _row_groups(packs: list[np.ndarray], lengths: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Ranges of packs that together have about `ROW_GROUP_TOKENS` tokens, at least one pack."""
-    first, tokens = 0, 0
-    for pack, members in enumerate(packs):
-        tokens += int(lengths[members].sum())
-        if tokens >= ROW_GROUP_TOKENS:
-            yield first, pack + 1
-            first, tokens = pack + 1, 0
-    if first < len(packs):
-        yield first, len(packs)
-
-
-def _pack_rows(
-    first: int, packs: list[np.ndarray], table: pa.Table, sequences: Sequences, packing: dict
-) -> pa.RecordBatch:
-    """The rows of packs that follow one another; `first` is the number of the first."""
-    keys = table.take(np.concatenate(packs)).drop_columns(["length", "gc", "ambiguous"])
-    columns = keys.to_pydict()
-    bos = int(packing["bos"])
-    lengths = np.subtract(columns["end"], columns["start"]) + bos
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    tokens = np.full(ends[-1], BOS, np.uint8)
-    for number, end in enumerate(ends[1:].tolist()):
-        row = {key: values[number] for key, values in columns.items()}
-        sequences.copy_tokens(row, tokens[end - row["end"] + row["start"] : end])
-    edges = np.concatenate([[0], np.cumsum([len(pack) for pack in packs])])  # of packs, in segments
-    widths, masks = np.zeros(len(packs), np.int32), None
-    pieces = [tokens[ends[a] : ends[b]] for a, b in zip(edges, edges[1:], strict=False)]
-    counts = [lengths[a:b] for a, b in zip(edges, edges[1:], strict=False)]
-    if packing["strategy"] == "padded":
-        widths = np.array([count.max() for count in counts], np.int32)
-        masks = [np.arange(w) < n[:, None] for w, n in zip(widths, counts, strict=True)]
-        pieces = [
-            _padded(piece, mask, PADS[packing["pad"]])
-            for piece, mask in zip(pieces, masks, strict=True)
-        ]
-    arrays = {
-        "pack": pa.array(np.arange(first, first + len(packs)), pa.int32()),
-        "tokens": pa.array([piece.tobytes() for piece in pieces], pa.large_binary()),
-        "width": pa.array(widths),
-        "mask": pa.array(
-            [mask.tobytes() for mask in masks] if masks else [None] * len(packs), pa.large_binary()
-        ),
-        "cu_seqlens": pa.array(
-            [np.append(0, np.cumsum(n)) for n in counts], PACKS.field("cu_seqlens").type
-        ),
-    }
-    for field in PACKS:
-        if field.name not in arrays:
-            values = keys[field.name].cast(field.type.value_type).combine_chunks()
-            arrays[field.name] = pa.LargeListArray.from_arrays(edges, values, type=field.type)
-    return pa.RecordBatch.from_arrays([arrays[field.name] for field in PACKS], schema=PACKS)
-
-
-def _padded(tokens: np.ndarray, mask: np.ndarray, pad: int) -> np.ndarray:
-    """Tokens of segments end to end as rows of one width, (segments, width)."""
-    rows = np.full(mask.shape, pad, np.uint8)
-    rows[mask] = tokens
-    return rows
 
 
 def read_packs(file, source: str) -> Iterator[dict]:

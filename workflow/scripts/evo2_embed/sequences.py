@@ -36,44 +36,41 @@ class Sequences:
             for _, stack in self.open.values():
                 all_files.push(stack)
 
-    def copy_tokens(self, row: dict, out: np.ndarray) -> None:
-        """Write the tokens of a chunk, on its strand, to `out`.
-
-        Parameters
-        ----------
-        row : dict
-            The chunk's `genome`, `contig`, `start`, `end`, `strand` and `crc32`.
-        out : ndarray of uint8, (end - start,)
+    def copy_tokens(
+        self,
+        genome: str,
+        contig: str,
+        start: int,
+        end: int,
+        strand: str,
+        crc32: int,
+        out: np.ndarray,
+    ) -> None:
+        """Write the tokens of a chunk, on its strand, to `out`: uint8, (end - start,).
 
         Raises
         ------
         InputError
             When the file is not the one that was chunked.
         """
-        fasta = self._fasta(row["genome"])
-        letters = self.reader.read(fasta, row["contig"], row["start"], row["end"])
+        place = (self._fasta(genome), contig, start, end)
+        letters = self.reader.read(*place)
         if letters is not None and self.lower_case == "upper":
             np.bitwise_and(letters, UPPER_BITS, out=out)
         elif letters is not None:
             out[:] = letters
         # The checksum says that these are the letters of the chunk, and so that all are allowed.
-        if letters is None or zlib.crc32(out) != row["crc32"]:
-            out[:] = self._fetch(fasta, row)
-        if row["strand"] == "-":
+        if letters is None or zlib.crc32(out) != crc32:
+            source = self.genomes[genome].fasta
+            out[:] = fetch_tokens(*place, self.lower_case, source)
+            if zlib.crc32(out) != crc32:
+                raise InputError(
+                    f"{source}: record '{short(contig)}': bases {start} to {end} are not those "
+                    "that were chunked; the file changed in between, or its index did: delete "
+                    f"{self.chunks} and rerun"
+                )
+        if strand == "-":
             out[:] = reverse_complement(out)
-
-    def _fetch(self, fasta: pyfaidx.Fasta, row: dict) -> np.ndarray:
-        source = self.genomes[row["genome"]].fasta
-        tokens = fetch_tokens(
-            fasta, row["contig"], row["start"], row["end"], self.lower_case, source
-        )
-        if zlib.crc32(tokens) != row["crc32"]:
-            raise InputError(
-                f"{source}: record '{short(row['contig'])}': bases {row['start']} to "
-                f"{row['end']} are not those that were chunked; the file changed in between, or "
-                f"its index did: delete {self.chunks} and rerun"
-            )
-        return tokens
 
     def _fasta(self, name: str) -> pyfaidx.Fasta:
         if name not in self.open:
