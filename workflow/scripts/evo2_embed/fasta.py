@@ -151,7 +151,8 @@ def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
         return True
     try:
         if kind == "plain" and (text := scan_index(path)) is not None:
-            _place_index(index, text)
+            with atomic_path(index) as temporary:
+                temporary.write_text(text, encoding="ascii")
             return True
         if kind != "gzip" and is_regular(path, open if kind == "plain" else gzip.open):
             _build_index(path, index, gzi)
@@ -166,11 +167,6 @@ def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
 
 def _is_stale(path: str, index: str) -> bool:
     return not os.path.exists(index) or os.stat(index).st_mtime < os.stat(path).st_mtime
-
-
-def _place_index(index: str, text: str) -> None:
-    with atomic_path(index) as temporary:
-        temporary.write_text(text, encoding="ascii")
 
 
 def _build_index(path: str, index: str, gzi: str) -> None:

@@ -6,6 +6,8 @@ which reads it through pyfaidx or says what is wrong.
 """
 
 import io
+import os
+import threading
 
 import numpy as np
 import pyfaidx
@@ -16,8 +18,11 @@ UPPER_BITS = ~np.uint8(ord("a") ^ ord("A"))  # makes an ASCII letter upper case
 _C_TO_G = np.uint8(ord("C") ^ ord("G"))  # one bit: C and G are alike without it
 
 
-class Buffers:
-    """Arrays by name, kept from one use to the next and grown when one is too small."""
+class Buffers(threading.local):
+    """Arrays by name, kept from one use to the next and grown when one is too small.
+
+    A thread sees its own.
+    """
 
     def __init__(self):
         self.arrays: dict[str, np.ndarray] = {}
@@ -45,9 +50,9 @@ def read_letters(
     width, pitch = record.lenc, record.lenb  # of a line, without and with its end
     first, stop = start // width, -(-end // width)
     raw = buffers.take("raw", (stop - first) * pitch)
-    file.seek(record.offset + first * pitch)
     # The last line may be short, or have no end.
-    if file.readinto(raw) < (stop - 1 - first) * pitch + (end - 1) % width + 1:
+    wanted = (stop - 1 - first) * pitch + (end - 1) % width + 1
+    if _read_at(file.fileno(), record.offset + first * pitch, raw) < wanted:
         return None
     lines = raw.reshape(stop - first, pitch)
     if pitch > width and (lines[:-1, -1] != ord("\n")).any():
@@ -55,6 +60,14 @@ def read_letters(
     letters = buffers.take("letters", (stop - first) * width)
     letters.reshape(stop - first, width)[:] = lines[:, :width]
     return letters[start - first * width : end - first * width]
+
+
+def _read_at(file: int, offset: int, target: np.ndarray) -> int:
+    """Fill an array from a place in a file; how many bytes there were."""
+    done = 0
+    while done < len(target) and (read := os.preadv(file, [target[done:]], offset + done)):
+        done += read
+    return done
 
 
 def classify(
