@@ -2,11 +2,12 @@
 # make test       set everything up and run all tests
 # make lint       check the code's style
 # make benchmark  time the engine against the stock model (half an hour or more)
+# make scale      time chunking, packing and aggregation of 3.1 Gbp (half an hour, 20 GB in /tmp)
 # make clean      remove what runs have written; the environment stays
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test lint benchmark clean tiny-model
+.PHONY: help env test-env demo test lint benchmark scale clean tiny-model
 
 BIN := .venv/bin
 
@@ -31,6 +32,9 @@ lint: test-env
 
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
+
+scale: test-env
+	@$(BIN)/python tests/benchmark/scale.py
 
 clean:
 	rm -rf results logs benchmarks .snakemake
