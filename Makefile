@@ -3,12 +3,13 @@
 # make lint       check the code's style
 # make doctor     is this machine fit? for what config/config.yaml (or CONFIG=path) asks of it
 # make benchmark  time the engine against the stock model (half an hour or more)
+# make scale      time chunking, packing and aggregation of 3.1 Gbp (half an hour, 20 GB in /tmp)
 # make soak       kill, damage and disturb real runs, dozens of times (an hour)
 # make clean      remove what runs have written; the environment stays
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test lint doctor benchmark soak clean tiny-model
+.PHONY: help env test-env demo test lint doctor benchmark scale soak clean tiny-model
 
 BIN := .venv/bin
 
@@ -36,6 +37,9 @@ doctor: env
 
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
+
+scale: test-env
+	@$(BIN)/python tests/benchmark/scale.py
 
 soak: test-env
 	@$(BIN)/python tests/soak/campaign.py

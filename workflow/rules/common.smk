@@ -73,6 +73,11 @@ def bundle_genomes(wildcards):
     ]
 
 
+def chunk_threads(wildcards):
+    """Two for a large genome, which other jobs wait for; small ones are cut side by side."""
+    return 2 if RUN.bundles[wildcards.bundle].n_shards > 1 else 1
+
+
 def bundle_shards(wildcards):
     """Number of a bundle's shards."""
     return RUN.bundles[wildcards.bundle].n_shards
