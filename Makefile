@@ -1,12 +1,15 @@
 # make demo       set everything up and embed the bundled genome with the bundled model
 # make test       set everything up and run all tests
 # make lint       check the code's style
+# make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
+# make status     say how far a run is: shards done, speed, time left, failures
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make clean      remove what runs have written; the environment stays
+# CONFIG=path/to/config.yaml chooses the configuration of `make plan`.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test lint benchmark clean tiny-model
+.PHONY: help env test-env demo plan status test lint benchmark clean tiny-model
 
 BIN := .venv/bin
 
@@ -19,6 +22,12 @@ test-env: .venv/.test-env
 demo: env
 	@$(BIN)/snakemake --cores all --quiet rules host
 	@cat results/summary.txt
+
+plan: env
+	@$(BIN)/python workflow/scripts/show_plan.py --configfile "$(or $(CONFIG),config/config.yaml)"
+
+status: env
+	@$(BIN)/python workflow/scripts/show_status.py
 
 test: test-env
 	@$(BIN)/python -m pytest

@@ -1,0 +1,59 @@
+"""Say what a run would make and cost, before it runs: `make plan`.
+
+In: the configuration, the sheet, the sizes of their files. Out: tables on the terminal, or JSON.
+Nothing is written, and no lock is needed: it may be asked while a run is going on.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+from evo2_embed.advice import warnings_of
+from evo2_embed.errors import InputError
+from evo2_embed.estimate import estimate_run
+from evo2_embed.peak import gpu_peak
+from evo2_embed.plan_text import Cost, as_json, as_text
+from evo2_embed.run import INDEXES, plan_run
+from evo2_embed.speeds import known_speeds
+
+RESULTS = Path("results")
+
+
+def main(configfile: str, directory: str, as_numbers: bool) -> str:
+    """The text to print."""
+    os.chdir(directory)
+    run = plan_run(read_config(configfile), limited=False)
+    estimate = estimate_run(run.settings, run.bundles, INDEXES)
+    speeds = known_speeds(run.settings, RESULTS)
+    peaks = {}
+    if run.settings["runtime"]["device"] != "cpu":
+        peaks = {name: gpu_peak(run.settings, name) for name in run.settings["extractions"]}
+    free = shutil.disk_usage(RESULTS if RESULTS.exists() else ".").free
+    advice = warnings_of(run.settings, estimate, speeds, free)
+    cost = Cost(run, estimate, speeds, peaks, free, advice)
+    return json.dumps(as_json(cost), indent=2) if as_numbers else as_text(cost)
+
+
+def read_config(path: str) -> dict:
+    """The configuration as it stands in its file."""
+    try:
+        return yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--configfile", default="config/config.yaml", help="the configuration")
+    parser.add_argument("--directory", default=".", help="the folder that the workflow runs in")
+    parser.add_argument("--json", action="store_true", help="numbers, in bytes and hours")
+    chosen = parser.parse_args()
+    try:
+        print(main(chosen.configfile, chosen.directory, chosen.json))
+    except InputError as fault:
+        sys.exit("\n".join(f"config error: {line}" for line in str(fault).split("\n")))
