@@ -90,13 +90,12 @@ def _table(rows: list[dict], left: int) -> str:
 
 def _genomes(cost: Cost) -> str:
     genomes, bundles = cost.estimate.genomes, cost.run.bundles
-    largest = sorted(genomes, key=lambda genome: -genome.tokens)[:SHOWN_GENOMES]
-    rows = [
-        _genome(genome, _shards(bundles[genome.bundle]))
-        for genome in (genomes if len(genomes) <= SHOWN_GENOMES else largest)
-    ]
+    shown, others = genomes, []
     if len(genomes) > SHOWN_GENOMES:
-        others = [genome for genome in genomes if genome not in set(largest)]
+        largest = sorted(genomes, key=lambda genome: -genome.tokens)
+        shown, others = largest[:SHOWN_GENOMES], largest[SHOWN_GENOMES:]
+    rows = [_genome(genome, _shards(bundles[genome.bundle])) for genome in shown]
+    if others:
         rows.append(_sum(f"{len(others):,} smaller", others, ""))
     if len(genomes) > 1:
         rows.append(_sum("all", genomes, f"{cost.estimate.shards:,}"))
@@ -116,7 +115,7 @@ def _genome(genome: GenomeEstimate, shards: str) -> dict:
 
 def _shards(bundle) -> str:
     others = len(bundle.genomes) - 1
-    return f"{bundle.n_shards:,}" if not others else f"1, with {others:,} more"
+    return f"{bundle.n_shards:,}" if not others else f"1 for {others + 1:,} genomes"
 
 
 def _sum(title: str, genomes: list[GenomeEstimate], shards: str) -> dict:
