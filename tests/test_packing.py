@@ -13,9 +13,9 @@ from evo2_embed.packing import (
     pack_shard,
     padded_batches,
     padded_tokens,
-    read_packs,
     shard_bounds,
 )
+from evo2_embed.packs import read_packs
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import PACKS, open_table
 from hypothesis import given

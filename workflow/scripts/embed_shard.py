@@ -8,8 +8,17 @@ from evo2_embed.embed import embed_shard
 from evo2_embed.logs import logged_to
 
 
-def main(packs: str, model: str, settings: dict, device: str, record: str, speed: str) -> None:
-    embed_shard(packs, model, settings, device, record, speed)
+def main(
+    packs: str,
+    model: str,
+    settings: dict,
+    device: str,
+    record: str,
+    speed: str,
+    checkpoint_every: float,
+    hang_after: float,
+) -> None:
+    embed_shard(packs, model, settings, device, record, speed, checkpoint_every, hang_after)
 
 
 if "snakemake" in globals():
@@ -21,4 +30,6 @@ if "snakemake" in globals():
             snakemake.params.device,
             snakemake.output.record,
             snakemake.output.speed,
+            snakemake.resources.checkpoint_every,
+            snakemake.resources.hang_after,
         )

@@ -18,10 +18,9 @@ from evo2_embed.fasta import (
     open_fasta,
     short,
 )
-from evo2_embed.files import atomic_path
 from evo2_embed.logs import log
 from evo2_embed.sheet import Genome, Region, read_regions
-from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, parquet_writer
+from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, table_writer
 from evo2_embed.windows import tile_windows
 
 BLOCK = 4_000_000  # bases of a contig in memory at once
@@ -63,7 +62,7 @@ def chunk_bundle(
         "genomes": {},
     }
     first = 0
-    with atomic_path(output) as temporary, parquet_writer(temporary, CHUNKS) as writer:
+    with table_writer(output, CHUNKS) as writer:
         for genome in genomes:
             counts = Counter()
             for batch in _chunk_genome(genome, windows, indexes, counts, first):

@@ -1,7 +1,6 @@
 """Chunks to packs: which chunks a shard has, which pack each goes to, and the tokens of a pack."""
 
 import zlib
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyfaidx
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.fasta import fasta_index, fetch_tokens, open_fasta, reverse_complement, short
+from evo2_embed.packs import place_of
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import (
     CHUNKS,
@@ -131,6 +131,7 @@ def pack_shard(
     """
     file = open_table(chunks, CHUNKS)
     origin = table_metadata(file)
+    _check_genomes(chunks, list(origin["genomes"]), [genome.name for genome in genomes])
     all_lengths = file.read(["length"])["length"].to_numpy()
     bounds = shard_bounds(all_lengths, n_shards)
     start, stop = int(bounds[shard]), int(bounds[shard + 1])
@@ -145,6 +146,7 @@ def pack_shard(
         "settings": settings,
         "digest": settings_digest([settings, origin["digest"], shard, n_shards]),
         "chunks_digest": origin["digest"],
+        "place": place_of(output),
         "lower_case": origin["settings"]["windows"]["lower_case"],
         "first_chunk": start,
         "n_chunks": stop - start,
@@ -156,11 +158,19 @@ def pack_shard(
     }
     with (
         table_writer(output, metadata_schema(PACKS, metadata)) as writer,
-        _Genomes(genomes, indexes, metadata["lower_case"]) as sequences,
+        _Genomes(genomes, chunks, indexes, metadata["lower_case"]) as sequences,
     ):
         for number, members in enumerate(packs):
             writer.write_batch(_pack_row(number, table.take(members), sequences, packing))
     return metadata
+
+
+def _check_genomes(chunks: str, found: list[str], wanted: list[str]) -> None:
+    if found != wanted:
+        raise InputError(
+            f"{chunks}: holds the windows of '{found[0]}' ({len(found)} genomes), not those of "
+            f"'{wanted[0]}' ({len(wanted)}); delete it and rerun to redo it"
+        )
 
 
 def _pack_row(number: int, rows: pa.Table, sequences: "_Genomes", packing: dict) -> pa.RecordBatch:
@@ -192,9 +202,9 @@ def _pack_row(number: int, rows: pa.Table, sequences: "_Genomes", packing: dict)
 class _Genomes:
     """Tokens of chunks from the FASTA files of a bundle, each opened when first asked for."""
 
-    def __init__(self, genomes: list[Genome], indexes: str, lower_case: str):
+    def __init__(self, genomes: list[Genome], chunks: str, indexes: str, lower_case: str):
         self.genomes = {genome.name: genome for genome in genomes}
-        self.indexes, self.lower_case = indexes, lower_case
+        self.chunks, self.indexes, self.lower_case = chunks, indexes, lower_case
         self.open: dict[str, pyfaidx.Fasta] = {}
         self.stack = ExitStack()
 
@@ -221,36 +231,7 @@ class _Genomes:
         if zlib.crc32(tokens) != row["crc32"]:
             raise InputError(
                 f"{genome.fasta}: record '{short(row['contig'])}': bases {row['start']} to "
-                f"{row['end']} are not those that were chunked; the file changed in between: rerun"
+                f"{row['end']} are not those that were chunked; the file changed in between, or "
+                f"its index did: delete {self.chunks} and rerun"
             )
         return tokens if row["strand"] == "+" else reverse_complement(tokens)
-
-
-def read_packs(file, source: str) -> Iterator[dict]:
-    """The rows of a pack file, one at a time, checked; numeric lists are numpy arrays.
-
-    Raises
-    ------
-    InputError
-        When a pack's lists do not fit together.
-    """
-    for batch in file.iter_batches(batch_size=1):
-        row = {
-            name: column[0].as_py() if name in _TEXT else _numbers(column[0])
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        }
-        ends, segments = row["cu_seqlens"], len(row["chunk"])
-        tokens = segments * row["width"] or ends[-1]
-        whole = len(ends) == segments + 1 and ends[0] == 0 and (np.diff(ends) > 0).all()
-        if not whole or len(row["tokens"]) != tokens:
-            raise InputError(
-                f"{source}: pack {row['pack']} does not hold together; delete it and rerun"
-            )
-        yield row
-
-
-_TEXT = ("pack", "width", "genome", "contig", "strand", "name")
-
-
-def _numbers(scalar) -> np.ndarray | None:
-    return scalar.values.to_numpy(zero_copy_only=False) if scalar.is_valid else None
