@@ -83,7 +83,7 @@ def test_a_row_a_base_of_a_human_genome_is_tens_of_terabytes(plan):
 @pytest.mark.parametrize(
     ("bases", "changes", "per_second", "free", "said"),
     [
-        (10**7, {"sharding": {"shard_tokens": 1000}}, None, 1e18, "10,000 embedding jobs: more"),
+        (10**7, {"sharding": {"shard_tokens": 1000}}, None, 1e18, "10,001 embedding jobs: more"),
         (10**7, {"sharding": {"shards": 9000}}, None, 1e18, "shards: auto and shard_tokens: 10000"),
         (10**9, {"sharding": {"shards": 5}}, 1000, 1e18, "will run for 56 hours"),
         (10**8, {"sharding": {"shards": 2}}, 2000, 1e18, "leave further GPUs idle"),

@@ -113,12 +113,12 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
     packs = _count_packs(windows, tokens, settings, shards)
     return Estimate(
         genomes,
-        _estimate_layers(settings["extractions"], genomes, shards),
+        _estimate_layers(settings, genomes, shards),
         shards,
         _count_jobs(settings["extractions"], len(bundles), shards),
         packs,
         filesizes.chunk_tables(windows, len(bundles)),
-        filesizes.pack_files(tokens, windows, packs, shards),
+        filesizes.pack_files(settings, tokens, windows, packs, shards),
     )
 
 
@@ -201,27 +201,30 @@ def _count_packs(windows: int, tokens: int, settings: dict, shards: int) -> int:
     budget = settings["packing"]["max_tokens"]
     full = settings["windows"]["size"] + settings["packing"]["bos"]
     whole = min(windows, tokens / full) / (budget // full)
-    return max(math.ceil(max(whole, tokens / budget)), min(shards, windows))
+    return shards * math.ceil(max(whole, tokens / budget) / shards)
 
 
 def _estimate_layers(
-    extractions: dict, genomes: list[GenomeEstimate], shards: int
+    settings: dict, genomes: list[GenomeEstimate], shards: int
 ) -> list[LayerEstimate]:
     windows, contigs = sum(g.windows for g in genomes), sum(g.contigs for g in genomes)
+    strands = 2 if settings["windows"]["strands"] == "both" else 1
     layers = []
-    for name, extraction in extractions.items():
+    for name, extraction in settings["extractions"].items():
         pooling, widths = extraction["pooling"], layer_widths(extraction["model"]["name"])
         rows = windows
         if isinstance(pooling, dict):
             rows = sum(genome.rows[pooling["bin"]] for genome in genomes)
-        levels = {"contig": contigs, "genome": len(genomes)}
-        means = sum(levels[level] for level in extraction["levels"])
+        groups = {"contig": contigs, "genome": len(genomes)}
+        means = [groups[level] for level in extraction["levels"]]
         for layer in extraction["layers"]:
-            sizes = filesizes.layer_files(extraction, widths[layer], rows, shards, means)
+            width = widths[layer]
+            sizes = (
+                filesizes.shard_files(extraction, width, rows, shards),
+                filesizes.dataset(extraction, width, rows, means, strands),
+            )
             layers.append(
-                LayerEstimate(
-                    name, layer, pooling, extraction["dtype"], widths[layer], rows, *sizes
-                )
+                LayerEstimate(name, layer, pooling, extraction["dtype"], width, rows, *sizes)
             )
     return layers
 

@@ -6,9 +6,10 @@ The numbers were fitted to files of `tables.parquet_writer`; tests/test_estimate
 import math
 
 _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes of a window in a chunk table, and of a table
-_TOKEN = 0.25  # bytes of a base in a pack file: zstd finds the two bits
+_TOKEN, _TOKEN_OF_MORE = 0.25, 0.33  # bytes of a token in a pack file: two bits, or packed three
 _SEGMENT, _PACK, _PACK_FILE = 17, 2_700, 4_000  # of a window's keys, of a pack, of a file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # of a row's keys, of a file's metadata
+_MEAN = 1_200  # of the row group that a contig or genome has in the table of its level
 
 # Vectors hardly compress. Those that come out of a bf16 model unpooled are float32 with 16 bits in
 # use, so that each is an index into a dictionary.
@@ -23,31 +24,41 @@ def chunk_tables(windows: int, bundles: int) -> int:
     return windows * _CHUNK + bundles * _CHUNK_FILE
 
 
-def pack_files(tokens: int, windows: int, packs: int, shards: int) -> int:
-    """Bytes of all pack files."""
-    return round(tokens * _TOKEN + windows * _SEGMENT + packs * _PACK + shards * _PACK_FILE)
+def pack_files(settings: dict, tokens: int, windows: int, packs: int, shards: int) -> int:
+    """Bytes of all pack files; more letters than four take more bits."""
+    more = settings["packing"]["bos"] or settings["windows"]["lower_case"] == "keep"
+    letters = tokens * (_TOKEN_OF_MORE if more else _TOKEN)
+    return round(letters + windows * _SEGMENT + packs * _PACK + shards * _PACK_FILE)
 
 
-def layer_files(
-    extraction: dict, width: int, rows: int, shards: int, means: int
-) -> tuple[int, int]:
-    """Bytes of one layer's shard files, and of its dataset.
+def shard_files(extraction: dict, width: int, rows: int, shards: int) -> int:
+    """Bytes of one layer's shard files, with vectors of `width` numbers and so many rows in all."""
+    per_shard = rows / max(shards, 1)
+    return round(shards * _rows(extraction, width, per_shard))
+
+
+def dataset(extraction: dict, width: int, rows: int, means: list[int], strands: int) -> int:
+    """Bytes of one layer's dataset, with the tables of its levels.
 
     Parameters
     ----------
     extraction : dict
         An entry of the settings' `extractions`.
-    width, rows, shards : int
-        Numbers in a vector, rows of all shards, and shards.
-    means : int
-        Rows of the levels, which are float32.
+    width, rows : int
+        Numbers in a vector, and vectors.
+    means : list of int
+        Of each level, how many contigs or genomes it has.
+    strands : int
+        Rows of each of them.
     """
+    mean = _group(strands * width, 4, _COMPRESSED) + _MEAN
+    return round(_rows(extraction, width, rows) + sum(means) * mean)
+
+
+def _rows(extraction: dict, width: int, rows: float) -> float:
     itemsize = {"float32": 4, "float16": 2}[extraction["dtype"]]
     share = _share(extraction)
-    in_shard = rows / max(shards, 1)
-    shard = _vectors(in_shard, width, itemsize, share) + in_shard * _KEYS + _EMBEDDING_FILE
-    dataset = _vectors(rows, width, itemsize, share) + rows * _KEYS + _EMBEDDING_FILE
-    return round(shard * shards), round(dataset + means * width * 4)
+    return _vectors(rows, width, itemsize, share) + rows * _KEYS + _EMBEDDING_FILE
 
 
 def _share(extraction: dict) -> float:
