@@ -5,7 +5,7 @@
 # make status     say how far a run is: shards done, speed, time left, failures
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make clean      remove what runs have written; the environment stays
-# CONFIG=path/to/config.yaml chooses the configuration of `make plan`.
+# CONFIG=path/to/config.yaml: make plan is for a run with --configfile path/to/config.yaml.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help

@@ -213,6 +213,16 @@ def test_a_fault_of_the_configuration_is_a_line(tmp_path, monkeypatch):
         show_plan.main("no.yaml", ".", False)
 
 
+def test_a_configuration_of_its_own_extends_the_one_of_the_folder(tmp_path, monkeypatch):
+    config = small_run(tmp_path, monkeypatch, windows={"size": 1000, "strands": "both"})
+    Path("config").mkdir()
+    Path("config/config.yaml").write_text(yaml.safe_dump(config))
+    Path("mine.yaml").write_text("windows: {size: 500}\n")
+    plan = json.loads(show_plan.main("mine.yaml", ".", True))
+    assert plan["totals"]["windows"] == 2 * 5000 / 500
+    assert [layer["extraction"] for layer in plan["layers"]] == ["one"]
+
+
 def test_rows_of_the_table_add_up(tmp_path, monkeypatch):
     config = small_run(tmp_path, monkeypatch)
     names = [f"g{i}" for i in range(30)]

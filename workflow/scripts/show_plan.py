@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from evo2_embed.run import INDEXES, plan_run
 from evo2_embed.speeds import known_speeds
 
 RESULTS = Path("results")
+DEFAULT = Path("config/config.yaml")
 
 
 def main(configfile: str, directory: str, as_numbers: bool) -> str:
@@ -39,7 +41,15 @@ def main(configfile: str, directory: str, as_numbers: bool) -> str:
 
 
 def read_config(path: str) -> dict:
-    """The configuration as it stands in its file."""
+    """The configuration of a file as a run with it has it: what it does not say is that of
+    `config/config.yaml`, if there is one."""
+    config = _read_yaml(path)
+    if Path(path).resolve() == DEFAULT.resolve() or not DEFAULT.exists():
+        return config
+    return _extended(_read_yaml(str(DEFAULT)), config)
+
+
+def _read_yaml(path: str) -> dict:
     try:
         return yaml.safe_load(Path(path).read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
@@ -47,12 +57,20 @@ def read_config(path: str) -> dict:
         raise InputError(f"{path}: cannot be read ({reason})") from None
 
 
+def _extended(base: object, changes: object) -> object:
+    """A mapping with the keys of another one put over its own, at every depth."""
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    return base | {key: _extended(base.get(key), value) for key, value in changes.items()}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--configfile", default="config/config.yaml", help="the configuration")
+    parser.add_argument("--configfile", default=str(DEFAULT), help="the configuration")
     parser.add_argument("--directory", default=".", help="the folder that the workflow runs in")
     parser.add_argument("--json", action="store_true", help="numbers, in bytes and hours")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
     try:
         print(main(chosen.configfile, chosen.directory, chosen.json))
     except InputError as fault:

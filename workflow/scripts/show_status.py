@@ -7,6 +7,7 @@ written, and no lock is needed: it may be asked at any time, on any machine that
 import argparse
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -54,6 +55,7 @@ if __name__ == "__main__":
     parser.add_argument("--directory", default=".", help="the folder that the workflow runs in")
     parser.add_argument("--json", action="store_true", help="numbers, in tokens and seconds")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
     try:
         print(main(chosen.directory, chosen.json))
     except InputError as fault:

@@ -156,6 +156,8 @@ def _hours(cost: Cost) -> str:
             )
     lines = [_table(rows, 2)] if rows else []
     lines += [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    if any(speed.kind == "published" for speeds in cost.speeds.values() for speed in speeds):
+        lines.append("published figures are of other code; the first jobs here measure their own")
     unknown = [name for name, speeds in cost.speeds.items() if not speeds]
     if unknown:
         lines.append(
@@ -183,7 +185,7 @@ def _memory(cost: Cost) -> str:
                 "precision": extraction["precision"],
                 "weights": human_bytes(peak.weights),
                 "with a full pack": human_bytes(peak.weights + peak.pack) if known else "unknown",
-                "at the least": human_bytes(peak.weights + peak.window) if known else "unknown",
+                "with one window": human_bytes(peak.weights + peak.window) if known else "unknown",
             }
         )
     return _table(rows, 3)
