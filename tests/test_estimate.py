@@ -38,8 +38,8 @@ def numbers(folder):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished run of a genome of several shards, a draft of many contigs and two regions; the
-    plan that was shown before it started."""
+    """A finished run of a genome, a draft of many contigs and two regions; the plan that was shown
+    before it started."""
     flow = Workflow(tmp_path_factory.mktemp("estimate") / "flow")
     write_fasta(flow.folder / "large.fa", [("chr", random_bases(60_000, 1))])
     drafts = [(f"c{i}", random_bases(50 + 37 * i, i)) for i in range(40)]
@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
     flow.configure(
         windows={"size": 1000, "stride": 700, "strands": "both", "min_length": 80},
         packing={"max_tokens": 8192, "bos": True},
-        sharding={"shard_tokens": 130_000},
+        sharding={"shard_tokens": 200_000},
         extractions={
             "mean": {"layers": ["blocks.0"], "levels": ["contig", "genome"]},
             "bins": {"layers": ["blocks.0"], "pooling": {"bin": 16}},
@@ -57,26 +57,24 @@ def finished(tmp_path_factory):
     )
     before = numbers(flow.folder)
     assert not (flow.folder / "results").exists()
-    flow.run()
+    assert flow.planned() == {**before["jobs"], "all": 1}
+    flow.run("--until", "aggregate_embeddings")
     return flow, before
 
 
-def test_a_run_has_the_windows_tokens_rows_and_jobs_of_its_plan(finished):
+def test_a_run_has_the_windows_tokens_and_rows_of_its_plan(finished):
     flow, plan = finished
     results = flow.folder / "results"
     shards = [read_json(path) for path in results.glob("shards/mean/*/*/shard.json")]
     assert plan["totals"]["windows"] == sum(shard["n_chunks"] for shard in shards)
     assert plan["totals"]["tokens"] == sum(shard["n_tokens"] for shard in shards)
-    assert plan["totals"]["shards"] == len(shards) > 2
+    assert plan["totals"]["shards"] == len(shards) > 1
     records = {
         (path.parent.name, path.stem): read_json(path)
         for path in results.glob("embeddings/*/blocks.0.json")
     }
     for layer in plan["layers"]:
         assert layer["rows"] == records[layer["extraction"], layer["layer"]]["rows"]
-    for rule, jobs in plan["jobs"].items():
-        logs = [p for p in (flow.folder / "logs").rglob("*.log") if rule in str(p)]
-        assert jobs == len(logs), rule
 
 
 def test_files_are_as_large_as_their_plan_said(finished):
