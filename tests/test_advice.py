@@ -6,9 +6,9 @@ import torch
 import yaml
 from evo2_embed import models
 from evo2_embed.advice import warnings_of
-from evo2_embed.engines.segments import Segments
 from evo2_embed.estimate import estimate_run
 from evo2_embed.files import write_json
+from evo2_embed.footprint import SegmentLengths
 from evo2_embed.host import import_evo2
 from evo2_embed.parameters import count_parameters
 from evo2_embed.peak import footprint, gpu_peak
@@ -162,7 +162,7 @@ def test_peak_memory_is_weights_and_a_full_pack(plan):
     config = models.model_config("evo2_7b")
     assert 13.1e9 < peak.weights < 13.3e9  # 6.58 thousand million parameters
     memory = footprint(config, SEVEN["layers"], "bf16")
-    assert peak.pack >= memory.bytes(Segments(np.full(8, 8192)))
-    assert peak.window == memory.bytes(Segments(np.array([8192])))
+    assert peak.pack >= memory.bytes(SegmentLengths(np.full(8, 8192)))
+    assert peak.window == memory.bytes(SegmentLengths(np.array([8192])))
     run, _ = plan(extractions={"x": {**SEVEN, "engine": "stock"}})
     assert gpu_peak(run.settings, "x").pack is None

@@ -3,6 +3,10 @@
 The way of the data, one module a step::
 
     config, sheet, plan, run         what to run (imported when the workflow is parsed: light)
+    contigs, estimate, filesizes     what it will make
+    speeds, parameters, footprint    how long a job takes, and how much memory
+    advice, peak, plan_text          the cost of a run, for people
+    status, status_text              how far a run is
     layout, fasta, windows, chunks   FASTA -> chunk table
     packing, packs                   chunk table + FASTA -> pack files
     checkpoint, loading, host        a checkpoint on disk -> a model on a device

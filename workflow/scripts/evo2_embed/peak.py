@@ -1,15 +1,16 @@
-"""GPU memory of an embedding job, from the settings of the model: computed, not measured.
-
-It imports torch, with the formula of the packed engine.
-"""
+"""GPU memory of an embedding job, from the settings of the model: computed, not measured."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from evo2_embed.engines.memory import Footprint
-from evo2_embed.engines.packed import CHANNEL_ELEMENTS, MIN_TILE, TILE_ELEMENTS
-from evo2_embed.engines.segments import Segments
+from evo2_embed.footprint import (
+    CHANNEL_ELEMENTS,
+    MIN_TILE,
+    TILE_ELEMENTS,
+    Footprint,
+    SegmentLengths,
+)
 from evo2_embed.models import inner_size, model_config, widths_of
 from evo2_embed.parameters import weight_bytes
 
@@ -45,8 +46,8 @@ def gpu_peak(settings: dict, extraction: str) -> Peak:
     full = [tokens] * (packing["max_tokens"] // tokens)
     rest = packing["max_tokens"] - sum(full)
     packs = [full, full + [rest]] if rest else [full]
-    sizes = [memory.bytes(Segments(np.array(lengths))) for lengths in packs]
-    return Peak(weights, max(sizes), memory.bytes(Segments(np.array([tokens]))))
+    sizes = [memory.bytes(SegmentLengths(np.array(lengths))) for lengths in packs]
+    return Peak(weights, max(sizes), memory.bytes(SegmentLengths(np.array([tokens]))))
 
 
 def footprint(config: dict, layers: list[str], precision: str, device: str = "cuda") -> Footprint:
