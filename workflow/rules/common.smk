@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.errors import InputError
-from evo2_embed.run import freeze, load_frozen, plan_run
+from evo2_embed.run import INDEXES, freeze, load_frozen, plan_run
 
 RUN_CONFIG = "results/run_config.yaml"
 STARTED = time.time()
@@ -36,7 +36,6 @@ DATASETS = {
     name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction["layers"]]
     for name, extraction in SETTINGS["extractions"].items()
 }
-INDEXES = "results/indexes"
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 

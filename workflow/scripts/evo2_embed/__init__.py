@@ -3,6 +3,10 @@
 The way of the data, one module a step::
 
     config, sheet, plan, run         what to run (imported when the workflow is parsed: light)
+    contigs, estimate, filesizes     what it will make
+    speeds, parameters, footprint    how long a job takes, and how much memory
+    advice, peak, plan_text          the cost of a run, for people
+    status, status_text              how far a run is
     gpus, fitness/                   a GPU of one's own; is this machine fit?
     layout, indexing, fasta          FASTA files: their index, and their bases
     reading                          the same in blocks, for plain files

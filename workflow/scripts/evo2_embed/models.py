@@ -89,7 +89,7 @@ def layer_widths(name: str) -> dict[str, int]:
 
 def widths_of(config: dict) -> dict[str, int]:
     """As `layer_widths`, for any StripedHyena settings."""
-    width, inner = config["hidden_size"], _inner_size(config)
+    width, inner = config["hidden_size"], inner_size(config)
     special = {"projections": 3 * width, "inner_mha_cls.Wqkv": 3 * width}
     special |= dict.fromkeys(("mlp.l1", "mlp.l2", "mlp.act"), inner)
     layers = {"embedding_layer": width}
@@ -121,7 +121,8 @@ def layer_fault(name: str, layer: str) -> str | None:
     return f"allowed for {name}: {', '.join(_OUTSIDE)}, blocks.N and the parts of a block"
 
 
-def _inner_size(config: dict) -> int:
+def inner_size(config: dict) -> int:
+    """Width of the MLP inside a block."""
     if "inner_mlp_size" in config:
         return config["inner_mlp_size"]
     multiple = config.get("inner_size_multiple_of", 64) * config["model_parallel_size"]
