@@ -5,15 +5,15 @@ import pytest
 import torch
 import yaml
 from evo2_embed import models
-from evo2_embed.advice import warnings_of
-from evo2_embed.estimate import estimate_run
+from evo2_embed.cost.advice import warnings_of
+from evo2_embed.cost.estimate import estimate_run
+from evo2_embed.cost.parameters import count_parameters
+from evo2_embed.cost.peak import footprint, gpu_peak
+from evo2_embed.cost.speeds import PUBLISHED, Speed, known_speeds, published_speeds
 from evo2_embed.files import write_json
 from evo2_embed.footprint import SegmentLengths
 from evo2_embed.host import import_evo2
-from evo2_embed.parameters import count_parameters
-from evo2_embed.peak import footprint, gpu_peak
 from evo2_embed.run import plan_run
-from evo2_embed.speeds import PUBLISHED, Speed, known_speeds, published_speeds
 from stock import LAYERS
 from test_packed import YAMLS, shrunken
 

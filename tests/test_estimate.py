@@ -14,11 +14,11 @@ import show_plan
 import torch
 import yaml
 from evo2_embed import models
-from evo2_embed.contigs import MOST_SAMPLE, read_contigs, sample_size
+from evo2_embed.cost.contigs import MOST_SAMPLE, read_contigs, sample_size
+from evo2_embed.cost.estimate import estimate_run, tally
+from evo2_embed.cost.parameters import count_parameters, weight_bytes
 from evo2_embed.errors import InputError
-from evo2_embed.estimate import estimate_run, tally
 from evo2_embed.files import read_json
-from evo2_embed.parameters import count_parameters, weight_bytes
 from evo2_embed.rows import count_rows
 from evo2_embed.run import plan_run
 from evo2_embed.sheet import Genome

@@ -142,7 +142,7 @@ def test_a_disk_that_is_too_small_is_known_before_any_work(tmp_path, monkeypatch
         free = 100
 
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
-    with pytest.raises(InputError, match=r"need 0\.00 GB.*free: make room"):
+    with pytest.raises(InputError, match=r"need 1\.5 kB, .* has 100 B free: make room"):
         open_store(tmp_path)
 
 

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 import yaml
-from evo2_embed.advice import warnings_of
+from evo2_embed.cost.advice import warnings_of
+from evo2_embed.cost.estimate import estimate_run
+from evo2_embed.cost.peak import gpu_peak
+from evo2_embed.cost.speeds import known_speeds
+from evo2_embed.cost.text import Cost, as_json, as_text
 from evo2_embed.errors import InputError
-from evo2_embed.estimate import estimate_run
-from evo2_embed.peak import gpu_peak
-from evo2_embed.plan_text import Cost, as_json, as_text
 from evo2_embed.run import INDEXES, plan_run
-from evo2_embed.speeds import known_speeds
 
 RESULTS = Path("results")
 DEFAULT = Path("config/config.yaml")

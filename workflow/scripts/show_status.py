@@ -12,8 +12,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from evo2_embed.cost.estimate import estimate_run
 from evo2_embed.errors import InputError
-from evo2_embed.estimate import estimate_run
 from evo2_embed.run import INDEXES, Run, load_frozen
 from evo2_embed.status import failures, shard_states
 from evo2_embed.status_text import as_json, as_text

@@ -3,9 +3,7 @@
 The way of the data, one module a step::
 
     config, sheet, plan, run         what to run (imported when the workflow is parsed: light)
-    contigs, estimate, filesizes     what it will make
-    speeds, parameters, footprint    how long a job takes, and how much memory
-    advice, peak, plan_text          the cost of a run, for people
+    cost/, footprint                 what it will make, and what that takes: time, memory, disk
     status, status_text              how far a run is
     gpus, fitness/                   a GPU of one's own; is this machine fit?
     layout, indexing, fasta          FASTA files: their index, and their bases
@@ -20,7 +18,7 @@ The way of the data, one module a step::
     shards, merge, parts, aggregate  shards -> the dataset of a layer
     levels, manifest                 what is written beside it
     tables, seals, files, digests    what is written is whole, or says that it is not
-    summary, sampling, report, page  what a person looks at
+    summary, sampling, report, page, text    what a person looks at
 """
 
 __version__ = "0.1.0"

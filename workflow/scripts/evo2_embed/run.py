@@ -6,11 +6,11 @@ from pathlib import Path
 import yaml
 
 from evo2_embed import CODE_VERSIONS
-from evo2_embed.advice import output_fault
 from evo2_embed.config import resolve
+from evo2_embed.cost.advice import output_fault
+from evo2_embed.cost.estimate import estimate_run
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
-from evo2_embed.estimate import estimate_run
 from evo2_embed.files import atomic_path
 from evo2_embed.plan import Bundle, plan_bundles
 from evo2_embed.sheet import Genome

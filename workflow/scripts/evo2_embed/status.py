@@ -163,7 +163,8 @@ def _jobs(run: Run) -> list[tuple[str, str, str]]:
     extractions, bundles = run.settings["extractions"], run.bundles.values()
     jobs = [(f"chunk_fasta {b.name}", f"chunks/{b.name}.parquet") for b in bundles]
     jobs += [(f"pack_tokens {s}", f"packs/{s}.parquet") for s in _shards(bundles)]
-    jobs += [(f"fetch_model {key}", f"models/{key}.json") for key in run.models]
+    for rule, folder in (("check_machine", "machine"), ("fetch_model", "models")):
+        jobs += [(f"{rule} {key}", f"{folder}/{key}.json") for key in run.models]
     for name, extraction in extractions.items():
         jobs += [
             (f"embed_shard {name}/{s}", f"shards/{name}/{s}/shard.json") for s in _shards(bundles)

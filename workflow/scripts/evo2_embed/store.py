@@ -24,6 +24,7 @@ from evo2_embed.tables import (
     table_writer,
     vectors,
 )
+from evo2_embed.text import human_bytes
 
 JOURNAL = "journal.json"
 
@@ -189,8 +190,8 @@ class RowStore:
         free = shutil.disk_usage(self.work).free
         if needed > free:
             raise InputError(
-                f"{self.work}: the rows of this shard need {needed / 1e9:.2f} GB, and its disk has "
-                f"{free / 1e9:.2f} GB free: make room, or choose fewer layers or larger bins"
+                f"{self.work}: the rows of this shard need {human_bytes(needed)}, and its disk has "
+                f"{human_bytes(free)} free: make room, or choose fewer layers or larger bins"
             )
 
     def _read_journal(self) -> dict | None:

@@ -64,7 +64,11 @@ def watch(pid: int, seconds: float) -> None:
             silent = 0
         else:
             silent += 1
-    print(f"ERROR no progress for {seconds:g} s (runtime.hang_after): ending this job", flush=True)
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    print(
+        f"{now} ERROR no progress for {seconds:g} s (runtime.hang_after): ending this job",
+        flush=True,
+    )
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, _DUMP)
         time.sleep(_GRACE)

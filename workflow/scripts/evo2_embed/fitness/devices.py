@@ -4,9 +4,10 @@ import sys
 from pathlib import Path
 
 from evo2_embed.errors import InputError
-from evo2_embed.fitness.findings import Finding, fault, fine, remark, size_text
+from evo2_embed.fitness.findings import Finding, fault, fine, remark
 from evo2_embed.fitness.software import has_module, installed
 from evo2_embed.gpus import driver_gpus, scheduler_job, visible_gpus
+from evo2_embed.text import human_bytes
 
 DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -67,8 +68,8 @@ def gpu_memory_finding(weight_bytes: int, precision: str) -> Finding:
     size = sum(torch.cuda.get_device_properties(index).total_memory for index in range(count))
     free = sum(torch.cuda.mem_get_info(index)[0] for index in range(count))
     text = (
-        f"the weights take about {size_text(needed)} of {size_text(size)}, of which "
-        f"{size_text(free)} are free"
+        f"the weights take about {human_bytes(needed)} of {human_bytes(size)}, of which "
+        f"{human_bytes(free)} are free"
     )
     if needed > size:
         more = "take a larger GPU, or more than one (--set-resources embed_shard:gpu=2)"

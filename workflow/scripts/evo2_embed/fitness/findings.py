@@ -42,11 +42,6 @@ def lines(findings: list[Finding]) -> str:
     return "\n".join(f"{x.state:<6}  {x.what:<{width}}  {x.text}" for x in findings)
 
 
-def size_text(size: float) -> str:
-    """A number of bytes for a person."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
-
-
 def log_and_stop(findings: list[Finding]) -> None:
     """Write findings to the log, a line each.
 

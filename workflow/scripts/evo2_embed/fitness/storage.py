@@ -9,8 +9,9 @@ from evo2_embed.checkpoint import check_archive
 from evo2_embed.digests import file_sha256
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json
-from evo2_embed.fitness.findings import Finding, fault, fine, remark, size_text
+from evo2_embed.fitness.findings import Finding, fault, fine, remark
 from evo2_embed.models import TINY, bundled_checkpoint
+from evo2_embed.text import human_bytes
 
 
 def weights_path(model: dict, directory: str) -> Path:
@@ -59,7 +60,7 @@ def weights_finding(model: dict, directory: str, record: str | None = None) -> F
     except InputError as error:
         again = "" if model["checkpoint"] else "; delete it, and it is fetched again"
         return fault(what, f"{error}{again}")
-    shown = f"{path}, {size_text(path.stat().st_size)}"
+    shown = f"{path}, {human_bytes(path.stat().st_size)}"
     if record is None or not Path(record).is_file():
         return fine(what, f"{shown}, whole")
     if read_json(record)["sha256"] != file_sha256(path):
@@ -72,10 +73,10 @@ def weights_finding(model: dict, directory: str, record: str | None = None) -> F
 def disk_finding(folder: str, needed_bytes: int | None) -> Finding:
     """Free disk under a folder, against what a run will write."""
     free = shutil.disk_usage(_existing(Path(folder))).free
-    shown = f"{size_text(free)} free under {folder}"
+    shown = f"{human_bytes(free)} free under {folder}"
     if needed_bytes is None:
         return fine("disk", shown)
-    text = f"{shown}, about {size_text(needed_bytes)} needed"
+    text = f"{shown}, about {human_bytes(needed_bytes)} needed"
     if needed_bytes > free:
         return fault("disk", f"{text}: free some, or embed fewer layers, larger bins or float16")
     return fine("disk", text)
@@ -99,7 +100,7 @@ def memory_finding(needed_bytes: int) -> Finding:
     from evo2_embed.engines.memory import free_host_bytes
 
     free = free_host_bytes()
-    text = f"{size_text(free)} free, the weights take about {size_text(needed_bytes)}"
+    text = f"{human_bytes(free)} free, the weights take about {human_bytes(needed_bytes)}"
     if needed_bytes > free:
         return fault(
             "memory", f"{text}: give the job more (--set-resources embed_shard:mem_mb=...)"
@@ -110,9 +111,9 @@ def memory_finding(needed_bytes: int) -> Finding:
 def _to_be_fetched(what: str, name: str, path: Path) -> Finding:
     size = weight_bytes(name, path)
     free = shutil.disk_usage(_existing(path.parent)).free
-    text = f"not in {path.parent} yet: about {size_text(size)} to fetch"
+    text = f"not in {path.parent} yet: about {human_bytes(size)} to fetch"
     if size > free:
-        return fault(what, f"{text}, and {size_text(free)} are free there (model_directory)")
+        return fault(what, f"{text}, and {human_bytes(free)} are free there (model_directory)")
     return remark(what, f"{text}; fetch_model does that, and needs the network")
 
 

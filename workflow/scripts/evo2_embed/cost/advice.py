@@ -2,11 +2,11 @@
 
 import math
 
-from evo2_embed.estimate import Estimate, LayerEstimate
+from evo2_embed.cost.estimate import Estimate, LayerEstimate
+from evo2_embed.cost.parameters import weight_bytes
+from evo2_embed.cost.speeds import Speed
 from evo2_embed.models import model_config
-from evo2_embed.parameters import weight_bytes
-from evo2_embed.speeds import Speed
-from evo2_embed.summary import human_bytes
+from evo2_embed.text import human_bytes
 
 HUGE_DATASET = 1e12  # bytes of one layer
 LARGE_BINS = 1e11  # bytes of one layer of a row for every few bases

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evo2_embed.cost.parameters import weight_bytes
 from evo2_embed.footprint import (
     CHANNEL_ELEMENTS,
     MIN_TILE,
@@ -12,7 +13,6 @@ from evo2_embed.footprint import (
     SegmentLengths,
 )
 from evo2_embed.models import inner_size, model_config, widths_of
-from evo2_embed.parameters import weight_bytes
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo2_embed import filesizes
-from evo2_embed.contigs import Contigs, read_contigs, sample_size
+from evo2_embed.cost import filesizes
+from evo2_embed.cost.contigs import Contigs, read_contigs, sample_size
 from evo2_embed.models import layer_widths
 from evo2_embed.plan import Bundle
 from evo2_embed.sheet import Genome, read_regions
@@ -234,6 +234,7 @@ def _count_jobs(extractions: dict, bundles: int, shards: int) -> dict[str, int]:
     return {
         "chunk_fasta": bundles,
         "pack_tokens": shards,
+        "check_machine": len(models),
         "fetch_model": len(models),
         "embed_shard": shards * len(extractions),
         "aggregate_embeddings": sum(len(e["layers"]) for e in extractions.values()),

@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass
 
 from tabulate import tabulate
 
-from evo2_embed.estimate import Estimate, GenomeEstimate
-from evo2_embed.peak import Peak
+from evo2_embed.cost.estimate import Estimate, GenomeEstimate
+from evo2_embed.cost.peak import Peak
+from evo2_embed.cost.speeds import Speed
 from evo2_embed.run import Run
-from evo2_embed.speeds import Speed
-from evo2_embed.summary import human_bytes
+from evo2_embed.text import human_bytes
 
 SHOWN_GENOMES = 10
 
