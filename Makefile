@@ -3,13 +3,16 @@
 # make lint       check the code's style
 # make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
 # make status     say how far a run is: shards done, speed, time left, failures
+# make doctor     is this machine fit? for what config/config.yaml (or CONFIG=path) asks of it
 # make benchmark  time the engine against the stock model (half an hour or more)
+# make scale      time chunking, packing and aggregation of 3.1 Gbp (half an hour, 20 GB in /tmp)
+# make soak       kill, damage and disturb real runs, dozens of times (an hour)
 # make clean      remove what runs have written; the environment stays
 # CONFIG=path/to/config.yaml: make plan is for a run with --configfile path/to/config.yaml.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo plan status test lint benchmark clean tiny-model
+.PHONY: help env test-env demo plan status test lint doctor benchmark scale soak clean tiny-model
 
 BIN := .venv/bin
 
@@ -38,8 +41,17 @@ lint: test-env
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
 
+doctor: env
+	@$(BIN)/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)
+
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
+
+scale: test-env
+	@$(BIN)/python tests/benchmark/scale.py
+
+soak: test-env
+	@$(BIN)/python tests/soak/campaign.py
 
 clean:
 	rm -rf results logs benchmarks .snakemake

@@ -170,7 +170,9 @@ def test_a_second_job_takes_over_from_a_killed_one(job):
 def test_a_pack_file_in_another_one_s_place_is_refused(job):
     shutil.copy(job.folder / "g" / "00001.parquet", job.folder / "g" / "00000.parquet")
     said, _ = job.run(fails=True)
-    assert said.startswith("error: g/00000.parquet: holds the packs of shard g/00001; delete it")
+    assert said.startswith(
+        "error: g/00000.parquet: holds the packs of another shard (g/00001); delete"
+    )
     assert not job.work.exists()
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evo2_embed.errors import InputError
-from evo2_embed.files import read_json, write_json
+from evo2_embed.files import atomic_directory, read_json, write_json
 from evo2_embed.seals import is_sealed
 from evo2_embed.tables import embeddings_schema, metadata_schema, open_table, table_writer, vectors
 from hypothesis import given, settings
@@ -105,3 +105,16 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="record.json: cannot be written: No space left on device"):
         write_json(tmp_path / "record.json", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_job_left_goes_with_the_next_one_and_nothing_else(tmp_path):
+    (tmp_path / ".blocks.1.abcdefgh.tmp").mkdir()
+    (tmp_path / ".blocks.1.abcdefgh.tmp" / "part").touch()
+    others = [".blocks.1.mlp.abcdefgh.tmp", ".blocks.1.json.abcdefgh.tmp", "blocks.1.tmp"]
+    for name in others:
+        (tmp_path / name).touch()
+    with atomic_directory(tmp_path / "blocks.1") as folder:
+        (folder / "part").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "blocks.1"])
+    write_json(tmp_path / "blocks.1.json", {})
+    assert not (tmp_path / ".blocks.1.json.abcdefgh.tmp").exists()

@@ -32,6 +32,10 @@ RUN = load_run()
 SETTINGS = RUN.settings
 EXTRACTIONS = list(SETTINGS["extractions"])
 MANIFESTS = [f"results/embeddings/{name}/manifest.json" for name in EXTRACTIONS]
+DATASETS = {
+    name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction["layers"]]
+    for name, extraction in SETTINGS["extractions"].items()
+}
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 
@@ -66,6 +70,11 @@ def bundle_genomes(wildcards):
         [genome.name, genome.fasta, genome.regions]
         for genome in RUN.bundles[wildcards.bundle].genomes
     ]
+
+
+def chunk_threads(wildcards):
+    """Two for a large genome, which other jobs wait for; small ones are cut side by side."""
+    return 2 if RUN.bundles[wildcards.bundle].n_shards > 1 else 1
 
 
 def bundle_shards(wildcards):
@@ -133,8 +142,7 @@ def shard_counts(wildcards):
 
 def layer_records(wildcards):
     """Records of an extraction's datasets, one a layer."""
-    layers = SETTINGS["extractions"][wildcards.extraction]["layers"]
-    return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
+    return DATASETS[wildcards.extraction]
 
 
 def layer_names(wildcards):

@@ -4,7 +4,8 @@ In: a pack file, the model's record. Out: one Parquet file a layer
 (`tables.embeddings_schema` with chunk), the shard's record, its speed.
 """
 
-from evo2_embed.embed import embed_shard
+from evo2_embed.fitness import check_job
+from evo2_embed.gpus import claim_gpus
 from evo2_embed.logs import logged_to
 
 
@@ -17,7 +18,13 @@ def main(
     speed: str,
     checkpoint_every: float,
     hang_after: float,
+    gpus: int,
 ) -> None:
+    claim_gpus(gpus)
+    check_job(settings["extraction"], model, device, gpus)
+    # It imports torch, which is to see no other GPU; a job that waits for one should be small.
+    from evo2_embed.embed import embed_shard
+
     embed_shard(packs, model, settings, device, record, speed, checkpoint_every, hang_after)
 
 
@@ -32,4 +39,5 @@ if "snakemake" in globals():
             snakemake.output.speed,
             snakemake.resources.checkpoint_every,
             snakemake.resources.hang_after,
+            int(snakemake.resources.get("gpu", 0)),
         )

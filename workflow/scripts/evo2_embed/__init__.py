@@ -7,8 +7,12 @@ The way of the data, one module a step::
     speeds, parameters, footprint    how long a job takes, and how much memory
     advice, peak, plan_text          the cost of a run, for people
     status, status_text              how far a run is
-    layout, fasta, windows, chunks   FASTA -> chunk table
-    packing, packs                   chunk table + FASTA -> pack files
+    gpus, fitness/                   a GPU of one's own; is this machine fit?
+    layout, indexing, fasta          FASTA files: their index, and their bases
+    reading                          the same in blocks, for plain files
+    windows, measuring, chunks       FASTA -> chunk table
+    fitting, sequences, packrows, packing    chunk table + FASTA -> pack files
+    packs                            pack files, for those who read them
     checkpoint, loading, host        a checkpoint on disk -> a model on a device
     engines/, pooling, rows          packs -> token embeddings -> rows
     embed, overlap                   pack file -> embeddings of one shard

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +12,11 @@ import torch
 from tqdm import tqdm
 
 from evo2_embed import __version__
+from evo2_embed.checkpoint import check_weights
 from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.engines import ENGINES, Engine, Pack, StockEngine, check_engine
 from evo2_embed.errors import InputError, Stopped
-from evo2_embed.files import read_json, write_json
+from evo2_embed.files import read_json, remove, write_json
 from evo2_embed.host import choose_device, hide_network
 from evo2_embed.loading import load_model, package_versions
 from evo2_embed.lock import exclusive
@@ -95,6 +95,7 @@ def embed_shard(
     chosen = choose_device(device, extraction["precision"])
     file = open_table(packs, PACKS)
     weights = read_json(model)
+    check_weights(weights["path"], weights["sha256"])
     metadata = _origin(file, packs, weights, settings)
     folder = Path(record).parent
     work = folder / WORK
@@ -110,7 +111,7 @@ def embed_shard(
             write_json(speed, _speed(metadata["n_tokens"], seconds, chosen))
             write_json(record, {**metadata, "layers": files})
         # Another process may wait for its lock in there: that one removes what is left.
-        shutil.rmtree(work, ignore_errors=True)
+        remove(work)
 
 
 def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
@@ -118,7 +119,8 @@ def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
     origin = table_metadata(file)
     if origin["place"] != place_of(packs):
         raise InputError(
-            f"{packs}: holds the packs of shard {origin['place']}; delete it and rerun to redo it"
+            f"{packs}: holds the packs of another shard ({origin['place']}); "
+            f"delete {packs} and rerun to redo it"
         )
     return {
         "settings": settings,
@@ -238,7 +240,7 @@ def _self_check(engine: Engine, evo2, extraction: dict) -> dict | None:
 def _clear(folder: Path) -> None:
     """Remove what an earlier job of this shard left: layers, files that were being written."""
     for path in [*folder.glob("*.parquet"), *folder.glob(".*.tmp")]:
-        path.unlink()
+        remove(path)
 
 
 def _speed(tokens: int, seconds: float, device: torch.device) -> dict:

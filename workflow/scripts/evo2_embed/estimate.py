@@ -232,6 +232,7 @@ def _estimate_layers(
 def _count_jobs(extractions: dict, bundles: int, shards: int) -> dict[str, int]:
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
     return {
+        "check_machine": len(models),
         "chunk_fasta": bundles,
         "pack_tokens": shards,
         "fetch_model": len(models),

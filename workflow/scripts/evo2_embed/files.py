@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -37,9 +38,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with disk_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{path.name[:100]}."
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".tmp")
+        handle, name = tempfile.mkstemp(**_place_beside(path))
         os.close(handle)
         temporary = Path(name)
         try:
@@ -56,8 +55,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place, contents and all, at the end."""
     path = Path(path)
     with disk_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+        temporary = Path(tempfile.mkdtemp(**_place_beside(path)))
         try:
             yield temporary
             for file in temporary.iterdir():
@@ -87,6 +85,27 @@ def read_json(path: str | Path) -> dict:
     if not Path(path).is_file():
         raise InputError(f"{path}: the file is missing; rerun to redo it")
     return open_json(Path(path).read_bytes(), path)
+
+
+def _place_beside(path: Path) -> dict:
+    """Where the temporary of a path goes, as `tempfile` wants it; those that a killed
+    job left are removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name[:100]}."
+    # What `tempfile` puts between the two: one of `blocks.1` is none of `blocks.1.mlp`.
+    leftover = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}\.tmp")
+    for other in path.parent.iterdir():
+        if leftover.fullmatch(other.name):
+            remove(other)
+    return {"dir": path.parent, "prefix": prefix, "suffix": ".tmp"}
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, as far as it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

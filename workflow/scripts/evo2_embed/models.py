@@ -40,7 +40,7 @@ def model_config(name: str) -> dict:
     if name == TINY:
         path = RESOURCES / f"{TINY}.yml"
     elif name in model_names():
-        path = _evo2_folder() / _evo2_tables().CONFIG_MAP[name]
+        path = package_folder() / _evo2_tables().CONFIG_MAP[name]
     else:
         raise InputError(f"no model '{name}' (allowed: {', '.join(model_names())})")
     return yaml.safe_load(path.read_text())
@@ -67,6 +67,18 @@ def precisions(name: str) -> tuple[str, ...]:
     if name == TINY:
         return ("fp32", "bf16")
     return ("bf16", "fp8", "fp32") if "7b" in name else ("fp8",)
+
+
+@cache
+def package_folder() -> Path:
+    """Folder of the installed package `evo2`, found without importing it."""
+    spec = importlib.util.find_spec("evo2")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            "the package 'evo2' is not installed beside this Snakemake; the workflow reads the "
+            "models' settings from it ('make env' installs all that is needed)"
+        )
+    return Path(spec.submodule_search_locations[0])
 
 
 @cache
@@ -118,20 +130,9 @@ def inner_size(config: dict) -> int:
 
 
 @cache
-def _evo2_folder() -> Path:
-    spec = importlib.util.find_spec("evo2")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            "the package 'evo2' is not installed beside this Snakemake; the workflow reads the "
-            "models' settings from it ('make env' installs all that is needed)"
-        )
-    return Path(spec.submodule_search_locations[0])
-
-
-@cache
 def _evo2_tables():
     # Run on its own: importing it as part of the package would import torch and vortex.
-    spec = importlib.util.spec_from_file_location("_evo2_tables", _evo2_folder() / "utils.py")
+    spec = importlib.util.spec_from_file_location("_evo2_tables", package_folder() / "utils.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -44,7 +44,7 @@ def read_packs(file, source: str) -> Iterator[dict]:
     """
     for batch in file.iter_batches(batch_size=1):
         row = {
-            name: column[0].as_py() if name in _TEXT else _numbers(column[0])
+            name: column[0].as_py() if name in _TEXT else _numbers(name, column[0])
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
         ends, segments = row["cu_seqlens"], len(row["chunk"])
@@ -52,13 +52,18 @@ def read_packs(file, source: str) -> Iterator[dict]:
         whole = len(ends) == segments + 1 and ends[0] == 0 and (np.diff(ends) > 0).all()
         if not whole or len(row["tokens"]) != tokens:
             raise InputError(
-                f"{source}: pack {row['pack']} does not hold together; delete it and rerun"
+                f"{source}: pack {row['pack']} does not hold together; delete {source} and rerun"
             )
         yield row
 
 
+_BYTES = {"tokens": np.uint8, "mask": np.bool_}
 _TEXT = ("pack", "width", "genome", "contig", "strand", "name")
 
 
-def _numbers(scalar) -> np.ndarray | None:
-    return scalar.values.to_numpy(zero_copy_only=False) if scalar.is_valid else None
+def _numbers(name: str, scalar) -> np.ndarray | None:
+    if not scalar.is_valid:
+        return None
+    if name in _BYTES:
+        return np.frombuffer(scalar.as_buffer(), _BYTES[name])
+    return scalar.values.to_numpy(zero_copy_only=False)

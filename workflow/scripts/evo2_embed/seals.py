@@ -102,5 +102,5 @@ def open_json(text: bytes, source: str | Path) -> dict:
     except (ValueError, AttributeError, KeyError, TypeError):
         digest = value = None
     if value is None or settings_digest(value) != digest:
-        raise InputError(f"{source}: damaged or edited; delete it and rerun to redo it")
+        raise InputError(f"{source}: damaged or edited; delete {source} and rerun to redo it")
     return value

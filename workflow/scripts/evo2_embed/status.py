@@ -163,6 +163,7 @@ def _jobs(run: Run) -> list[tuple[str, str, str]]:
     extractions, bundles = run.settings["extractions"], run.bundles.values()
     jobs = [(f"chunk_fasta {b.name}", f"chunks/{b.name}.parquet") for b in bundles]
     jobs += [(f"pack_tokens {s}", f"packs/{s}.parquet") for s in _shards(bundles)]
+    jobs += [(f"check_machine {key}", f"machine/{key}.json") for key in run.models]
     jobs += [(f"fetch_model {key}", f"models/{key}.json") for key in run.models]
     for name, extraction in extractions.items():
         jobs += [

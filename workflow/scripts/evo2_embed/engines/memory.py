@@ -11,17 +11,19 @@ SHARE = 0.9
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a pack may take on a device.
-
-    On a CPU: what is free in the machine or, where that is less, in the control group of this
-    process (a SLURM job's, for one).
-    """
+    """Memory that a pack may take on a device."""
     if device.type == "cuda":
         reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(SHARE * (torch.cuda.mem_get_info(device)[0] + reusable))
+    return int(SHARE * free_host_bytes())
+
+
+def free_host_bytes() -> int:
+    """Memory that is free in the machine or, where that is less, in the control group of this
+    process (a SLURM job's, for one)."""
     groups = Path("/proc/self/cgroup")
     lines = groups.read_text().splitlines() if groups.exists() else []
-    return int(SHARE * min(psutil.virtual_memory().available, free_in_control_groups(lines)))
+    return int(min(psutil.virtual_memory().available, free_in_control_groups(lines)))
 
 
 def free_in_control_groups(lines: list[str], root: Path = Path("/sys/fs/cgroup")) -> float:
