@@ -4,7 +4,6 @@ It follows from the settings, the plan and the sizes of files; light, since a li
 checked when the workflow is parsed.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +54,6 @@ class Estimate:
     layers: list[LayerEstimate]
     shards: int
     jobs: dict[str, int]
-    packs: int
     chunk_bytes: int
     pack_bytes: int
 
@@ -110,15 +108,13 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
     ]
     shards = sum(bundle.n_shards for bundle in bundles.values())
     windows, tokens = sum(g.windows for g in genomes), sum(g.tokens for g in genomes)
-    packs = _count_packs(windows, tokens, settings, shards)
     return Estimate(
         genomes,
         _estimate_layers(settings, genomes, shards),
         shards,
         _count_jobs(settings["extractions"], len(bundles), shards),
-        packs,
         filesizes.chunk_tables(windows, len(bundles)),
-        filesizes.pack_files(settings, tokens, windows, packs, shards),
+        filesizes.pack_files(settings["windows"], tokens, windows, shards),
     )
 
 
@@ -194,14 +190,6 @@ def _regions(path: str, strands: int) -> tuple[Contigs, list[tuple[float, float]
 def _bins(extractions: dict) -> set[int]:
     poolings = [extraction["pooling"] for extraction in extractions.values()]
     return {pooling["bin"] for pooling in poolings if isinstance(pooling, dict)}
-
-
-def _count_packs(windows: int, tokens: int, settings: dict, shards: int) -> int:
-    """Packs of all shards; short windows go where there is room."""
-    budget = settings["packing"]["max_tokens"]
-    full = settings["windows"]["size"] + settings["packing"]["bos"]
-    whole = min(windows, tokens / full) / (budget // full)
-    return shards * math.ceil(max(whole, tokens / budget) / shards)
 
 
 def _estimate_layers(

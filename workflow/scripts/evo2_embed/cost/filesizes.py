@@ -6,8 +6,8 @@ The numbers were fitted to files of `tables.parquet_writer`; tests/test_estimate
 import math
 
 _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes of a window in a chunk table, and of a table
-_TOKEN, _TOKEN_OF_MORE = 0.25, 0.33  # bytes of a token in a pack file: two bits, or packed three
-_SEGMENT, _PACK, _PACK_FILE = 17, 2_700, 4_000  # of a window's keys, of a pack, of a file
+_TOKEN = 0.31  # bytes of a token in a pack file; where windows overlap, only of a base's first one
+_SEGMENT, _PACK_FILE = 11, 4_000  # of a window's keys, of a file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # of a row's keys, of a file's metadata
 _MEAN = 1_200  # of the row group that a contig or genome has in the table of its level
 
@@ -24,11 +24,10 @@ def chunk_tables(windows: int, bundles: int) -> int:
     return windows * _CHUNK + bundles * _CHUNK_FILE
 
 
-def pack_files(settings: dict, tokens: int, windows: int, packs: int, shards: int) -> int:
-    """Bytes of all pack files; more letters than four take more bits."""
-    more = settings["packing"]["bos"] or settings["windows"]["lower_case"] == "keep"
-    letters = tokens * (_TOKEN_OF_MORE if more else _TOKEN)
-    return round(letters + windows * _SEGMENT + packs * _PACK + shards * _PACK_FILE)
+def pack_files(windows: dict, tokens: int, count: int, shards: int) -> int:
+    """Bytes of all pack files, with `count` windows of these settings."""
+    new = min(1, windows["stride"] / windows["size"])
+    return round(tokens * new * _TOKEN + count * _SEGMENT + shards * _PACK_FILE)
 
 
 def shard_files(extraction: dict, width: int, rows: int, shards: int) -> int:
