@@ -1,13 +1,18 @@
 # make demo       set everything up and embed the bundled genome with the bundled model
 # make test       set everything up and run all tests
 # make lint       check the code's style
+# make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
+# make status     say how far a run is: shards done, speed, time left, failures
+# make doctor     is this machine fit? a line a check: fine, or what to do
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (half an hour, 20 GB in /tmp)
+# make soak       kill, damage and disturb real runs, dozens of times (an hour)
 # make clean      remove what runs have written; the environment stays
+# CONFIG=path/to/config.yaml: make plan and make doctor are for a run with that --configfile.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test lint benchmark scale clean tiny-model
+.PHONY: help env test-env demo plan status test lint doctor benchmark scale soak clean tiny-model
 
 BIN := .venv/bin
 
@@ -21,6 +26,12 @@ demo: env
 	@$(BIN)/snakemake --cores all --quiet rules host
 	@cat results/summary.txt
 
+plan: env
+	@$(BIN)/python workflow/scripts/show_plan.py --configfile "$(or $(CONFIG),config/config.yaml)"
+
+status: env
+	@$(BIN)/python workflow/scripts/show_status.py
+
 test: test-env
 	@$(BIN)/python -m pytest
 
@@ -30,11 +41,17 @@ lint: test-env
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
 
+doctor: env
+	@$(BIN)/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)
+
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
 
 scale: test-env
 	@$(BIN)/python tests/benchmark/scale.py
+
+soak: test-env
+	@$(BIN)/python tests/soak/campaign.py
 
 clean:
 	rm -rf results logs benchmarks .snakemake

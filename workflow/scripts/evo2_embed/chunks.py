@@ -17,12 +17,11 @@ from evo2_embed.fasta import (
     open_fasta,
     short,
 )
-from evo2_embed.files import atomic_path
 from evo2_embed.logs import log
 from evo2_embed.measuring import measure_windows
 from evo2_embed.reading import BLOCK, Buffers
 from evo2_embed.sheet import Genome, Region, read_regions
-from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, parquet_writer
+from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, table_writer
 from evo2_embed.windows import tile_windows
 
 
@@ -66,11 +65,7 @@ def chunk_bundle(
     settings = {"windows": windows, "code": code}
     metadata = {"settings": settings, "genomes": {}}
     first = 0
-    with (
-        _pool(threads) as pool,
-        atomic_path(output) as temporary,
-        parquet_writer(temporary, CHUNKS) as writer,
-    ):
+    with _pool(threads) as pool, table_writer(output, CHUNKS) as writer:
         digests = pool.map(_input_digests, genomes)
         work = _Work(pool, Buffers())
         for genome in genomes:

@@ -1,13 +1,12 @@
 """Chunks to packs: which chunks a shard has, which pack each goes to, and the tokens of a pack."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
 from evo2_embed.packrows import pack_rows
+from evo2_embed.packs import place_of
 from evo2_embed.sequences import Sequences
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import (
@@ -76,6 +75,7 @@ def pack_shard(
     """
     file = open_table(chunks, CHUNKS)
     origin = table_metadata(file)
+    _check_genomes(chunks, [entry["genome"] for entry in origin["inputs"]], genomes)
     all_lengths = file.read(["length"])["length"].to_numpy()
     bounds = shard_bounds(all_lengths, n_shards)
     start, stop = int(bounds[shard]), int(bounds[shard + 1])
@@ -90,6 +90,7 @@ def pack_shard(
         "settings": settings,
         "digest": settings_digest([settings, origin["digest"], shard, n_shards]),
         "chunks_digest": origin["digest"],
+        "place": place_of(output),
         "lower_case": origin["settings"]["windows"]["lower_case"],
         "first_chunk": start,
         "n_chunks": stop - start,
@@ -108,36 +109,9 @@ def pack_shard(
     return metadata
 
 
-def read_packs(file, source: str) -> Iterator[dict]:
-    """The rows of a pack file, one at a time, checked; numeric lists are numpy arrays.
-
-    Raises
-    ------
-    InputError
-        When a pack's lists do not fit together.
-    """
-    for batch in file.iter_batches(batch_size=1):
-        row = {
-            name: column[0].as_py() if name in _TEXT else _numbers(name, column[0])
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        }
-        ends, segments = row["cu_seqlens"], len(row["chunk"])
-        tokens = segments * row["width"] or ends[-1]
-        whole = len(ends) == segments + 1 and ends[0] == 0 and (np.diff(ends) > 0).all()
-        if not whole or len(row["tokens"]) != tokens:
-            raise InputError(
-                f"{source}: pack {row['pack']} does not hold together; delete it and rerun"
-            )
-        yield row
-
-
-_BYTES = {"tokens": np.uint8, "mask": np.bool_}
-_TEXT = ("pack", "width", "genome", "contig", "strand", "name")
-
-
-def _numbers(name: str, scalar) -> np.ndarray | None:
-    if not scalar.is_valid:
-        return None
-    if name in _BYTES:
-        return np.frombuffer(scalar.as_buffer(), _BYTES[name])
-    return scalar.values.to_numpy(zero_copy_only=False)
+def _check_genomes(chunks: str, found: list[str], genomes: list[Genome]) -> None:
+    if found != [genome.name for genome in genomes]:
+        raise InputError(
+            f"{chunks}: holds the windows of '{found[0]}' ({len(found)} genomes), not those of "
+            f"'{genomes[0].name}' ({len(genomes)}); delete {chunks} and rerun to redo it"
+        )
