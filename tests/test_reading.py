@@ -12,7 +12,8 @@ from evo2_embed import packrows, sequences
 from evo2_embed.chunks import chunk_bundle
 from evo2_embed.fasta import IS_AMBIGUOUS, IS_GC, KEEP, UPPER, open_fasta
 from evo2_embed.fitting import first_fit
-from evo2_embed.packing import pack_shard, read_packs
+from evo2_embed.packing import pack_shard
+from evo2_embed.packs import read_packs
 from evo2_embed.reading import Buffers, WindowReader, classify, read_letters
 from evo2_embed.sequences import Sequences
 from evo2_embed.sheet import Genome
