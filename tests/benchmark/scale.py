@@ -138,7 +138,8 @@ def run_case(name: str, make, folder: Path, options: argparse.Namespace) -> str:
             f"{name}: {len(genomes):,} genomes, {bases / 1e6:,.0f} Mbp, shards of "
             f"{options.shard_tokens:,} tokens, {options.model} {options.layer}",
             tabulate(rows, heads, tablefmt="github", floatfmt=",.0f", intfmt=","),
-            f"chunk + pack: {speed:,.0f} Mbp/s, {cpu:,.0f} s of CPU with Snakemake's own; dry run {dry:.1f} s, when done {after:.1f} s; "
+            f"chunk + pack: {speed:,.0f} Mbp/s, {cpu:,.0f} s of CPU with Snakemake's own; "
+            f"dry run {dry:.1f} s, when done {after:.1f} s; "
             f"results/: {files:,} files, {size / 1e9:.1f} GB",
         ]
     )
