@@ -41,7 +41,8 @@ def aggregate_layer(
         When a shard is missing, damaged, of other settings or another version, or has not exactly
         the rows that it should.
     """
-    shards = [Shard.open(bundle, path) for bundle in bundles for path in bundle.records]
+    by_bundle = [[Shard.open(bundle, path) for path in bundle.records] for bundle in bundles]
+    shards = [shard for mine in by_bundle for shard in mine]
     shared = check_shared(shards, settings["embed"])
     extraction = settings["embed"]["extraction"]
     width = layer_widths(extraction["model"]["name"])[layer]
@@ -60,8 +61,7 @@ def aggregate_layer(
         LevelMeans(settings["levels"], output, width) as levels,
     ):
         parts = PartWriter(folder, schema, width)
-        for bundle in bundles:
-            mine = [shard for shard in shards if shard.bundle is bundle]
+        for mine in by_bundle:
             check_ranges(mine)
             filled = [shard for shard in mine if shard.record["n_chunks"]]
             for table in merge_shards(filled, layer, extraction):
