@@ -88,13 +88,13 @@ class Workflow:
             rows.append((name, *files, "")[:3])
         (self.folder / "genomes.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
 
-    def start(self, *arguments):
+    def start(self, *arguments, output=subprocess.PIPE):
         """Start Snakemake in the folder."""
         command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
         command += ["--directory", str(self.folder), *arguments]
         return subprocess.Popen(
             command,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
