@@ -1,12 +1,14 @@
 # make demo       set everything up and embed the bundled genome with the bundled model
 # make test       set everything up and run all tests
+# make test-slurm the same dataset through a private SLURM on this machine (Debian, as root)
+# make test-slurm-all   that, and what can go wrong on a cluster (about half an hour)
 # make lint       check the code's style
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make clean      remove what runs have written; the environment stays
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test lint benchmark clean tiny-model
+.PHONY: help env test-env demo test test-slurm test-slurm-all lint benchmark clean tiny-model
 
 BIN := .venv/bin
 
@@ -22,6 +24,12 @@ demo: env
 
 test: test-env
 	@$(BIN)/python -m pytest
+
+test-slurm: test-env
+	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"
+
+test-slurm-all: test-env
+	@PYTHON=$(BIN)/python tests/slurm/run.sh
 
 lint: test-env
 	@$(BIN)/ruff check .

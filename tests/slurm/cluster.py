@@ -58,8 +58,8 @@ PartitionName=urgent Nodes={host} PriorityTier=10
 # One line when a task starts and one when it ends: job, step, devices, time.
 TASK_LOG = """\
 #!/bin/sh
-echo "$SLURM_JOB_ID ${{SLURM_STEP_ID:-batch}} {event} ${{CUDA_VISIBLE_DEVICES:-none}} $(date +%s.%N)" \\
-    >> {folder}/tasks.log
+step="$SLURM_JOB_ID ${{SLURM_STEP_ID:-batch}}"
+echo "$step {event} ${{CUDA_VISIBLE_DEVICES:-none}} $(date +%s.%N)" >> {folder}/tasks.log
 """
 
 COMMANDS = (
@@ -120,7 +120,9 @@ class Cluster:
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
         for event in ("prolog", "epilog"):
-            self.script(self.folder / f"task_{event}", TASK_LOG.format(event=event, folder=self.folder))
+            self.script(
+                self.folder / f"task_{event}", TASK_LOG.format(event=event, folder=self.folder)
+            )
         self.script(
             self.folder / "bin" / "srun",
             f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n',
@@ -234,10 +236,18 @@ class Cluster:
             if job["JobState"] == state and job["Comment"].startswith("rule_embed_shard")
         ]
 
+    def stop_processes(self, job):
+        """Stop the processes of a job's step: it hangs."""
+        for line in self.tell("scontrol", "listpids", f"{job}.0").splitlines()[1:]:
+            pid = int(line.split()[0])
+            if pid > 0:
+                os.kill(pid, signal.SIGSTOP)
+
     def tasks(self):
         """By job and step, the devices and the times of start and end of its task."""
         tasks = {}
-        for line in (self.folder / "tasks.log").read_text().splitlines():
+        log = self.folder / "tasks.log"
+        for line in log.read_text().splitlines() if log.exists() else ():
             job, step, event, devices, seconds = line.split()
             task = tasks.setdefault((job, step), {"devices": devices})
             task[event] = float(seconds)

@@ -6,17 +6,10 @@ import signal
 import sys
 
 import pytest
-from cluster import Cluster, missing_commands, wait_for
+from cluster import Cluster, missing_commands
+from slurm_runs import DATASET, placed
 
-from workflow import ROOT, Workflow, random_bases, write_fasta
-
-# What is different here from the profile as it is: seconds instead of minutes.
-QUICK = (
-    *("--workflow-profile", str(ROOT / "profiles" / "slurm")),
-    *("--slurm-init-seconds-before-status-checks", "3"),
-    *("--max-status-checks-per-second", "1"),
-    *("--latency-wait", "10"),
-)
+from workflow import Workflow, random_bases, write_fasta
 
 
 def obstacle():
@@ -49,58 +42,20 @@ def cluster(tmp_path_factory):
         yield cluster
 
 
-class SlurmWorkflow(Workflow):
-    """A working folder whose jobs run on the private cluster."""
-
-    def submit(self, *arguments):
-        """Start Snakemake on the cluster; the process. Its output goes to `run.log`."""
-        with open(self.folder / "run.log", "w") as log:
-            return self.start(*QUICK, *arguments, output=log)
-
-    def end(self, process, fails=False, seconds=400):
-        """Wait for its end; its output."""
-        try:
-            process.wait(seconds)
-        finally:
-            if process.poll() is None:
-                print((self.folder / "run.log").read_text())
-                process.kill()
-                process.wait()
-        output = (self.folder / "run.log").read_text()
-        assert (process.returncode != 0) == fails, output
-        return output
-
-
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
-    """A folder to copy: a small genome in three shards; and its dataset by a local run."""
+    """A folder to copy, with two shards to embed; and the dataset that a local run makes of it."""
     flow = Workflow(tmp_path_factory.mktemp("small") / "flow")
     write_fasta(flow.folder / "one.fa", [("one", random_bases(3_000, 1))])
     flow.sheet({"one": "one.fa"})
-    flow.configure(sharding={"shards": 3})
+    flow.configure(sharding={"shards": 2}, extractions={"default": {"layers": ["norm"]}})
+    flow.run("--until", "pack_tokens", "fetch_model")
     local = flow.copy_to(flow.folder.parent / "local")
-    local.run()
+    local.run(DATASET)
     return flow, local.dataset()
 
 
 @pytest.fixture
 def flow(small, cluster, tmp_path):
-    """The small folder on the cluster, `expected` its dataset."""
-    folder = tmp_path / "flow"
-    small[0].copy_to(folder)
-    flow = SlurmWorkflow.__new__(SlurmWorkflow)
-    flow.folder, flow.environment, flow.expected = folder, cluster.environment, small[1]
-    return flow
-
-
-@pytest.fixture
-def running(cluster):
-    """A function that waits for embedding jobs whose own process runs; its ids."""
-
-    def running(count=1):
-        def found():
-            return [job for job in cluster.embedding() if (job, "0") in cluster.tasks()]
-
-        return wait_for(lambda: len(found()) >= count and found(), "embedding jobs", 120)
-
-    return running
+    """The small folder on the cluster."""
+    return placed(small, tmp_path / "flow", cluster)
