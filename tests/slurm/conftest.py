@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import signal
-import sys
 
 import pytest
 from cluster import Cluster, missing_commands
@@ -33,7 +32,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure():
     # So that the cluster is taken down when the tests are ended from outside.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -58,4 +57,5 @@ def small(tmp_path_factory):
 @pytest.fixture
 def flow(small, cluster, tmp_path):
     """The small folder on the cluster."""
-    return placed(small, tmp_path / "flow", cluster)
+    with placed(small, tmp_path / "flow", cluster) as flow:
+        yield flow

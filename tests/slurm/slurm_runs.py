@@ -1,5 +1,7 @@
 """Runs of the workflow on a private cluster."""
 
+from contextlib import contextmanager
+
 from cluster import wait_for
 
 from workflow import ROOT, Workflow
@@ -22,7 +24,8 @@ class SlurmWorkflow(Workflow):
     def submit(self, *arguments):
         """Start Snakemake on the cluster; the process. Its output goes to `run.log`."""
         with open(self.folder / "run.log", "w") as log:
-            return self.start(*QUICK, *arguments, output=log)
+            self.processes.append(self.start(*QUICK, *arguments, output=log))
+        return self.processes[-1]
 
     def log(self):
         """What the run has printed so far."""
@@ -30,24 +33,28 @@ class SlurmWorkflow(Workflow):
 
     def end(self, process, fails=False, seconds=400):
         """Wait for its end; its output."""
-        try:
-            process.wait(seconds)
-        finally:
-            if process.poll() is None:
-                print(self.log())
-                process.kill()
-                process.wait()
+        process.wait(seconds)
         output = self.log()
         assert (process.returncode != 0) == fails, output
         return output
 
 
+@contextmanager
 def placed(small, folder, cluster):
-    """A copy of the small folder whose runs go to a cluster."""
+    """A copy of the small folder whose runs go to a cluster; none of them outlives the block."""
     small[0].copy_to(folder)
     flow = SlurmWorkflow.__new__(SlurmWorkflow)
     flow.folder, flow.environment, flow.expected = folder, cluster.environment, small[1]
-    return flow
+    flow.processes = []
+    try:
+        yield flow
+    finally:
+        for process in flow.processes:
+            if process.poll() is None:
+                print(flow.log())
+                process.kill()
+                process.wait()
+        cluster.ask("scancel", "--user=root")
 
 
 def running(cluster, count):

@@ -64,8 +64,10 @@ def test_stopped_while_status_queries_fail_it_ends(flow, cluster):
 
 
 def test_jobs_that_are_gone_before_they_were_seen_to_end(small, tmp_path):
-    with Cluster(tmp_path / "cluster", min_job_age=10) as cluster:
-        flow = placed(small, tmp_path / "flow", cluster)
+    with (
+        Cluster(tmp_path / "cluster", min_job_age=10) as cluster,
+        placed(small, tmp_path / "flow", cluster) as flow,
+    ):
         process = flow.submit(DATASET)
         jobs = running(cluster, 2)
         os.kill(process.pid, signal.SIGSTOP)
@@ -78,8 +80,10 @@ def test_jobs_that_are_gone_before_they_were_seen_to_end(small, tmp_path):
 
 @pytest.mark.parametrize("mode", ["REQUEUE", "CANCEL"])
 def test_jobs_that_are_preempted(small, tmp_path, mode):
-    with Cluster(tmp_path / "cluster", preempt_mode=mode) as cluster:
-        flow = placed(small, tmp_path / "flow", cluster)
+    with (
+        Cluster(tmp_path / "cluster", preempt_mode=mode) as cluster,
+        placed(small, tmp_path / "flow", cluster) as flow,
+    ):
         process = flow.submit(DATASET)
         jobs = running(cluster, 2)
         urgent = ("sbatch", "-p", "urgent", "--gpus=2", "-o", "/dev/null", "--wrap", "sleep 1")

@@ -24,6 +24,9 @@ def prepare_slurm():
     problem = slurm_problem(workflow.executor_settings)
     if problem:
         sys.exit(f"slurm error: {problem}")
+    if workflow.executor_settings.status_command == "squeue":
+        # The plugin turns to sacct by itself while the controller is away.
+        plugin.query_job_status_sacct = plugin.query_job_status_squeue
     watch = SlurmWatch(plugin)
     plugin.query_job_status = watch.query
     plugin.Executor.check_active_jobs = watch.checked(plugin.Executor.check_active_jobs)
@@ -59,7 +62,7 @@ def slurm_problem(settings):
 
 def squeue_problem(settings, config):
     """Ask often enough that squeue still shows a job that ended; None, or why that cannot be."""
-    # The plugin turns to sacct where MinJobAge is under three times its first interval.
+    # The plugin's own rule: the first interval is at most a third of MinJobAge.
     found = re.search(r"^MinJobAge\s*=\s*(\d+)", config, re.M)
     longest = int(found[1]) // 3 if found else settings.init_seconds_before_status_checks
     if longest < 1:
