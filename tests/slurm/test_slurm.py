@@ -13,10 +13,10 @@ from workflow import ROOT, Workflow
 
 @pytest.fixture
 def demo(tmp_path):
-    """The demo, in three shards and one layer."""
+    """The demo, in two shards and one layer."""
     flow = Workflow(tmp_path / "local")
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
-    config["sharding"]["shards"] = 3
+    config["sharding"]["shards"] = 2
     config["extractions"]["default"]["layers"] = ["blocks.6.mlp.l3"]
     (flow.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     shutil.copy(ROOT / "config" / "genomes.tsv", flow.folder / "config")
@@ -37,13 +37,14 @@ def test_the_demo_gives_the_dataset_of_a_local_run_and_each_embedding_job_a_gpu(
     name = output.split("SLURM run ID: ")[1].split()[0]
     jobs = [job for job in cluster.jobs() if job["JobName"] == name]
     embedding = [job for job in jobs if job["Comment"].startswith("rule_embed_shard")]
-    assert len(embedding) == 3
+    assert len(embedding) == 2
     assert len(jobs) > len(embedding)
     tasks = cluster.tasks()
     for job in jobs:
         is_embedding = job in embedding
         assert job["JobState"] == "COMPLETED"
         assert job["Partition"] == ("gpu" if is_embedding else "cpu")
+        assert job["NumCPUs"] == ("4" if is_embedding else "1")
         assert (job.get("TresPerJob") == "gres:gpu:1") == is_embedding
         assert (tasks[job["JobId"], "0"]["devices"] in ("0", "1")) == is_embedding
     spans = [tasks[job["JobId"], "0"] for job in embedding]
