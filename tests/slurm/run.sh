@@ -11,7 +11,7 @@ have_slurm() { command -v slurmctld slurmd munged sbatch srun squeue setpriv >/d
 
 [ "$(id -u)" = 0 ] || skip "a private SLURM needs root"
 if ! have_slurm; then
-    command -v apt-get >/dev/null || skip "slurmctld, slurmd or munged is missing, and this is no Debian"
+    command -v apt-get >/dev/null || skip "SLURM is missing, and this is no Debian"
     echo "Installing slurm-wlm and munge from Debian ..."
     # Run level 1: the packages start no daemons of their own.
     export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1

@@ -134,7 +134,7 @@ class SlurmWatch:
             if state is not None:
                 logger.warning(f"SLURM job {job}: {state} and not requeued; it counts as failed.")
                 states[job] = "CANCELLED"
-            elif slurm_forgot(job):
+            elif not self.executor._submitted_job_clusters and slurm_forgot(job):
                 logger.warning(f"SLURM no longer knows job {job}; its outputs say how it ended.")
                 # The plugin takes this for success; Snakemake then looks for the outputs.
                 states[job] = "UNKNOWN"
@@ -142,6 +142,6 @@ class SlurmWatch:
 
 
 def slurm_forgot(job):
-    """Whether the controller answers that it has no such job."""
+    """Whether the controller, of this cluster, answers that it has no such job."""
     answer = slurm_says("squeue", "--noheader", "--states=all", "--jobs", job)
     return bool(answer.returncode) and "Invalid job id" in answer.stderr
