@@ -233,7 +233,7 @@ class Cluster:
         return [
             job["JobId"]
             for job in self.jobs()
-            if job["JobState"] == state and job["Comment"].startswith("rule_embed_shard")
+            if job["JobState"] == state and job.get("Comment", "").startswith("rule_embed_shard")
         ]
 
     def stop_processes(self, job):
