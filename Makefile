@@ -3,12 +3,19 @@
 # make test-slurm the same dataset through a private SLURM on this machine (Debian, as root)
 # make test-slurm-all   that, and what can go wrong on a cluster (about half an hour)
 # make lint       check the code's style
+# make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
+# make status     say how far a run is: shards done, speed, time left, failures
+# make doctor     is this machine fit? a line a check: fine, or what to do
 # make benchmark  time the engine against the stock model (half an hour or more)
+# make scale      time chunking, packing and aggregation of 3.1 Gbp (half an hour, 20 GB in /tmp)
+# make soak       kill, damage and disturb real runs, dozens of times (an hour)
 # make clean      remove what runs have written; the environment stays
+# CONFIG=path/to/config.yaml: make plan and make doctor are for a run with that --configfile.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo test test-slurm test-slurm-all lint benchmark clean tiny-model
+.PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint doctor
+.PHONY: benchmark scale soak clean tiny-model
 
 BIN := .venv/bin
 
@@ -21,6 +28,12 @@ test-env: .venv/.test-env
 demo: env
 	@$(BIN)/snakemake --cores all --quiet rules host
 	@cat results/summary.txt
+
+plan: env
+	@$(BIN)/python workflow/scripts/show_plan.py --configfile "$(or $(CONFIG),config/config.yaml)"
+
+status: env
+	@$(BIN)/python workflow/scripts/show_status.py
 
 test: test-env
 	@$(BIN)/python -m pytest
@@ -37,8 +50,17 @@ lint: test-env
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
 
+doctor: env
+	@$(BIN)/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)
+
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
+
+scale: test-env
+	@$(BIN)/python tests/benchmark/scale.py
+
+soak: test-env
+	@$(BIN)/python tests/soak/campaign.py
 
 clean:
 	rm -rf results logs benchmarks .snakemake

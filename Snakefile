@@ -12,6 +12,7 @@ configfile: "config/config.yaml"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/chunk.smk"
 include: "workflow/rules/pack.smk"
+include: "workflow/rules/machine.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
@@ -22,6 +23,7 @@ include: "workflow/rules/slurm.smk"
 rule all:
     default_target: True
     input:
+        datasets=DATASETS.values(),
         manifests=MANIFESTS,
         report="results/report.html",
 

@@ -13,7 +13,8 @@ from evo2_embed import chunks
 from evo2_embed.chunks import chunk_bundle
 from evo2_embed.errors import InputError
 from evo2_embed.fasta import fetch_tokens, open_fasta
-from evo2_embed.packing import pack_shard, read_packs
+from evo2_embed.packing import pack_shard
+from evo2_embed.packs import read_packs
 from evo2_embed.sheet import Genome, file_faults
 from evo2_embed.tables import PACKS, open_table
 from hypothesis import given, settings

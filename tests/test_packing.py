@@ -13,9 +13,9 @@ from evo2_embed.packing import (
     pack_shard,
     padded_batches,
     padded_tokens,
-    read_packs,
     shard_bounds,
 )
+from evo2_embed.packs import read_packs
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import PACKS, open_table
 from hypothesis import given
@@ -189,3 +189,13 @@ def test_a_damaged_chunk_table_names_itself(pack, tmp_path):
     settings = {"packing": {"strategy": "packed", "max_tokens": 300, "bos": False}, "code": 1}
     with pytest.raises(InputError, match=r"chunks\.parquet: damaged"):
         pack_shard([], "chunks.parquet", 0, 1, settings, "indexes", "packs.parquet")
+
+
+def test_the_chunk_table_of_other_genomes_is_refused(complete, tmp_path):
+    settings = complete()
+    genomes = [Genome(name, write_fasta(f"{name}.fa", RECORDS)) for name in ("z", "a")]
+    chunk_bundle(genomes, settings["windows"], "indexes", "chunks.parquet", 1)
+    packing = {"packing": settings["packing"], "code": 1}
+    pack_shard(genomes, "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")
+    with pytest.raises(InputError, match=r"windows of 'z' \(2 genomes\), not those of 'a' \(1\)"):
+        pack_shard(genomes[1:], "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")

@@ -59,6 +59,11 @@ def test_reordered_keys_and_spelled_out_defaults(flow):
     assert not flow.planned()
 
 
+def test_a_stated_speed_and_a_limit_that_is_kept(flow):
+    configure(flow, runtime={"tokens_per_second": 1000.0}, max_output_gb=1)
+    assert not flow.planned()
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"layers": ["blocks.0", "norm"]}, {**MEAN, "pooling": "max"}, {**MEAN, "dtype": "float16"}],

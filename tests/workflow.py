@@ -89,7 +89,7 @@ class Workflow:
         (self.folder / "genomes.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
 
     def start(self, *arguments, output=subprocess.PIPE):
-        """Start Snakemake in the folder."""
+        """Start Snakemake in the folder; what it prints goes to a pipe, or to a file."""
         command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
         command += ["--directory", str(self.folder), *arguments]
         return subprocess.Popen(

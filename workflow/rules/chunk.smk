@@ -19,6 +19,7 @@ rule chunk_fasta:
     priority: 30
     conda:
         "../../envs/cpu.yaml"
+    threads: chunk_threads
     resources:
         mem_mb=1000,
     params:

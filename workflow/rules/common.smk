@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.errors import InputError
-from evo2_embed.run import freeze, load_frozen, plan_run
+from evo2_embed.run import INDEXES, freeze, load_frozen, plan_run
 
 RUN_CONFIG = "results/run_config.yaml"
 STARTED = time.time()
@@ -32,7 +32,10 @@ RUN = load_run()
 SETTINGS = RUN.settings
 EXTRACTIONS = list(SETTINGS["extractions"])
 MANIFESTS = [f"results/embeddings/{name}/manifest.json" for name in EXTRACTIONS]
-INDEXES = "results/indexes"
+DATASETS = {
+    name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction["layers"]]
+    for name, extraction in SETTINGS["extractions"].items()
+}
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 
@@ -67,6 +70,11 @@ def bundle_genomes(wildcards):
         [genome.name, genome.fasta, genome.regions]
         for genome in RUN.bundles[wildcards.bundle].genomes
     ]
+
+
+def chunk_threads(wildcards):
+    """Two for a large genome, which other jobs wait for; small ones are cut side by side."""
+    return 2 if RUN.bundles[wildcards.bundle].n_shards > 1 else 1
 
 
 def bundle_shards(wildcards):
@@ -134,8 +142,7 @@ def shard_counts(wildcards):
 
 def layer_records(wildcards):
     """Records of an extraction's datasets, one a layer."""
-    layers = SETTINGS["extractions"][wildcards.extraction]["layers"]
-    return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
+    return DATASETS[wildcards.extraction]
 
 
 def layer_names(wildcards):

@@ -7,6 +7,8 @@
 #      keys: tokens, seconds, tokens_per_second, peak_memory_mb, device, host, threads, cpus
 #      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one a layer
 #      columns: chunk, genome, contig, start, end, strand, name, n_tokens, embedding
+#      results/shards/{extraction}/{bundle}/{shard}/.work/, while the shard is in the making:
+#      journal.json and the rows of finished packs, from which the next job goes on; lock
 
 
 rule embed_shard:
@@ -28,6 +30,9 @@ rule embed_shard:
     resources:
         gpu=EMBED_GPUS,
         mem_mb=8000,
+        # No results depend on these, so a change of them reruns nothing.
+        checkpoint_every=SETTINGS["runtime"]["checkpoint_every"],
+        hang_after=SETTINGS["runtime"]["hang_after"],
     params:
         settings=embed_settings,
         device=SETTINGS["runtime"]["device"],

@@ -1,6 +1,6 @@
 # Weights: bundled, local, or fetched once from the hub.
 #
-# in:  the local checkpoint, if the configuration names one
+# in:  the local checkpoint, if the configuration names one; results/machine/{model}.json
 # out: results/models/{model}.json
 #      keys: name, path, sha256
 #      {model_directory}/{name}.pt, if it was fetched
@@ -10,6 +10,7 @@ rule fetch_model:
     """See that the weights of {params.model[name]} are at hand, and note their digest."""
     input:
         checkpoint=local_checkpoint,
+        machine="results/machine/{model}.json",
     output:
         record="results/models/{model}.json",
     log:

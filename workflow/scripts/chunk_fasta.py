@@ -8,9 +8,9 @@ from evo2_embed.logs import logged_to
 from evo2_embed.sheet import Genome
 
 
-def main(genomes: list[list], settings: dict, indexes: str, chunks: str) -> None:
+def main(genomes: list[list], settings: dict, indexes: str, chunks: str, threads: int = 1) -> None:
     rows = [Genome(*row) for row in genomes]
-    chunk_bundle(rows, settings["windows"], indexes, chunks, settings["code"])
+    chunk_bundle(rows, settings["windows"], indexes, chunks, settings["code"], threads)
 
 
 if "snakemake" in globals():
@@ -20,4 +20,5 @@ if "snakemake" in globals():
             snakemake.params.settings,
             snakemake.params.indexes,
             snakemake.output.chunks,
+            snakemake.threads,
         )

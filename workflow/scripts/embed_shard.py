@@ -4,12 +4,28 @@ In: a pack file, the model's record. Out: one Parquet file a layer
 (`tables.embeddings_schema` with chunk), the shard's record, its speed.
 """
 
-from evo2_embed.embed import embed_shard
+from evo2_embed.fitness import check_job
+from evo2_embed.gpus import claim_gpus
 from evo2_embed.logs import logged_to
 
 
-def main(packs: str, model: str, settings: dict, device: str, record: str, speed: str) -> None:
-    embed_shard(packs, model, settings, device, record, speed)
+def main(
+    packs: str,
+    model: str,
+    settings: dict,
+    device: str,
+    record: str,
+    speed: str,
+    checkpoint_every: float,
+    hang_after: float,
+    gpus: int,
+) -> None:
+    claim_gpus(gpus)
+    check_job(settings["extraction"], model, device, gpus)
+    # It imports torch, which is to see no other GPU; a job that waits for one should be small.
+    from evo2_embed.embed import embed_shard
+
+    embed_shard(packs, model, settings, device, record, speed, checkpoint_every, hang_after)
 
 
 if "snakemake" in globals():
@@ -21,4 +37,7 @@ if "snakemake" in globals():
             snakemake.params.device,
             snakemake.output.record,
             snakemake.output.speed,
+            snakemake.resources.checkpoint_every,
+            snakemake.resources.hang_after,
+            int(snakemake.resources.get("gpu", 0)),
         )

@@ -3,19 +3,27 @@
 The way of the data, one module a step::
 
     config, sheet, plan, run         what to run (imported when the workflow is parsed: light)
-    layout, fasta, windows, chunks   FASTA -> chunk table
-    packing                          chunk table + FASTA -> pack files
+    cost/, footprint                 what it will make, and what that takes: time, memory, disk
+    status, status_text              how far a run is
+    gpus, fitness/                   a GPU of one's own; is this machine fit?
+    layout, indexing, fasta          FASTA files: their index, and their bases
+    reading                          the same in blocks, for plain files
+    windows, measuring, chunks       FASTA -> chunk table
+    fitting, sequences, packrows, packing    chunk table + FASTA -> pack files
+    packs                            pack files, for those who read them
     checkpoint, loading, host        a checkpoint on disk -> a model on a device
     engines/, pooling, rows          packs -> token embeddings -> rows
     embed, overlap                   pack file -> embeddings of one shard
+    store, lock, stop, watchdog      a shard in the making: safe from kills, orphans and hangs
     shards, merge, parts, aggregate  shards -> the dataset of a layer
     levels, manifest                 what is written beside it
-    summary, sampling, report, page  what a person looks at
+    tables, seals, files, digests    what is written is whole, or says that it is not
+    summary, sampling, report, page, text    what a person looks at
 """
 
 __version__ = "0.1.0"
 
 # Raised, one stage at a time, when a change to the code changes that stage's results: it stands in
 # the params of the stage's rule, so Snakemake reruns the stage and what is below it. An edit that
-# changes no result does not raise it.
-CODE_VERSIONS = {"chunk": 1, "pack": 1, "embed": 2, "aggregate": 1}
+# changes no result, nor the form of its file, does not raise it.
+CODE_VERSIONS = {"chunk": 2, "pack": 2, "embed": 2, "aggregate": 1}

@@ -41,7 +41,7 @@ def fetch_model(name: str, checkpoint: str | None, directory: str, record: str) 
         path = bundled_checkpoint()
     else:
         path = fetch_checkpoint(name, Path(directory))
-    _check_archive(path)
+    check_archive(path)
     log.info("%s: %s, %.1f MB", name, path, path.stat().st_size / 1e6)
     write_json(record, {"name": name, "path": str(path.resolve()), "sha256": file_sha256(path)})
 
@@ -72,8 +72,25 @@ def fetch_checkpoint(name: str, directory: Path, download: Callable | None = Non
                     files[0].resolve().replace(temporary)
                 else:
                     _join(files, temporary)
-                _check_archive(temporary, f"{name}.pt, as fetched")
+                check_archive(temporary, f"{name}.pt, as fetched")
     return path
+
+
+def check_weights(path: str, sha256: str) -> None:
+    """See that a checkpoint is the one that its record names.
+
+    Raises
+    ------
+    InputError
+        When it is gone, or another one, or damaged.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: the weights are gone; put them back, or rerun fetch_model")
+    if file_sha256(path) != sha256:
+        raise InputError(
+            f"{path}: not the weights that the run began with, or damaged; put those back, or have "
+            "them fetched again (--forcerun fetch_model)"
+        )
 
 
 def _download(name: str, scratch: Path, download: Callable | None) -> list[Path]:
@@ -112,9 +129,17 @@ def _join(parts: list[Path], target: Path) -> None:
             part.resolve().unlink()
 
 
-def _check_archive(path: Path, shown: str | None = None) -> None:
-    # torch.save writes a zip archive, whose table of contents stands at its end: a file that is cut
-    # off is found without reading it.
+def check_archive(path: Path, shown: str | None = None) -> None:
+    """See that a file is one of `torch.save`, with its end.
+
+    That writes a zip archive, whose table of contents stands at its end: a file that is cut off is
+    found without reading it.
+
+    Raises
+    ------
+    InputError
+        When it is not; it is called `shown` there.
+    """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{shown or path}: not a whole checkpoint (wanted: a file of torch.save)")
 

@@ -1,8 +1,10 @@
 """FASTA to a chunk table: windows of a bundle's genomes, with what was skipped and why."""
 
-import zlib
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,24 +13,28 @@ import pyfaidx
 from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.fasta import (
-    IS_AMBIGUOUS,
-    IS_GC,
     fasta_index,
-    fetch_tokens,
     open_fasta,
     short,
 )
-from evo2_embed.files import atomic_path
 from evo2_embed.logs import log
+from evo2_embed.measuring import measure_windows
+from evo2_embed.reading import BLOCK, Buffers
 from evo2_embed.sheet import Genome, Region, read_regions
-from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, parquet_writer
+from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, table_writer
 from evo2_embed.windows import tile_windows
 
-BLOCK = 4_000_000  # bases of a contig in memory at once
+
+@dataclass(frozen=True)
+class _Work:
+    """Threads, and the memory that they work in."""
+
+    pool: ThreadPoolExecutor
+    buffers: Buffers
 
 
 def chunk_bundle(
-    genomes: list[Genome], windows: dict, indexes: str, output: str, code: int
+    genomes: list[Genome], windows: dict, indexes: str, output: str, code: int, threads: int = 1
 ) -> dict:
     """Write the chunk table of a bundle.
 
@@ -43,6 +49,8 @@ def chunk_bundle(
         Path of the table.
     code : int
         Version of this stage's code.
+    threads : int
+        How many read and measure blocks of a contig side by side.
 
     Returns
     -------
@@ -54,28 +62,36 @@ def chunk_bundle(
     InputError
         When a file cannot be used, or a genome has no window left.
     """
-    inputs = [_input_digests(genome) for genome in genomes]
     settings = {"windows": windows, "code": code}
-    metadata = {
-        "settings": settings,
-        "inputs": inputs,
-        "digest": settings_digest([settings, inputs]),
-        "genomes": {},
-    }
+    metadata = {"settings": settings, "genomes": {}}
     first = 0
-    with atomic_path(output) as temporary, parquet_writer(temporary, CHUNKS) as writer:
+    with _pool(threads) as pool, table_writer(output, CHUNKS) as writer:
+        digests = pool.map(_input_digests, genomes)
+        work = _Work(pool, Buffers())
         for genome in genomes:
             counts = Counter()
-            for batch in _chunk_genome(genome, windows, indexes, counts, first):
+            for batch in _chunk_genome(genome, windows, indexes, counts, first, work):
                 writer.write_table(check_chunks(batch, output, first))
                 first += len(batch)
             if not counts["chunks"]:
                 raise InputError(f"genome '{genome.name}' ({genome.fasta}): {_none_left(counts)}")
             log.info("genome %s: %s", genome.name, dict(counts))
             metadata["genomes"][genome.name] = dict(sorted(counts.items()))
+        metadata["inputs"] = inputs = list(digests)
+        metadata["digest"] = settings_digest([settings, inputs])
         # The counts are known only now; a writer adds metadata until it is closed.
         writer.add_key_value_metadata(metadata_schema(CHUNKS, metadata).metadata)
     return metadata
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing new once the block has ended."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _input_digests(genome: Genome) -> dict:
@@ -86,7 +102,7 @@ def _input_digests(genome: Genome) -> dict:
 
 
 def _chunk_genome(
-    genome: Genome, windows: dict, indexes: str, counts: Counter, first: int
+    genome: Genome, windows: dict, indexes: str, counts: Counter, first: int, work: "_Work"
 ) -> Iterator[pa.Table]:
     regions = read_regions(genome.regions) if genome.regions else None
     with open_fasta(genome.fasta, fasta_index(indexes, genome.name), rebuild=True) as fasta:
@@ -102,7 +118,9 @@ def _chunk_genome(
                 counts["skipped: contig shorter than min_length"] += 1
                 continue
             plan = _plan_windows(record.rlen, windows, regions and regions[contig], counts)
-            for batch in _chunk_contig(genome, contig, fasta, windows, plan, counts):
+            for batch, skipped in _chunk_contig(genome, contig, fasta, windows, plan, work):
+                if skipped:
+                    counts["skipped: ambiguous share above max_share"] += skipped
                 batch["chunk"] = np.arange(first, first + len(batch["start"]))
                 first += len(batch["start"])
                 counts["chunks"] += len(batch["start"])
@@ -139,60 +157,28 @@ def _chunk_contig(
     fasta: pyfaidx.Fasta,
     windows: dict,
     plan: dict[str, np.ndarray],
-    counts: Counter,
-) -> Iterator[dict[str, np.ndarray]]:
-    """The contig's chunks, block by block, so that memory does not grow with the contig."""
+    work: "_Work",
+) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """The contig's chunks, block by block, so that memory does not grow with the contig; and how
+    many windows of a block were skipped."""
+
+    def measure(block: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
+        return measure_windows(fasta, contig, block, windows, genome.fasta, work.buffers)
+
+    for block, skipped in work.pool.map(measure, _blocks(plan)):
+        for key, value in (("genome", genome.name), ("contig", contig)):
+            block[key] = np.full(len(block["start"]), value, object)
+        yield block, skipped
+
+
+def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Windows that follow one another and start within `BLOCK` bases."""
     row = 0
     while row < len(plan["start"]):
-        base = int(plan["start"][row])
-        stop = max(row + 1, int(np.searchsorted(plan["start"], base + BLOCK)))
-        block = {key: values[row:stop] for key, values in plan.items()}
-        tokens = fetch_tokens(
-            fasta, contig, base, int(block["end"].max()), windows["lower_case"], genome.fasta
-        )
-        _measure(block, tokens, base)
-        keep = _apply_ambiguous(genome, contig, block, windows["ambiguous"], tokens, base)
-        if not keep.all():
-            counts["skipped: ambiguous share above max_share"] += int((~keep).sum())
-        block = {key: values[keep] for key, values in block.items()}
-        block["genome"] = np.full(len(block["start"]), genome.name, object)
-        block["contig"] = np.full(len(block["start"]), contig, object)
-        yield block
+        stop = np.searchsorted(plan["start"], plan["start"][row] + BLOCK)
+        stop = max(row + 1, int(stop))
+        yield {key: values[row:stop] for key, values in plan.items()}
         row = stop
-
-
-def _measure(block: dict[str, np.ndarray], tokens: np.ndarray, base: int) -> None:
-    """Add length, GC share, ambiguous share and checksum of every window of a block."""
-    starts, ends = block["start"] - base, block["end"] - base
-    block["length"] = (ends - starts).astype(np.int32)
-    for key, table in (("gc", IS_GC), ("ambiguous", IS_AMBIGUOUS)):
-        before = np.concatenate([[0], np.cumsum(table[tokens], dtype=np.int32)])
-        block[key] = ((before[ends] - before[starts]) / block["length"]).astype(np.float32)
-    block["crc32"] = np.array(
-        [zlib.crc32(tokens[s:e]) for s, e in zip(starts, ends, strict=True)], np.uint32
-    )
-
-
-def _apply_ambiguous(
-    genome: Genome,
-    contig: str,
-    block: dict[str, np.ndarray],
-    ambiguous: dict,
-    tokens: np.ndarray,
-    base: int,
-) -> np.ndarray:
-    if ambiguous["policy"] == "skip":
-        return block["ambiguous"] <= ambiguous["max_share"]
-    bad = np.flatnonzero(block["ambiguous"] > 0)
-    if ambiguous["policy"] == "error" and len(bad):
-        start, end = int(block["start"][bad[0]]), int(block["end"][bad[0]])
-        offset = int(np.argmax(IS_AMBIGUOUS[tokens[start - base : end - base]]))
-        letter = chr(tokens[start - base + offset])
-        raise InputError(
-            f"{genome.fasta}: record '{short(contig)}': ambiguous letter '{letter}' at base "
-            f"{start + offset + 1} (windows.ambiguous.policy is error; allowed: keep, skip)"
-        )
-    return np.ones(len(block["start"]), bool)
 
 
 def _check_regions(genome: Genome, regions: dict[str, list[Region]], fasta: pyfaidx.Fasta) -> None:

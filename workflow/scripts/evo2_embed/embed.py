@@ -1,42 +1,38 @@
-"""Packs to the embeddings of one shard: the loop, and the store that puts rows in order."""
+"""Packs to the embeddings of one shard."""
 
 import os
 import resource
-import shutil
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 from tqdm import tqdm
 
 from evo2_embed import __version__
+from evo2_embed.checkpoint import check_weights
 from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.engines import ENGINES, Engine, Pack, StockEngine, check_engine
-from evo2_embed.files import read_json, write_json
+from evo2_embed.errors import InputError, Stopped
+from evo2_embed.files import read_json, remove, write_json
 from evo2_embed.host import choose_device, hide_network
 from evo2_embed.loading import load_model, package_versions
+from evo2_embed.lock import exclusive
 from evo2_embed.logs import log
 from evo2_embed.models import layer_widths
 from evo2_embed.overlap import HostCopy, Storer, read_ahead
-from evo2_embed.packing import read_packs
+from evo2_embed.packs import place_of, read_chunks, read_packs, read_segments
 from evo2_embed.pooling import pool_tokens
 from evo2_embed.rows import ShardRows
-from evo2_embed.tables import (
-    PACKS,
-    check_embeddings,
-    embeddings_schema,
-    metadata_schema,
-    open_table,
-    row_group_rows,
-    table_metadata,
-    table_writer,
-    vectors,
-)
+from evo2_embed.stop import StopSignal
+from evo2_embed.store import RowStore
+from evo2_embed.tables import PACKS, open_table, table_metadata
+from evo2_embed.watchdog import Watchdog
+
+# The work folder of a shard, beside its record, and the lock in it.
+WORK, LOCK = ".work", "lock"
 
 # What a shard's record repeats of its pack file's metadata.
 COUNTS = (
@@ -51,9 +47,20 @@ COUNTS = (
 
 
 def embed_shard(
-    packs: str, model: str, settings: dict, device: str, record: str, speed: str
+    packs: str,
+    model: str,
+    settings: dict,
+    device: str,
+    record: str,
+    speed: str,
+    checkpoint_every: float,
+    hang_after: float,
 ) -> None:
     """Run the packs of a shard through the model and write one Parquet file a layer.
+
+    What is done is kept in a work folder beside the record until all is; a process that comes
+    after one that was killed goes on from there. Two processes never work on one shard: the second
+    waits, and takes over what the first one leaves.
 
     Parameters
     ----------
@@ -70,15 +77,52 @@ def embed_shard(
         from. The files go beside it, `{layer}.parquet`.
     speed : str
         JSON file for what differs from run to run: time, memory, device, host.
+    checkpoint_every : float
+        Seconds of work that a kill may cost at most (and the pack in work).
+    hang_after : float
+        Seconds without progress after which the process is ended; 0: never.
+
+    Raises
+    ------
+    InputError
+        When the pack file is damaged or another shard's, or the machine or the model do not suit.
+    Stopped
+        When a signal asked for an end.
     """
     hide_network()
     extraction = settings["extraction"]
     torch.set_num_threads(settings["cpu_threads"])
     chosen = choose_device(device, extraction["precision"])
     file = open_table(packs, PACKS)
-    origin = table_metadata(file)
     weights = read_json(model)
-    metadata = {
+    check_weights(weights["path"], weights["sha256"])
+    metadata = _origin(file, packs, weights, settings)
+    folder = Path(record).parent
+    work = folder / WORK
+    with exclusive(work / LOCK, hang_after):
+        if _is_finished(record, speed, metadata):
+            log.info("another process finished this shard in the meantime")
+        else:
+            with Watchdog(hang_after) as watchdog:
+                _clear(folder)
+                files, seconds = _embed(
+                    file, packs, weights["path"], metadata, folder, checkpoint_every, watchdog.beat
+                )
+            write_json(speed, _speed(metadata["n_tokens"], seconds, chosen))
+            write_json(record, {**metadata, "layers": files})
+        # Another process may wait for its lock in there: that one removes what is left.
+        remove(work)
+
+
+def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
+    """What a shard is made from: the metadata of its files."""
+    origin = table_metadata(file)
+    if origin["place"] != place_of(packs):
+        raise InputError(
+            f"{packs}: holds the packs of another shard ({origin['place']}); "
+            f"delete {packs} and rerun to redo it"
+        )
+    return {
         "settings": settings,
         "digest": settings_digest([settings, origin["digest"], weights["sha256"]]),
         "packs_digest": origin["digest"],
@@ -90,103 +134,94 @@ def embed_shard(
         "self_check": None,
         "workflow": __version__,
     }
+
+
+def _is_finished(record: str, speed: str, metadata: dict) -> bool:
+    """Whether the shard is there, made from the same and whole."""
+    if not (Path(record).exists() and Path(speed).exists()):
+        return False
+    try:
+        known = read_json(record)
+        read_json(speed)
+    except InputError:
+        return False
     folder = Path(record).parent
-    _clear(folder)
-    rows = ShardRows(_segments(file), extraction["pooling"])
-    widths = layer_widths(extraction["model"]["name"])
-    bos = origin["settings"]["packing"]["bos"]
-    seconds = 0.0
-    with RowStore(folder, rows, {x: widths[x] for x in extraction["layers"]}, extraction) as store:
-        if origin["n_packs"]:
-            loaded = time.perf_counter()
-            evo2 = load_model(extraction["model"]["name"], weights["path"], extraction["precision"])
-            log.info("loaded %s in %.1f s", weights["path"], time.perf_counter() - loaded)
+    return all(
+        known[key] == value for key, value in metadata.items() if key != "self_check"
+    ) and all(
+        (folder / layer["file"]).exists() and file_sha256(folder / layer["file"]) == layer["sha256"]
+        for layer in known["layers"].values()
+    )
+
+
+def _embed(
+    file,
+    packs: str,
+    checkpoint: str,
+    metadata: dict,
+    folder: Path,
+    every: float,
+    beat: Callable[[], None],
+) -> tuple[dict, float]:
+    """Write the layers' files into a folder; what is known of them, and the seconds of embedding.
+
+    What the engine's self-check found goes into the metadata.
+    """
+    extraction = metadata["settings"]["extraction"]
+    key = settings_digest([metadata, file_sha256(packs)])
+    rows = ShardRows(read_segments(file), extraction["pooling"])
+    all_widths = layer_widths(extraction["model"]["name"])
+    widths = {layer: all_widths[layer] for layer in extraction["layers"]}
+    with RowStore(
+        folder / WORK, key, rows, widths, extraction["dtype"], metadata["n_tokens"], every, beat
+    ) as store:
+        if metadata["n_packs"]:
+            store.keep_whole(read_chunks(file))
+            evo2 = _load(extraction, checkpoint)
             engine = ENGINES[extraction["engine"]](evo2, extraction["layers"])
             metadata["self_check"] = _self_check(engine, evo2, extraction)
-            started = time.perf_counter()
-            with Storer() as storer:
-                for row in _with_progress(read_ahead(read_packs(file, packs)), origin["n_tokens"]):
-                    _embed_pack(row, engine, extraction["pooling"], bos, rows, store, storer)
-            seconds = time.perf_counter() - started
-        files = store.write(metadata)
-    write_json(speed, _speed(origin["n_tokens"], seconds, chosen))
-    write_json(record, {**metadata, "layers": files})
+            beat()
+            _run_packs(read_packs(file, packs), metadata, engine, store)
+        return store.write(folder, metadata), store.seconds
 
 
-class RowStore:
-    """Vectors of a shard on disk, written pack by pack in any order, read in the final one.
+def _load(extraction: dict, checkpoint: str):
+    started = time.perf_counter()
+    evo2 = load_model(extraction["model"]["name"], checkpoint, extraction["precision"])
+    log.info("loaded %s in %.1f s", checkpoint, time.perf_counter() - started)
+    return evo2
 
-    One array a layer in a hidden folder beside the output, mapped into memory: what it holds is
-    bounded by the disk. The folder goes when the store is closed.
-    """
 
-    def __init__(self, folder: Path, rows: ShardRows, widths: dict[str, int], extraction: dict):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.rows, self.extraction = folder, rows, extraction
-        self.work = Path(tempfile.mkdtemp(dir=folder, prefix=".work."))
-        self.arrays = {
-            layer: np.memmap(
-                self.work / f"{layer}.rows",
-                extraction["dtype"],
-                "w+",
-                shape=(max(rows.count, 1), width),
-            )
-            for layer, width in widths.items()
-        }
-
-    def __enter__(self) -> "RowStore":
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.arrays.clear()
-        shutil.rmtree(self.work, ignore_errors=True)
-
-    def put(self, layer: str, places: np.ndarray, values: HostCopy) -> None:
-        """Store the vectors (n, width) of rows."""
-        self.arrays[layer][places] = values.numpy()
-
-    def write(self, metadata: dict) -> dict[str, dict]:
-        """Write every layer's Parquet file; its name, rows, width and digest by layer."""
-        files = {}
-        for layer, array in self.arrays.items():
-            width = array.shape[1]
-            schema = embeddings_schema(width, self.extraction["dtype"], chunk=True)
-            schema = metadata_schema(schema, {**metadata, "layer": layer})
-            path = self.folder / f"{layer}.parquet"
-            group = row_group_rows(width, array.itemsize)
-            with table_writer(path, schema) as writer:
-                for start in range(0, self.rows.count, group):
-                    stop = min(start + group, self.rows.count)
-                    keys = self.rows.keys(start, stop)
-                    values = np.array(array[start:stop])
-                    table = pa.table({**keys, "embedding": vectors(values)}, schema=schema)
-                    writer.write_table(check_embeddings(table, values, str(path)))
-            files[layer] = {
-                "file": path.name,
-                "rows": self.rows.count,
-                "width": width,
-                "sha256": file_sha256(path),
+def _run_packs(packs: Iterator[dict], metadata: dict, engine: Engine, store: RowStore) -> None:
+    """Run the packs that are not stored yet; a signal stops between two of them."""
+    done, pooling = set(store.done), metadata["settings"]["extraction"]["pooling"]
+    bos = metadata["packing"]["packing"]["bos"]
+    left = read_ahead(row for row in packs if row["pack"] not in done)
+    store.start()
+    with StopSignal() as stop, Storer() as storer:
+        for row in _with_progress(left, store.tokens, metadata["n_tokens"]):
+            pack = Pack(row["tokens"], row["cu_seqlens"].astype(np.int64), row["width"])
+            pooled = {
+                layer: HostCopy(pool_tokens(tokens, pack.cu_seqlens, bos, pooling))
+                for layer, tokens in engine.run(pack).items()
             }
-        return files
+            places = store.rows.places(row["chunk"])
+            storer.submit(store.put, row["pack"], int(pack.cu_seqlens[-1]), places, pooled)
+            if stop.name:
+                break
+    store.save()
+    if len(store.done) < metadata["n_packs"]:
+        raise Stopped(
+            f"stopped by {stop.name}: {store.tokens:,} of {metadata['n_tokens']:,} tokens are "
+            "kept, and a rerun goes on from there"
+        )
 
 
-def _segments(file) -> dict[str, np.ndarray]:
-    """Keys of all segments of a pack file, without their tokens."""
-    names = ("chunk", "genome", "contig", "start", "end", "strand", "name")
-    table = file.read(list(names))
-    flat = {name: table[name].combine_chunks().flatten() for name in names}
-    numbers = ("chunk", "start", "end")
-    return {
-        name: column.to_numpy(zero_copy_only=False)
-        if name in numbers
-        else np.array(column.to_pylist(), object)
-        for name, column in flat.items()
-    }
-
-
-def _with_progress(rows: Iterator[dict], n_tokens: int) -> Iterator[dict]:
+def _with_progress(rows: Iterator[dict], done: int, n_tokens: int) -> Iterator[dict]:
     """Pass packs on, and show tokens done, tokens/s and the time left in the log."""
-    with tqdm(total=n_tokens, unit="token", unit_scale=True, mininterval=5) as progress:
+    with tqdm(
+        total=n_tokens, initial=done, unit="token", unit_scale=True, mininterval=5
+    ) as progress:
         for row in rows:
             yield row
             progress.update(int(row["cu_seqlens"][-1]))
@@ -202,28 +237,10 @@ def _self_check(engine: Engine, evo2, extraction: dict) -> dict | None:
     return result
 
 
-def _embed_pack(
-    row: dict,
-    engine: Engine,
-    pooling: str | dict,
-    bos: bool,
-    rows: ShardRows,
-    store: RowStore,
-    storer: Storer,
-) -> None:
-    pack = Pack(row["tokens"], row["cu_seqlens"].astype(np.int64), row["width"])
-    places = rows.places(row["chunk"])
-    for layer, tokens in engine.run(pack).items():
-        pooled = HostCopy(pool_tokens(tokens, pack.cu_seqlens, bos, pooling))
-        storer.submit(store.put, layer, places, pooled)
-
-
 def _clear(folder: Path) -> None:
-    """Remove what an earlier run of this shard left: work folders, layers no longer asked for."""
-    for path in folder.glob("*.parquet") if folder.exists() else ():
-        path.unlink()
-    for path in folder.glob(".*") if folder.exists() else ():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Remove what an earlier job of this shard left: layers, files that were being written."""
+    for path in [*folder.glob("*.parquet"), *folder.glob(".*.tmp")]:
+        remove(path)
 
 
 def _speed(tokens: int, seconds: float, device: torch.device) -> dict:

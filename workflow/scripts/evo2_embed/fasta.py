@@ -16,6 +16,8 @@ import numpy as np
 import pyfaidx
 
 from evo2_embed.errors import InputError
+from evo2_embed.files import atomic_path
+from evo2_embed.indexing import scan_index
 from evo2_embed.layout import is_regular, rewrap
 
 LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
@@ -148,6 +150,10 @@ def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
     if kind != "gzip" and not (rebuild or stale):
         return True
     try:
+        if kind == "plain" and (text := scan_index(path)) is not None:
+            with atomic_path(index) as temporary:
+                temporary.write_text(text, encoding="ascii")
+            return True
         if kind != "gzip" and is_regular(path, open if kind == "plain" else gzip.open):
             _build_index(path, index, gzi)
             return True

@@ -18,6 +18,9 @@ import torch
 
 from evo2_embed.errors import InputError
 
+# Compute capability of the first GPUs whose tensor cores have the type: Ampere and Ada.
+CAPABILITY = {"bf16": (8, 0), "fp8": (8, 9)}
+
 
 def choose_device(device: str, precision: str) -> torch.device:
     """The device to run on.
@@ -45,8 +48,12 @@ def choose_device(device: str, precision: str) -> torch.device:
             "runtime.device: cpu, but vortex puts its model on any GPU that it sees; "
             "set CUDA_VISIBLE_DEVICES to an empty value as well"
         )
-    if precision == "fp8":
-        _check_fp8(chosen)
+    if chosen.type == "cuda":
+        _check_capability(chosen, precision)
+    if precision == "fp8" and importlib.util.find_spec("transformer_engine") is None:
+        raise InputError(
+            "precision: fp8 needs the package transformer_engine (see envs/gpu-fp8.yaml)"
+        )
     return chosen
 
 
@@ -76,15 +83,14 @@ def has_flash_attention() -> bool:
     return torch.cuda.is_available() and importlib.util.find_spec("flash_attn_2_cuda") is not None
 
 
-def _check_fp8(device: torch.device) -> None:
-    if importlib.util.find_spec("transformer_engine") is None:
-        raise InputError(
-            "precision: fp8 needs the package transformer_engine (see envs/gpu-fp8.yaml)"
-        )
-    if torch.cuda.get_device_capability(device) < (8, 9):
+def _check_capability(device: torch.device, precision: str) -> None:
+    needed, found = CAPABILITY.get(precision, (0, 0)), torch.cuda.get_device_capability(device)
+    if found < needed:
         name = torch.cuda.get_device_name(device)
         raise InputError(
-            f"precision: fp8 needs a GPU of compute capability 8.9 or newer, not {name}"
+            "precision: {} needs a GPU of compute capability {}.{} or newer, not {} ({}.{})".format(
+                precision, *needed, name, *found
+            )
         )
 
 

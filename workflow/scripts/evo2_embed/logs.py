@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from evo2_embed.errors import InputError
+from evo2_embed.errors import InputError, Stopped
 
 log = logging.getLogger("evo2_embed")
 
@@ -17,8 +17,9 @@ def logged_to(path: str) -> Iterator[None]:
     """Send logging, warnings, prints and tracebacks of the block to `path`, and end the process
     with status 1 when the block fails.
 
-    A fault in the user's input (`InputError`) is one line in the log and on the terminal; any other
-    exception leaves its traceback in the log and its last line on the terminal.
+    A fault in the user's input (`InputError`), and a stop that was asked for, is one line in the
+    log and on the terminal; any other exception leaves its traceback in the log and its last line
+    on the terminal.
     """
     terminal = os.dup(2)
     handle = open(path, "w", buffering=1)  # noqa: SIM115 - logged to until the process ends
@@ -35,13 +36,13 @@ def logged_to(path: str) -> Iterator[None]:
     os.dup2(handle.fileno(), 2)
     try:
         yield
-    except InputError as error:
-        log.error("%s", error)
+    except (InputError, Stopped) as error:
         _say(terminal, f"error: {error}")
+        log.error("%s", error)
         _end()
     except Exception as error:
-        handle.write(traceback.format_exc())
         _say(terminal, f"error: {type(error).__name__}: {error} (traceback: {path})")
+        handle.write(traceback.format_exc())
         _end()
 
 

@@ -40,7 +40,7 @@ def model_config(name: str) -> dict:
     if name == TINY:
         path = RESOURCES / f"{TINY}.yml"
     elif name in model_names():
-        path = _evo2_folder() / _evo2_tables().CONFIG_MAP[name]
+        path = package_folder() / _evo2_tables().CONFIG_MAP[name]
     else:
         raise InputError(f"no model '{name}' (allowed: {', '.join(model_names())})")
     return yaml.safe_load(path.read_text())
@@ -70,6 +70,18 @@ def precisions(name: str) -> tuple[str, ...]:
 
 
 @cache
+def package_folder() -> Path:
+    """Folder of the installed package `evo2`, found without importing it."""
+    spec = importlib.util.find_spec("evo2")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            "the package 'evo2' is not installed beside this Snakemake; the workflow reads the "
+            "models' settings from it ('make env' installs all that is needed)"
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+@cache
 def layer_widths(name: str) -> dict[str, int]:
     """Every layer that can be asked for, in the order of the forward pass, with its width."""
     return widths_of(model_config(name))
@@ -77,7 +89,7 @@ def layer_widths(name: str) -> dict[str, int]:
 
 def widths_of(config: dict) -> dict[str, int]:
     """As `layer_widths`, for any StripedHyena settings."""
-    width, inner = config["hidden_size"], _inner_size(config)
+    width, inner = config["hidden_size"], inner_size(config)
     special = {"projections": 3 * width, "inner_mha_cls.Wqkv": 3 * width}
     special |= dict.fromkeys(("mlp.l1", "mlp.l2", "mlp.act"), inner)
     layers = {"embedding_layer": width}
@@ -109,7 +121,8 @@ def layer_fault(name: str, layer: str) -> str | None:
     return f"allowed for {name}: {', '.join(_OUTSIDE)}, blocks.N and the parts of a block"
 
 
-def _inner_size(config: dict) -> int:
+def inner_size(config: dict) -> int:
+    """Width of the MLP inside a block."""
     if "inner_mlp_size" in config:
         return config["inner_mlp_size"]
     multiple = config.get("inner_size_multiple_of", 64) * config["model_parallel_size"]
@@ -117,20 +130,9 @@ def _inner_size(config: dict) -> int:
 
 
 @cache
-def _evo2_folder() -> Path:
-    spec = importlib.util.find_spec("evo2")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            "the package 'evo2' is not installed beside this Snakemake; the workflow reads the "
-            "models' settings from it ('make env' installs all that is needed)"
-        )
-    return Path(spec.submodule_search_locations[0])
-
-
-@cache
 def _evo2_tables():
     # Run on its own: importing it as part of the package would import torch and vortex.
-    spec = importlib.util.spec_from_file_location("_evo2_tables", _evo2_folder() / "utils.py")
+    spec = importlib.util.spec_from_file_location("_evo2_tables", package_folder() / "utils.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

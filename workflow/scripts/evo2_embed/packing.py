@@ -1,16 +1,13 @@
 """Chunks to packs: which chunks a shard has, which pack each goes to, and the tokens of a pack."""
 
-import zlib
-from collections.abc import Iterator
-from contextlib import ExitStack
-
 import numpy as np
-import pyarrow as pa
-import pyfaidx
 
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
-from evo2_embed.fasta import fasta_index, fetch_tokens, open_fasta, reverse_complement, short
+from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
+from evo2_embed.packrows import pack_rows
+from evo2_embed.packs import place_of
+from evo2_embed.sequences import Sequences
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import (
     CHUNKS,
@@ -22,9 +19,6 @@ from evo2_embed.tables import (
     table_metadata,
     table_writer,
 )
-
-BOS = 0  # EOD of CharLevelTokenizer
-PADS = {"PAD": 1, "EOS": 0}  # pad_id and eos_id of CharLevelTokenizer
 
 
 def shard_bounds(lengths: np.ndarray, n_shards: int) -> np.ndarray:
@@ -47,56 +41,6 @@ def shard_bounds(lengths: np.ndarray, n_shards: int) -> np.ndarray:
     middles = np.cumsum(lengths) - lengths / 2
     edges = lengths.sum() * np.arange(1, n_shards) / n_shards
     return np.concatenate([[0], np.searchsorted(middles, edges), [len(lengths)]])
-
-
-def first_fit(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Put segments into packs: longest first, each into the first pack that has room.
-
-    Segments of one length keep their order, so that neighbours on a contig share a pack.
-
-    Parameters
-    ----------
-    lengths : ndarray, (n,)
-        Tokens of each segment, BOS included.
-    max_tokens : int
-        Most tokens in a pack.
-
-    Returns
-    -------
-    list of ndarray
-        For each pack the numbers of its segments, longest first.
-    """
-    packs: list[list[int]] = []
-    room = np.empty(max(len(lengths), 1), np.int64)
-    for segment in np.argsort(-lengths, kind="stable"):
-        fits = room[: len(packs)] >= lengths[segment]
-        pack = int(fits.argmax()) if fits.any() else len(packs)
-        if pack == len(packs):
-            packs.append([])
-            room[pack] = max_tokens
-        packs[pack].append(int(segment))
-        room[pack] -= lengths[segment]
-    return [np.array(pack) for pack in packs]
-
-
-def padded_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Batches of segments in their order, each closed before padding it to its longest segment
-    would cost more than `max_tokens`."""
-    batches: list[np.ndarray] = []
-    start, longest = 0, 0
-    for segment, length in enumerate(lengths.tolist()):
-        if (segment + 1 - start) * max(longest, length) > max_tokens:
-            batches.append(np.arange(start, segment))
-            start, longest = segment, 0
-        longest = max(longest, length)
-    if len(lengths):
-        batches.append(np.arange(start, len(lengths)))
-    return batches
-
-
-def padded_tokens(lengths: np.ndarray, batches: list[np.ndarray]) -> int:
-    """Tokens of batches when each is padded to its longest segment."""
-    return sum(len(batch) * int(lengths[batch].max()) for batch in batches)
 
 
 def pack_shard(
@@ -131,6 +75,7 @@ def pack_shard(
     """
     file = open_table(chunks, CHUNKS)
     origin = table_metadata(file)
+    _check_genomes(chunks, [entry["genome"] for entry in origin["inputs"]], genomes)
     all_lengths = file.read(["length"])["length"].to_numpy()
     bounds = shard_bounds(all_lengths, n_shards)
     start, stop = int(bounds[shard]), int(bounds[shard + 1])
@@ -145,6 +90,7 @@ def pack_shard(
         "settings": settings,
         "digest": settings_digest([settings, origin["digest"], shard, n_shards]),
         "chunks_digest": origin["digest"],
+        "place": place_of(output),
         "lower_case": origin["settings"]["windows"]["lower_case"],
         "first_chunk": start,
         "n_chunks": stop - start,
@@ -156,101 +102,16 @@ def pack_shard(
     }
     with (
         table_writer(output, metadata_schema(PACKS, metadata)) as writer,
-        _Genomes(genomes, indexes, metadata["lower_case"]) as sequences,
+        Sequences(genomes, chunks, indexes, metadata["lower_case"]) as sequences,
     ):
-        for number, members in enumerate(packs):
-            writer.write_batch(_pack_row(number, table.take(members), sequences, packing))
+        for batch in pack_rows(packs, table, sequences, packing):
+            writer.write_batch(batch)
     return metadata
 
 
-def _pack_row(number: int, rows: pa.Table, sequences: "_Genomes", packing: dict) -> pa.RecordBatch:
-    keys = rows.to_pydict()
-    bos = np.full(int(packing["bos"]), BOS, np.uint8)
-    segments = [np.concatenate([bos, sequences.tokens(row)]) for row in rows.to_pylist()]
-    lengths = [len(segment) for segment in segments]
-    width, mask = 0, None
-    if packing["strategy"] == "padded":
-        width = max(lengths)
-        mask = np.arange(width) < np.array(lengths)[:, None]  # (segments, width)
-        tokens = np.full(mask.shape, PADS[packing["pad"]], np.uint8)
-        tokens[mask] = np.concatenate(segments)
-        tokens, mask = tokens.reshape(-1), mask.reshape(-1)
-    else:
-        tokens = np.concatenate(segments)
-    row = {
-        "pack": number,
-        "tokens": tokens,
-        "width": width,
-        "mask": mask,
-        "cu_seqlens": np.concatenate([[0], np.cumsum(lengths)]),
-    } | {key: keys[key] for key in ("chunk", "genome", "contig", "start", "end", "strand", "name")}
-    return pa.RecordBatch.from_arrays(
-        [pa.array([row[f.name]], f.type) for f in PACKS], schema=PACKS
-    )
-
-
-class _Genomes:
-    """Tokens of chunks from the FASTA files of a bundle, each opened when first asked for."""
-
-    def __init__(self, genomes: list[Genome], indexes: str, lower_case: str):
-        self.genomes = {genome.name: genome for genome in genomes}
-        self.indexes, self.lower_case = indexes, lower_case
-        self.open: dict[str, pyfaidx.Fasta] = {}
-        self.stack = ExitStack()
-
-    def __enter__(self) -> "_Genomes":
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.stack.close()
-
-    def tokens(self, row: dict) -> np.ndarray:
-        """Tokens of a chunk on its strand; the file has to be the one that was chunked."""
-        genome = self.genomes[row["genome"]]
-        if genome.name not in self.open:
-            fasta = open_fasta(genome.fasta, fasta_index(self.indexes, genome.name))
-            self.open[genome.name] = self.stack.enter_context(fasta)
-        tokens = fetch_tokens(
-            self.open[genome.name],
-            row["contig"],
-            row["start"],
-            row["end"],
-            self.lower_case,
-            genome.fasta,
+def _check_genomes(chunks: str, found: list[str], genomes: list[Genome]) -> None:
+    if found != [genome.name for genome in genomes]:
+        raise InputError(
+            f"{chunks}: holds the windows of '{found[0]}' ({len(found)} genomes), not those of "
+            f"'{genomes[0].name}' ({len(genomes)}); delete {chunks} and rerun to redo it"
         )
-        if zlib.crc32(tokens) != row["crc32"]:
-            raise InputError(
-                f"{genome.fasta}: record '{short(row['contig'])}': bases {row['start']} to "
-                f"{row['end']} are not those that were chunked; the file changed in between: rerun"
-            )
-        return tokens if row["strand"] == "+" else reverse_complement(tokens)
-
-
-def read_packs(file, source: str) -> Iterator[dict]:
-    """The rows of a pack file, one at a time, checked; numeric lists are numpy arrays.
-
-    Raises
-    ------
-    InputError
-        When a pack's lists do not fit together.
-    """
-    for batch in file.iter_batches(batch_size=1):
-        row = {
-            name: column[0].as_py() if name in _TEXT else _numbers(column[0])
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        }
-        ends, segments = row["cu_seqlens"], len(row["chunk"])
-        tokens = segments * row["width"] or ends[-1]
-        whole = len(ends) == segments + 1 and ends[0] == 0 and (np.diff(ends) > 0).all()
-        if not whole or len(row["tokens"]) != tokens:
-            raise InputError(
-                f"{source}: pack {row['pack']} does not hold together; delete it and rerun"
-            )
-        yield row
-
-
-_TEXT = ("pack", "width", "genome", "contig", "strand", "name")
-
-
-def _numbers(scalar) -> np.ndarray | None:
-    return scalar.values.to_numpy(zero_copy_only=False) if scalar.is_valid else None

@@ -11,7 +11,8 @@ from sklearn.decomposition import PCA
 from evo2_embed.fasta import short
 from evo2_embed.page import PAGE
 from evo2_embed.sampling import Sample, sample_layer
-from evo2_embed.summary import Result, human_bytes
+from evo2_embed.summary import Result
+from evo2_embed.text import human_bytes
 
 PALETTE = (
     "#2f6f6a",

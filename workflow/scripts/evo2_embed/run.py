@@ -7,6 +7,8 @@ import yaml
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.config import resolve
+from evo2_embed.cost.advice import output_fault
+from evo2_embed.cost.estimate import estimate_run
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.files import atomic_path
@@ -16,6 +18,9 @@ from evo2_embed.sheet import Genome
 # The C versions, where PyYAML has them: a sheet may have tens of thousands of rows.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+# Where the FASTA indexes are kept.
+INDEXES = "results/indexes"
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,15 @@ class Run:
         }
 
 
-def plan_run(config: dict) -> Run:
+def plan_run(config: dict, limited: bool = True) -> Run:
     """Check a configuration and its sheet, and plan the run.
+
+    Parameters
+    ----------
+    config : dict
+        As read from `config.yaml`.
+    limited : bool
+        Whether to refuse a run that would exceed `max_output_gb`.
 
     Raises
     ------
@@ -70,7 +82,12 @@ def plan_run(config: dict) -> Run:
     order = list(settings["extractions"])
     settings = _sorted(settings)
     settings["extractions"] = {name: settings["extractions"][name] for name in order}
-    return Run(settings, {bundle.name: bundle for bundle in bundles})
+    run = Run(settings, {bundle.name: bundle for bundle in bundles})
+    if limited and settings["max_output_gb"] is not None:
+        fault = output_fault(settings, estimate_run(settings, run.bundles, INDEXES))
+        if fault:
+            raise InputError(fault)
+    return run
 
 
 def freeze(run: Run, path: str) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from evo2_embed.tables import CHUNKS, open_table, vectors_to_numpy
+from evo2_embed.tables import CHUNKS, embeddings_schema, open_table, vectors_to_numpy
 
 MOST_ROWS = 3000
 
@@ -37,9 +36,11 @@ def sample_layer(folder: Path, layer: dict, chunks: list[str], most: int = MOST_
     most : int
     """
     wanted = np.unique(np.linspace(0, layer["rows"] - 1, min(most, layer["rows"])).astype(np.int64))
+    schema = embeddings_schema(layer["width"], layer["dtype"])
     tables, first = [], 0
     for part in layer["parts"]:
-        file = pq.ParquetFile(folder / part["file"])
+        record = folder.with_name(f"{folder.name}.json")
+        file = open_table(folder / part["file"], schema, part["sha256"], record)
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             mine = wanted[(wanted >= first) & (wanted < first + rows)] - first

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from evo2_embed.digests import file_sha256
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json
 from evo2_embed.rows import ShardRows
@@ -70,8 +69,8 @@ class Shard:
         """The shard's rows, row group by row group, checked."""
         known = self.record["layers"][layer]
         path = self.path.parent / known["file"]
-        _check_file(path, known)
-        file = open_table(path, embeddings_schema(known["width"], dtype, chunk=True))
+        schema = embeddings_schema(known["width"], dtype, chunk=True)
+        file = open_table(path, schema, known["sha256"], path.parent)
         if file.metadata.num_rows != rows.count:
             raise InputError(
                 f"{path}: {file.metadata.num_rows} rows, and its chunks have {rows.count}"
@@ -144,12 +143,3 @@ def _check_keys(table: pa.Table, expected: dict[str, pa.Array], path: Path, firs
             raise InputError(
                 f"{path}: row {first + row}: {name} is {got!r}, and its chunk says {wanted!r}"
             )
-
-
-def _check_file(path: Path, expected: dict) -> None:
-    """Raise when a shard's file is not the one that its record names."""
-    redo = f"delete {path.parent} and rerun to redo this shard"
-    if not path.is_file():
-        raise InputError(f"{path}: the file is missing; {redo}")
-    if file_sha256(path) != expected["sha256"]:
-        raise InputError(f"{path}: damaged or changed since it was written; {redo}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from evo2_embed.files import read_json
+from evo2_embed.text import human_bytes
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,6 @@ def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
             {"shard": f"{bundle}/{shard}", "bundle": bundle, **counts, **read_json(path)}
         )
     return list(results.values())
-
-
-def human_bytes(number: float) -> str:
-    """A size for people: 1.2 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
 
 
 def summary_rows(results: list[Result]) -> list[dict]:

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from evo2_embed.digests import file_sha256
 from evo2_embed.errors import InputError
 from evo2_embed.files import atomic_path
+from evo2_embed.seals import PARQUET_KEY, UNSEALED, is_sealed, seal_parquet
 
 METADATA_KEY = b"evo2_embed"
 LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -38,15 +40,16 @@ CHUNKS = pa.schema(
     ]
 )
 
-# One row a pack. `tokens` holds the segments end to end (with each one's BOS), or for strategy
-# `padded` rows of `width` tokens, of which `mask` says which are no pads. Segment i has the tokens
+# One row a pack. `tokens`, a byte each, holds the segments end to end (with each one's BOS), or for
+# strategy `padded` rows of `width` tokens, of which `mask`, a byte each, says which are no pads. As
+# lists of numbers they took four times as long to write. Segment i has the tokens
 # cu_seqlens[i] to cu_seqlens[i + 1], pads not counted; the lists after it have one entry a segment.
 PACKS = pa.schema(
     [
         pa.field("pack", pa.int32(), nullable=False),
-        pa.field("tokens", pa.large_list(pa.uint8()), nullable=False),
+        pa.field("tokens", pa.large_binary(), nullable=False),
         pa.field("width", pa.int32(), nullable=False),
-        pa.field("mask", pa.large_list(pa.bool_())),
+        pa.field("mask", pa.large_binary()),
         pa.field("cu_seqlens", pa.large_list(pa.int32()), nullable=False),
         pa.field("chunk", pa.large_list(pa.int64()), nullable=False),
         pa.field("genome", pa.large_list(pa.string()), nullable=False),
@@ -113,9 +116,13 @@ def metadata_schema(schema: pa.Schema, metadata: dict) -> pa.Schema:
 
 @contextmanager
 def table_writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A Parquet writer whose file appears whole when the block ends well, and else not at all."""
-    with atomic_path(path) as temporary, parquet_writer(temporary, schema) as writer:
-        yield writer
+    """A Parquet writer whose file appears whole and sealed when the block ends well, and else not
+    at all."""
+    with atomic_path(path) as temporary:
+        with parquet_writer(temporary, schema) as writer:
+            yield writer
+            writer.add_key_value_metadata({PARQUET_KEY: UNSEALED})
+        seal_parquet(temporary)
 
 
 def parquet_writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -128,20 +135,33 @@ def row_group_rows(width: int, itemsize: int) -> int:
     return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (width * itemsize)))
 
 
-def open_table(path: str | Path, schema: pa.Schema | None = None) -> pq.ParquetFile:
-    """Open a Parquet file and check its columns.
+def open_table(
+    path: str | Path, schema: pa.Schema, sha256: str | None = None, redo: Path | None = None
+) -> pq.ParquetFile:
+    """Open a Parquet file, if it is as it was written, and check its columns.
+
+    Parameters
+    ----------
+    path : path
+    schema : pyarrow.Schema
+    sha256 : str, optional
+        Digest of the file, where a record has it; else the file has to be sealed.
+    redo : Path, optional
+        What to delete to have the file made again; the file itself if not given.
 
     Raises
     ------
     InputError
-        When it is no Parquet file, or its columns are not those of `schema`.
+        When it is missing, damaged, or another file, or its columns are not those of `schema`.
     """
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: damaged ({_first_line(error)}); delete it and rerun") from None
-    if schema is not None and not file.schema_arrow.equals(schema):
-        raise InputError(f"{path}: columns are not as expected; delete it and rerun")
+    how = f"delete {redo or path} and rerun to redo it"
+    if not Path(path).is_file():
+        raise InputError(f"{path}: the file is missing; {how}")
+    if not (is_sealed(path) if sha256 is None else file_sha256(path) == sha256):
+        raise InputError(f"{path}: damaged or changed since it was written; {how}")
+    file = pq.ParquetFile(path)
+    if not file.schema_arrow.equals(schema):
+        raise InputError(f"{path}: columns are not as expected; {how}")
     return file
 
 
@@ -217,7 +237,3 @@ def _checked(table: pa.Table, checks: dict[str, pa.ChunkedArray], source: str) -
 
 def _is_share(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.and_(pc.greater_equal(column, 0), pc.less_equal(column, 1))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -7,7 +7,7 @@ segments        where the segments of a pack lie
 filters         the short, medium and long filters of the Hyena blocks
 attention       rotary positions and attention, segment by segment
 blocks          the four kinds of block
-memory          what a pack needs, and what there is
+memory          how much memory there is for a pack
 check       one engine against the other, on the weights and the device at hand
 """
 

@@ -11,14 +11,10 @@ import numpy as np
 import torch
 
 from evo2_embed.engines.attention import RotaryTable, attend, rotate
-from evo2_embed.engines.filters import (
-    LongFilter,
-    MediumFilter,
-    ShortFilter,
-    channels_at_once,
-)
+from evo2_embed.engines.filters import LongFilter, MediumFilter, ShortFilter
 from evo2_embed.engines.scratch import Scratch, linear
 from evo2_embed.engines.segments import Segments
+from evo2_embed.footprint import channels_at_once
 
 # Receives the output of a part of a block: name within the block, first token, values (t, width).
 Tap = Callable[[str, int, torch.Tensor], None]

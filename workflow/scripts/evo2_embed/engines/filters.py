@@ -193,11 +193,6 @@ class LongFilter:
         return states
 
 
-def channels_at_once(elements: int, tokens: int, step: int) -> int:
-    """How many channels of this many tokens are about `elements` numbers: some whole steps."""
-    return max(1, elements // (tokens * step)) * step
-
-
 def _toeplitz(taps: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
     """(G, K) to (G, rows, columns) with [j, i] = taps[i - j], zero where there is no such tap."""
     taps = taps[:, :columns]

@@ -6,19 +6,13 @@ import torch
 
 from evo2_embed.engines.attention import RotaryTable
 from evo2_embed.engines.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
-from evo2_embed.engines.memory import Footprint, free_bytes, gib
+from evo2_embed.engines.memory import free_bytes, gib
 from evo2_embed.engines.pack import Pack
 from evo2_embed.engines.scratch import Scratch
 from evo2_embed.engines.segments import Segments
 from evo2_embed.errors import InputError
+from evo2_embed.footprint import CHANNEL_ELEMENTS, MIN_TILE, TILE_ELEMENTS, Footprint
 from evo2_embed.logs import log
-
-# Numbers in a tile of the residual stream: on a CPU what stays in its cache, on a GPU what keeps
-# it busy.
-TILE_ELEMENTS = {"cpu": 2**18, "cuda": 2**26}
-MIN_TILE = 256  # tokens
-# Numbers in the channels that the medium and long filters take at once.
-CHANNEL_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
 
 
 class PackedEngine:

@@ -1,41 +1,18 @@
 """Where the segments of a pack lie, as the filters and the attention want to see it."""
 
-from functools import cached_property
-
 import numpy as np
 import torch
 
-# Most tokens in a block.
-BLOCK = 64
-# Segments of one batch of the attention are at most this much shorter than its longest one.
-_LIKE_LENGTH = 0.95
-# Up to this length, segments share a batch whatever their lengths (tokens).
-_SHORT = 32
+from evo2_embed.footprint import SegmentLengths
 
 
-class Segments:
-    """The segments of a pack, end to end.
-
-    Parameters
-    ----------
-    lengths : ndarray of int64, (S,)
-        Tokens of each segment, at least 1.
-    """
+class Segments(SegmentLengths):
+    """The segments of a pack, with tensors that say where they lie."""
 
     def __init__(self, lengths: np.ndarray):
-        self.lengths = lengths.astype(np.int64)
-        self.ends = np.cumsum(self.lengths)
-        self.starts = self.ends - self.lengths
-        self.total = int(self.ends[-1])
-        self.longest = int(self.lengths.max())
-        self.uniform = self.longest == int(self.lengths.min())  # all of one length
+        super().__init__(lengths)
         self._heads: dict[tuple, tuple[torch.Tensor, torch.Tensor]] = {}
         self._blocks: dict[torch.device, Blocks] = {}
-
-    @cached_property
-    def position(self) -> np.ndarray:
-        """Place of each token in its segment, (T,)."""
-        return np.arange(self.total) - np.repeat(self.starts, self.lengths)
 
     def heads(
         self, start: int, stop: int, reach: int, device: torch.device
@@ -56,39 +33,11 @@ class Segments:
             )
         return self._heads[key]
 
-    def middle(self) -> int:
-        """The segment at which the pack falls into two parts of like size, at least one each."""
-        return int(np.clip(np.searchsorted(self.ends, self.total / 2), 1, len(self.lengths) - 1))
-
-    def block_size(self) -> int:
-        """Tokens of a block: no more than the longest segment fills."""
-        return min(BLOCK, 1 << (self.longest - 1).bit_length())
-
     def blocks(self, device: torch.device) -> "Blocks":
         """The segments cut into blocks of one size."""
         if device not in self._blocks:
             self._blocks[device] = Blocks(self, self.block_size(), device)
         return self._blocks[device]
-
-    def batches(self) -> list[np.ndarray]:
-        """Numbers of segments of like length, longest first, for a batch each.
-
-        How many batches there are grows with the logarithm of the longest length only.
-        """
-        order = np.argsort(-self.lengths, kind="stable")
-        lengths = self.lengths[order]
-        batches, first = [], 0
-        while first < len(order):
-            shortest = lengths[first] * _LIKE_LENGTH if lengths[first] > _SHORT else 1
-            stop = int(np.searchsorted(-lengths, -shortest, side="right"))
-            batches.append(np.sort(order[first:stop]))
-            first = stop
-        return batches
-
-    def is_batch(self, members: np.ndarray) -> bool:
-        """Whether these segments are of one length and neighbours: a batch as they lie."""
-        lengths, starts = self.lengths[members], self.starts[members]
-        return lengths.min() == lengths.max() and (np.diff(starts) == lengths[0]).all()
 
 
 class Blocks:

@@ -1,0 +1,60 @@
+"""A model that costs nothing, for `tests/benchmark/scale.py`.
+
+Python imports this module when it starts, if its folder is on PYTHONPATH. Once `evo2_embed.embed`
+has been imported, its model, engine and pooling are replaced: every chunk gets a random vector as
+wide as the layer. The rest of an embedding job is the real one.
+"""
+
+import importlib.util
+import sys
+
+
+class StandIn:
+    """An entry of `sys.meta_path` that changes one module after its import."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "evo2_embed.embed":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+
+        def run_and_replace(module):
+            run(module)
+            replace(module)
+
+        spec.loader.exec_module = run_and_replace
+        return spec
+
+
+def replace(embed) -> None:
+    """Put the costless model into the module of embedding jobs."""
+    import numpy as np
+    import torch
+    from evo2_embed.models import layer_widths, model_config
+
+    class NullEngine:
+        """Vectors of chunks, (segments, width), where an engine has those of tokens."""
+
+        def __init__(self, name, layers):
+            widths = layer_widths(name)
+            self.widths = {layer: widths[layer] for layer in layers}
+            self.rng = np.random.default_rng(0)
+
+        def run(self, pack):
+            segments = len(pack.cu_seqlens) - 1
+            return {
+                layer: torch.from_numpy(self.rng.standard_normal((segments, width), np.float32))
+                for layer, width in self.widths.items()
+            }
+
+    def check_engine(engine, evo2, layers, precision):
+        return {"segments": [], "tolerance": 0.0, "difference": dict.fromkeys(layers, 0.0)}
+
+    embed.load_model = lambda name, *_: model_config(name) and name
+    embed.ENGINES = {"packed": NullEngine}
+    embed.check_engine = check_engine
+    embed.pool_tokens = lambda vectors, *_: vectors
+
+
+sys.meta_path.insert(0, StandIn())

@@ -1,0 +1,112 @@
+"""A campaign of faults against real runs: kills, full disks, damaged files, hangs, second runs.
+
+Every fault is done to a run of its own at a random moment. Then the run has to end well, or with an
+error that says what to do; that is done, and the run is started again. It passes when its dataset
+is the same, byte for byte, as that of a run that nothing disturbed. `make soak` prints a table.
+"""
+
+import argparse
+import collections
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from soak.faults import FAULTS, Trial
+
+from workflow import ROOT, Workflow
+
+TARGET = "results/embeddings/default/manifest.json"
+SETTINGS = {
+    "windows": {"size": 1000},
+    "packing": {"max_tokens": 2000},
+    "sharding": {"shards": 2},
+    "runtime": {"checkpoint_every": 1, "hang_after": 40},
+    # A few MB of rows, so that a disk can be full at any stage.
+    "extractions": {"default": {"layers": ["blocks.6.mlp.l3"], "pooling": {"bin": 10}}},
+}
+HEADS = ("fault", "times", "how it ended at first", "embedding repeated (s): median, most")
+
+
+def prepare(folder: Path) -> Workflow:
+    """A working folder with lambda, in two shards, and weights of its own."""
+    flow = Workflow(folder)
+    for name in ("lambda.fa.gz", "evo2_tiny.pt"):
+        shutil.copy(ROOT / "resources" / name, folder)
+    flow.sheet({"lambda": "lambda.fa.gz"})
+    flow.configure(**SETTINGS, model={"checkpoint": "evo2_tiny.pt"})
+    return flow
+
+
+class Campaign:
+    """Trials, each in a copy of one prepared folder, against one undisturbed run."""
+
+    def __init__(self, folder: Path, seed: int):
+        self.folder, self.random = folder, random.Random(seed)
+        self.fresh = prepare(folder / "fresh")
+        self.finished = self.fresh.copy_to(folder / "finished")
+        started = time.monotonic()
+        self.finished.run(TARGET)
+        self.seconds = time.monotonic() - started
+        self.expected = self.finished.dataset()
+        self.results = []
+
+    def trial(self, name: str) -> Trial:
+        """Do a fault of this name once; AssertionError when the dataset is not the same."""
+        number = len(self.results)
+        folder = self.folder / f"{number:03d}-{name.replace(' ', '-').replace('/', '-')}"
+        trial = Trial(self, folder, TARGET, self.seconds, random.Random(self.random.random()))
+        try:
+            FAULTS[name](trial)
+            trial.finish()
+        finally:
+            trial.clean_up()
+        found = trial.flow.dataset()
+        changed = sorted(
+            path for path in found | self.expected if found.get(path) != self.expected.get(path)
+        )
+        assert not changed, (name, changed)
+        left = [str(path) for path in (trial.flow.folder / "results").rglob(".*")]
+        assert not left, (name, left)
+        self.results.append((name, trial.outcome, trial.repeated))
+        shutil.rmtree(folder)
+        return trial
+
+    def table(self) -> str:
+        """What came out, a row a fault."""
+        rows = []
+        for name in dict.fromkeys(name for name, *_ in self.results):
+            outcomes = collections.Counter(o for n, o, _ in self.results if n == name)
+            repeated = [r for n, _, r in self.results if n == name and r is not None]
+            middle = f"{statistics.median(repeated):.1f}, {max(repeated):.1f}" if repeated else "-"
+            shown = "; ".join(f"{outcome} ({count})" for outcome, count in outcomes.items())
+            rows.append((name, sum(outcomes.values()), shown, middle))
+        return tabulate(rows, headers=HEADS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faults", type=int, default=60, help="how many in all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="faults with this in their name")
+    arguments = parser.parse_args()
+    names = [name for name in FAULTS if (arguments.only or "") in name]
+    with tempfile.TemporaryDirectory(prefix="evo2-embed-soak.") as folder:
+        campaign = Campaign(Path(folder), arguments.seed)
+        print(f"undisturbed: {campaign.seconds:.0f} s", flush=True)
+        for number in range(arguments.faults):
+            trial = campaign.trial(names[number % len(names)])
+            print(f"{number + 1}: {campaign.results[-1]}: {trial.said}", flush=True)
+        print(f"\n{campaign.table()}\n")
+        print(f"{len(campaign.results)} passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""An embedding job that is killed, stopped, doubled or handed the wrong file."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from evo2_embed import models
+from evo2_embed.checkpoint import fetch_model
+from evo2_embed.chunks import chunk_bundle
+from evo2_embed.packing import pack_shard
+from evo2_embed.run import plan_run
+from evo2_embed.sheet import Genome
+from evo2_embed.store import JOURNAL
+
+from workflow import CONFIG, SCRIPTS, merged, random_bases, write_fasta
+
+JOB = """
+import json, sys
+from evo2_embed.embed import embed_shard
+from evo2_embed.logs import logged_to
+with logged_to("log"):
+    embed_shard(*json.loads(sys.argv[1]))
+"""
+OUTPUTS = ("blocks.2.parquet", "norm.parquet", "shard.json")
+
+
+class Job:
+    """The embedding job of a folder's shard."""
+
+    def __init__(self, folder, settings):
+        self.folder, self.settings, self.work = folder, settings, folder / "out" / ".work"
+
+    def start(self, every=0, packs="g/00000.parquet"):
+        """Start it; `every` seconds it saves."""
+        arguments = [packs, "model.json", self.settings, "auto", "out/shard.json", "out/speed.json"]
+        return subprocess.Popen(
+            [sys.executable, "-c", JOB, json.dumps([*arguments, every, 60])],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def start_and_wait_for(self, packs):
+        """Start it, and wait until so many packs are safe."""
+        process = self.start()
+        deadline = time.monotonic() + 100
+        while self.safe() < packs:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return process
+
+    def safe(self):
+        """Packs in the journal."""
+        path = self.work / JOURNAL
+        return len(json.loads(path.read_text())["packs"]) if path.exists() else 0
+
+    def run(self, fails=False, **options):
+        """Run it to its end; its line on the terminal, and its log."""
+        process = self.start(**options)
+        _, errors = process.communicate(timeout=200)
+        assert (process.returncode != 0) == fails, errors
+        return errors, (self.folder / "log").read_text()
+
+    def outputs(self):
+        """Contents of the files that are the same in any run."""
+        return {name: (self.folder / "out" / name).read_bytes() for name in OUTPUTS}
+
+
+def end(process):
+    process.communicate(timeout=100)
+    return process.returncode
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Pack files of two shards, and what an undisturbed job makes of the first."""
+    folder = tmp_path_factory.mktemp("resume") / "prepared"
+    folder.mkdir()
+    before = os.getcwd()
+    os.chdir(folder)
+    write_fasta("g.fa", [("g", random_bases(48_000, 5))])
+    (folder / "genomes.tsv").write_text("genome\tfasta\ng\tg.fa\n")
+    changes = {"windows": {"size": 500, "strands": "both"}, "packing": {"max_tokens": 2000}}
+    run = plan_run(merged(CONFIG, changes))
+    windows, genomes = run.settings["windows"], [Genome("g", "g.fa")]
+    chunk_bundle(genomes, windows, "indexes", "g.parquet", 1)
+    packing = {"packing": run.settings["packing"], "code": 1}
+    for shard in range(2):
+        packs = f"g/{shard:05d}.parquet"
+        pack_shard(genomes, "g.parquet", shard, 2, packing, "indexes", packs)
+    fetch_model(models.TINY, None, "models", "model.json")
+    os.chdir(before)
+    job = Job(folder, run.embed_settings("default"))
+    job.run()
+    job.expected = job.outputs()
+    assert not job.work.exists()
+    shutil.rmtree(folder / "out")
+    return job
+
+
+@pytest.fixture
+def job(prepared, tmp_path):
+    shutil.copytree(prepared.folder, tmp_path / "job")
+    job = Job(tmp_path / "job", prepared.settings)
+    job.expected = prepared.expected
+    return job
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
+def test_an_ended_job_goes_on_to_the_same_bytes(job, how):
+    process = job.start_and_wait_for(3)
+    process.send_signal(how)
+    assert end(process) != 0
+    safe = job.safe()
+    assert 3 <= safe < 24
+    assert os.listdir(job.folder / "out") == [".work"]
+    log = (job.folder / "log").read_text()
+    if how != signal.SIGKILL:
+        assert f"stopped by {how.name}: {2000 * safe:,} of 48,000 tokens are kept" in log
+    _, log = job.run()
+    assert f"going on with {2000 * safe} of 48000 tokens; 0 of {safe} packs" in log
+    assert job.outputs() == job.expected
+    assert not job.work.exists()
+
+
+def test_other_settings_and_other_packs_do_not_go_on(job):
+    process = job.start_and_wait_for(2)
+    process.kill()
+    end(process)
+    shutil.copy(job.folder / "g" / "00001.parquet", job.folder / "g" / "kept.parquet")
+    _, log = job.run(packs="g/00001.parquet")
+    assert "is of other packs, weights or settings: starting anew" in log
+    assert "going on" not in log
+    assert job.outputs() != job.expected
+
+
+def test_two_jobs_of_one_shard_do_its_work_once(job):
+    first = job.start_and_wait_for(2)
+    (job.folder / "log").rename(job.folder / "first.log")
+    _, log = job.run()
+    assert end(first) == 0
+    assert f"held by process {first.pid} on" in log
+    assert "another process finished this shard in the meantime" in log
+    assert job.outputs() == job.expected
+    assert not job.work.exists()
+
+
+def test_a_second_job_takes_over_from_a_killed_one(job):
+    first = job.start_and_wait_for(2)
+    second = job.start()
+    time.sleep(4)
+    safe = job.safe()
+    first.kill()
+    end(first)
+    assert end(second) == 0
+    log = (job.folder / "log").read_text()
+    assert "going on with" in log
+    assert safe >= 2
+    assert job.outputs() == job.expected
+
+
+def test_a_pack_file_in_another_one_s_place_is_refused(job):
+    shutil.copy(job.folder / "g" / "00001.parquet", job.folder / "g" / "00000.parquet")
+    said, _ = job.run(fails=True)
+    assert said.startswith(
+        "error: g/00000.parquet: holds the packs of another shard (g/00001); delete"
+    )
+    assert not job.work.exists()
+
+
+def test_a_damaged_pack_file_is_refused(job):
+    path = job.folder / "g" / "00000.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content)
+    said, _ = job.run(fails=True)
+    assert said.startswith(
+        "error: g/00000.parquet: damaged or changed since it was written; delete"
+    )

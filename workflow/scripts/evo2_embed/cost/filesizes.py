@@ -1,0 +1,83 @@
+"""Sizes of the workflow's Parquet files, from what is in them.
+
+The numbers were fitted to files of `tables.parquet_writer`; tests/test_estimate.py compares.
+"""
+
+import math
+
+_CHUNK, _CHUNK_FILE = 20, 4_000  # bytes of a window in a chunk table, and of a table
+_TOKEN, _TOKEN_OF_MORE = 0.25, 0.33  # bytes of a token in a pack file: two bits, or packed three
+_SEGMENT, _PACK, _PACK_FILE = 17, 2_700, 4_000  # of a window's keys, of a pack, of a file
+_KEYS, _EMBEDDING_FILE = 10, 4_500  # of a row's keys, of a file's metadata
+_MEAN = 1_200  # of the row group that a contig or genome has in the table of its level
+
+# Vectors hardly compress. Those that come out of a bf16 model unpooled are float32 with 16 bits in
+# use, so that each is an index into a dictionary.
+_COMPRESSED, _FLOAT16, _UNPOOLED = 0.93, 1.0, 0.5
+# pyarrow tries a dictionary of up to this many bytes first, in every row group.
+_DICTIONARY = 1 << 20
+_GROUP_BYTES, _GROUP_ROWS = 4 << 20, 8192  # as in tables.row_group_rows
+
+
+def chunk_tables(windows: int, bundles: int) -> int:
+    """Bytes of all chunk tables."""
+    return windows * _CHUNK + bundles * _CHUNK_FILE
+
+
+def pack_files(settings: dict, tokens: int, windows: int, packs: int, shards: int) -> int:
+    """Bytes of all pack files; more letters than four take more bits."""
+    more = settings["packing"]["bos"] or settings["windows"]["lower_case"] == "keep"
+    letters = tokens * (_TOKEN_OF_MORE if more else _TOKEN)
+    return round(letters + windows * _SEGMENT + packs * _PACK + shards * _PACK_FILE)
+
+
+def shard_files(extraction: dict, width: int, rows: int, shards: int) -> int:
+    """Bytes of one layer's shard files, with vectors of `width` numbers and so many rows in all."""
+    per_shard = rows / max(shards, 1)
+    return round(shards * _rows(extraction, width, per_shard))
+
+
+def dataset(extraction: dict, width: int, rows: int, means: list[int], strands: int) -> int:
+    """Bytes of one layer's dataset, with the tables of its levels.
+
+    Parameters
+    ----------
+    extraction : dict
+        An entry of the settings' `extractions`.
+    width, rows : int
+        Numbers in a vector, and vectors.
+    means : list of int
+        Of each level, how many contigs or genomes it has.
+    strands : int
+        Rows of each of them.
+    """
+    mean = _group(strands * width, 4, _COMPRESSED) + _MEAN
+    return round(_rows(extraction, width, rows) + sum(means) * mean)
+
+
+def _rows(extraction: dict, width: int, rows: float) -> float:
+    itemsize = {"float32": 4, "float16": 2}[extraction["dtype"]]
+    share = _share(extraction)
+    return _vectors(rows, width, itemsize, share) + rows * _KEYS + _EMBEDDING_FILE
+
+
+def _share(extraction: dict) -> float:
+    """Size of a vector's numbers in a file, of what they are in memory."""
+    if extraction["dtype"] == "float16":
+        return _FLOAT16
+    unpooled = extraction["pooling"] in ("max", "last", {"bin": 1})
+    return _UNPOOLED if unpooled and extraction["precision"] != "fp32" else _COMPRESSED
+
+
+def _vectors(rows: float, width: int, itemsize: int, share: float) -> float:
+    """Bytes of vectors in row groups, each with its dictionary and the indices into it."""
+    group = max(1, min(_GROUP_ROWS, _GROUP_BYTES // (width * itemsize)))
+    full, rest = divmod(rows, group)
+    return full * _group(group * width, itemsize, share) + _group(rest * width, itemsize, share)
+
+
+def _group(numbers: float, itemsize: int, share: float) -> float:
+    if share != _COMPRESSED or numbers < 2:  # the dictionary is all there is
+        return numbers * itemsize * share
+    listed = min(numbers, _DICTIONARY // itemsize)
+    return numbers * itemsize * share + listed * math.ceil(math.log2(listed)) / 8

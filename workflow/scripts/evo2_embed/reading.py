@@ -1,0 +1,123 @@
+"""Bases of plain FASTA in blocks: read, rid of their line ends and classified, many at a time.
+
+Memory that a process has not used before costs more than reading into it, so every step writes into
+a buffer that is kept. What is not plain, or not as its index says, is left to `fasta.fetch_tokens`,
+which reads it through pyfaidx or says what is wrong.
+"""
+
+import io
+import os
+import threading
+
+import numpy as np
+import pyfaidx
+
+BLOCK = 4_000_000  # bases of a contig in memory at once
+
+UPPER_BITS = ~np.uint8(ord("a") ^ ord("A"))  # makes an ASCII letter upper case
+_C_TO_G = np.uint8(ord("C") ^ ord("G"))  # one bit: C and G are alike without it
+
+
+class Buffers(threading.local):
+    """Arrays by name, kept from one use to the next and grown when one is too small.
+
+    A thread sees its own.
+    """
+
+    def __init__(self):
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, size: int, dtype: type = np.uint8) -> np.ndarray:
+        """The first `size` elements of an array; what they hold is not defined."""
+        if name not in self.arrays or len(self.arrays[name]) < size:
+            self.arrays[name] = np.empty(size, dtype)
+        return self.arrays[name][:size]
+
+
+def read_letters(
+    fasta: pyfaidx.Fasta, contig: str, start: int, end: int, buffers: Buffers
+) -> np.ndarray | None:
+    """Letters [start, end) of a contig, as they stand in the file.
+
+    Returns
+    -------
+    ndarray of uint8, (end - start,)
+        In one of the buffers. None where the file is not plain or not as its index says.
+    """
+    file, record = fasta.faidx.file, fasta.faidx.index.get(contig)
+    if not isinstance(file, io.BufferedReader) or record is None or end > record.rlen:
+        return None
+    width, pitch = record.lenc, record.lenb  # of a line, without and with its end
+    first, stop = start // width, -(-end // width)
+    raw = buffers.take("raw", (stop - first) * pitch)
+    # The last line may be short, or have no end.
+    wanted = (stop - 1 - first) * pitch + (end - 1) % width + 1
+    if _read_at(file.fileno(), record.offset + first * pitch, raw) < wanted:
+        return None
+    lines = raw.reshape(stop - first, pitch)
+    if pitch > width and (lines[:-1, -1] != ord("\n")).any():
+        return None
+    letters = buffers.take("letters", (stop - first) * width)
+    letters.reshape(stop - first, width)[:] = lines[:, :width]
+    return letters[start - first * width : end - first * width]
+
+
+def _read_at(file: int, offset: int, target: np.ndarray) -> int:
+    """Fill an array from a place in a file; how many bytes there were."""
+    done = 0
+    while done < len(target) and (read := os.preadv(file, [target[done:]], offset + done)):
+        done += read
+    return done
+
+
+def classify(
+    letters: np.ndarray, lower_case: str, buffers: Buffers
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Tokens of letters, and which of them are G or C, and which are N.
+
+    Parameters
+    ----------
+    letters : ndarray of uint8, (n,)
+    lower_case : {"upper", "keep"}
+
+    Returns
+    -------
+    tokens, is_gc, is_n : ndarray of uint8, bool and bool, (n,)
+        In buffers. None where there is another letter than A, C, G, T and N.
+    """
+    size = len(letters)
+    upper = np.bitwise_and(letters, UPPER_BITS, out=buffers.take("upper", size))
+    scratch = np.bitwise_and(upper, ~_C_TO_G, out=buffers.take("scratch", size))
+    is_gc = np.equal(scratch, ord("C"), out=buffers.take("gc", size, bool))
+    known, one = np.count_nonzero(is_gc), buffers.take("n", size, bool)
+    for letter in b"ATN":
+        known += np.count_nonzero(np.equal(upper, letter, out=one))
+    if known < size:
+        return None
+    return (upper if lower_case == "upper" else letters), is_gc, one
+
+
+class WindowReader:
+    """Letters of single windows; those that follow one another are read in blocks."""
+
+    def __init__(self):
+        self.buffers = Buffers()
+        self.of: tuple | None = None  # the contig that the block is of
+        self.start = self.end = 0
+        self.letters: np.ndarray | None = None
+
+    def read(self, fasta: pyfaidx.Fasta, contig: str, start: int, end: int) -> np.ndarray | None:
+        """As `read_letters`; the array is good until the next call."""
+        of = (fasta, contig)
+        if of != self.of or self.letters is None or not self.start <= start <= end <= self.end:
+            # Twice as much with every read that goes on where the last one ended.
+            held = self.end - self.start
+            goes_on = of == self.of and self.start <= start <= self.end + held
+            ahead = min(2 * held, BLOCK) if goes_on else 0
+            record = fasta.faidx.index.get(contig)
+            self.of, self.start = of, start
+            self.end = max(end, min(start + ahead, record.rlen)) if record else end
+            self.letters = read_letters(fasta, contig, start, self.end, self.buffers)
+        if self.letters is None:
+            return None
+        return self.letters[start - self.start : end - self.start]

@@ -1,0 +1,93 @@
+"""Tokens of chunks from the FASTA files of a bundle."""
+
+import resource
+import zlib
+from contextlib import ExitStack
+
+import numpy as np
+import pyfaidx
+
+from evo2_embed.errors import InputError
+from evo2_embed.fasta import fasta_index, fetch_tokens, open_fasta, reverse_complement, short
+from evo2_embed.reading import UPPER_BITS, WindowReader
+from evo2_embed.sheet import Genome
+
+_SPARE_FILES = 100  # open files left to all but the FASTA files
+
+
+class Sequences:
+    """The files of a bundle's genomes, each opened when first asked for.
+
+    As many stay open as the system lets a process have, for a bundle may have thousands.
+    """
+
+    def __init__(self, genomes: list[Genome], chunks: str, indexes: str, lower_case: str):
+        self.genomes = {genome.name: genome for genome in genomes}
+        self.chunks, self.indexes, self.lower_case = chunks, indexes, lower_case
+        self.open: dict[str, tuple[pyfaidx.Fasta, ExitStack]] = {}
+        self.most = _allow_open_files() - _SPARE_FILES
+        self.reader = WindowReader()
+
+    def __enter__(self) -> "Sequences":
+        return self
+
+    def __exit__(self, *error) -> None:
+        with ExitStack() as all_files:
+            for _, stack in self.open.values():
+                all_files.push(stack)
+
+    def copy_tokens(
+        self,
+        genome: str,
+        contig: str,
+        start: int,
+        end: int,
+        strand: str,
+        crc32: int,
+        out: np.ndarray,
+    ) -> None:
+        """Write the tokens of a chunk, on its strand, to `out`: uint8, (end - start,).
+
+        Raises
+        ------
+        InputError
+            When the file is not the one that was chunked.
+        """
+        place = (self._fasta(genome), contig, start, end)
+        letters = self.reader.read(*place)
+        if letters is not None and self.lower_case == "upper":
+            np.bitwise_and(letters, UPPER_BITS, out=out)
+        elif letters is not None:
+            out[:] = letters
+        # The checksum says that these are the letters of the chunk, and so that all are allowed.
+        if letters is None or zlib.crc32(out) != crc32:
+            source = self.genomes[genome].fasta
+            out[:] = fetch_tokens(*place, self.lower_case, source)
+            if zlib.crc32(out) != crc32:
+                raise InputError(
+                    f"{source}: record '{short(contig)}': bases {start} to {end} are not those "
+                    "that were chunked; the file changed in between, or its index did: delete "
+                    f"{self.chunks} and rerun"
+                )
+        if strand == "-":
+            out[:] = reverse_complement(out)
+
+    def _fasta(self, name: str) -> pyfaidx.Fasta:
+        if name not in self.open:
+            if len(self.open) >= self.most:
+                self.open.pop(next(iter(self.open)))[1].close()
+            stack = ExitStack()
+            index = fasta_index(self.indexes, name)
+            fasta = stack.enter_context(open_fasta(self.genomes[name].fasta, index))
+            self.open[name] = (fasta, stack)
+        return self.open[name][0]
+
+
+def _allow_open_files() -> int:
+    """Raise the number of files that this process may have open as far as it may; that number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return 65_536 if soft == resource.RLIM_INFINITY else soft

@@ -1,0 +1,79 @@
+"""A process beside a job that ends it when it makes no progress.
+
+A process of its own, since a job that hangs may hang in the driver of its device with Python's lock
+held, or be stopped. It imports the standard library only.
+"""
+
+import contextlib
+import faulthandler
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+# The job is asked for its tracebacks with this signal, and has so many seconds for them.
+_DUMP, _GRACE = signal.SIGUSR2, 2
+_STEPS = 20
+
+
+class Watchdog:
+    """Ends this process when `beat` is not called for `seconds`; 0: never.
+
+    The reason and the tracebacks of all threads go to standard error.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds, self.process = seconds, None
+
+    def __enter__(self) -> "Watchdog":
+        if self.seconds:
+            faulthandler.register(_DUMP, file=sys.__stderr__, all_threads=True)
+            command = [sys.executable, __file__, str(os.getpid()), str(self.seconds)]
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2)
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.process is None:
+            return
+        self.process.stdin.close()
+        self.process.wait()
+        faulthandler.unregister(_DUMP)
+        self.process = None
+
+    def beat(self) -> None:
+        """Say that there was progress."""
+        if self.process is None:
+            return
+        # Without a watchdog the work goes on.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.process.stdin.fileno(), b".")
+
+
+def watch(pid: int, seconds: float) -> None:
+    """Read beats from standard input until it ends; end `pid` after `seconds` without one.
+
+    Time is counted in steps: a pause of the whole machine, or of both processes, is one step.
+    """
+    silent = 0
+    while silent < _STEPS:
+        if select.select([sys.stdin], [], [], seconds / _STEPS)[0]:
+            if not os.read(sys.stdin.fileno(), 4096):
+                return
+            silent = 0
+        else:
+            silent += 1
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    print(
+        f"{now} ERROR no progress for {seconds:g} s (runtime.hang_after): ending this job",
+        flush=True,
+    )
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, _DUMP)
+        time.sleep(_GRACE)
+        os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    watch(int(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,77 @@
+"""Say what a run would make and cost, before it runs: `make plan`.
+
+In: the configuration, the sheet, the sizes of their files. Out: tables on the terminal, or JSON.
+Nothing is written, and no lock is needed: it may be asked while a run is going on.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import yaml
+from evo2_embed.cost.advice import warnings_of
+from evo2_embed.cost.estimate import estimate_run
+from evo2_embed.cost.peak import gpu_peak
+from evo2_embed.cost.speeds import known_speeds
+from evo2_embed.cost.text import Cost, as_json, as_text
+from evo2_embed.errors import InputError
+from evo2_embed.run import INDEXES, plan_run
+
+RESULTS = Path("results")
+DEFAULT = Path("config/config.yaml")
+
+
+def main(configfile: str, directory: str, as_numbers: bool) -> str:
+    """The text to print."""
+    os.chdir(directory)
+    run = plan_run(read_config(configfile), limited=False)
+    estimate = estimate_run(run.settings, run.bundles, INDEXES)
+    speeds = known_speeds(run.settings, RESULTS)
+    peaks = {}
+    if run.settings["runtime"]["device"] != "cpu":
+        peaks = {name: gpu_peak(run.settings, name) for name in run.settings["extractions"]}
+    free = shutil.disk_usage(RESULTS if RESULTS.exists() else ".").free
+    advice = warnings_of(run.settings, estimate, speeds, free)
+    cost = Cost(run, estimate, speeds, peaks, free, advice)
+    return json.dumps(as_json(cost), indent=2) if as_numbers else as_text(cost)
+
+
+def read_config(path: str) -> dict:
+    """The configuration of a file as a run with it has it: what it does not say is that of
+    `config/config.yaml`, if there is one."""
+    config = _read_yaml(path)
+    if Path(path).resolve() == DEFAULT.resolve() or not DEFAULT.exists():
+        return config
+    return _extended(_read_yaml(str(DEFAULT)), config)
+
+
+def _read_yaml(path: str) -> dict:
+    try:
+        return yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise InputError(f"{path}: cannot be read ({reason})") from None
+
+
+def _extended(base: object, changes: object) -> object:
+    """A mapping with the keys of another one put over its own, at every depth."""
+    if not isinstance(base, dict) or not isinstance(changes, dict):
+        return changes
+    return base | {key: _extended(base.get(key), value) for key, value in changes.items()}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--configfile", default=str(DEFAULT), help="the configuration")
+    parser.add_argument("--directory", default=".", help="the folder that the workflow runs in")
+    parser.add_argument("--json", action="store_true", help="numbers, in bytes and hours")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
+    try:
+        print(main(chosen.configfile, chosen.directory, chosen.json))
+    except InputError as fault:
+        sys.exit("\n".join(f"config error: {line}" for line in str(fault).split("\n")))

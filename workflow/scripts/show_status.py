@@ -1,0 +1,62 @@
+"""Say how far a run is: `make status`.
+
+In: the files that the run has written so far. Out: a table on the terminal, or JSON. Nothing is
+written, and no lock is needed: it may be asked at any time, on any machine that sees the folder.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+from evo2_embed.cost.estimate import estimate_run
+from evo2_embed.errors import InputError
+from evo2_embed.run import INDEXES, Run, load_frozen
+from evo2_embed.status import failures, shard_states
+from evo2_embed.status_text import as_json, as_text
+
+RESULTS, LOGS = Path("results"), Path("logs")
+
+
+def main(directory: str, as_numbers: bool) -> str:
+    """The text to print."""
+    os.chdir(directory)
+    frozen = RESULTS / "run_config.yaml"
+    if not frozen.exists():
+        raise InputError(f"no run was started in {Path.cwd()} yet ({frozen} is not there)")
+    run = load_frozen(str(frozen))
+    tokens = expected_tokens(run)
+    states = {
+        name: shard_states(run, RESULTS, name, tokens) for name in run.settings["extractions"]
+    }
+    failed = failures(run, RESULTS, LOGS)
+    if as_numbers:
+        return json.dumps(as_json(states, failed), indent=2)
+    return as_text(states, failed)
+
+
+def expected_tokens(run: Run) -> Counter:
+    """By bundle the tokens that it will have; nothing where the FASTA files are gone."""
+    try:
+        genomes = estimate_run(run.settings, run.bundles, INDEXES).genomes
+    except (OSError, InputError):
+        return Counter()
+    tokens = Counter()
+    for genome in genomes:
+        tokens[genome.bundle] += genome.tokens
+    return tokens
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--directory", default=".", help="the folder that the workflow runs in")
+    parser.add_argument("--json", action="store_true", help="numbers, in tokens and seconds")
+    chosen = parser.parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
+    try:
+        print(main(chosen.directory, chosen.json))
+    except InputError as fault:
+        sys.exit(f"error: {fault}")
