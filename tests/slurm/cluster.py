@@ -254,7 +254,7 @@ class Cluster:
         return tasks
 
 
-def wait_for(condition, what, seconds=60):
+def wait_for(condition, what, seconds=120):
     """Ask until a condition holds, and give what it gave."""
     end = time.monotonic() + seconds
     while not (found := condition()):

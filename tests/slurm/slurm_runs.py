@@ -31,7 +31,7 @@ class SlurmWorkflow(Workflow):
         """What the run has printed so far."""
         return (self.folder / "run.log").read_text()
 
-    def end(self, process, fails=False, seconds=400):
+    def end(self, process, fails=False, seconds=900):
         """Wait for its end; its output."""
         process.wait(seconds)
         output = self.log()
@@ -68,4 +68,4 @@ def running(cluster, count):
             if "prolog" in tasks.get((job, "0"), ()) and "epilog" not in tasks[job, "0"]
         ]
 
-    return wait_for(lambda: len(found()) >= count and found(), "embedding jobs", 200)
+    return wait_for(lambda: len(found()) >= count and found(), "embedding jobs", 400)

@@ -58,7 +58,7 @@ def test_stopped_while_status_queries_fail_it_ends(flow, cluster):
     try:
         wait_for(lambda: NO_ANSWER in flow.log(), "a failed query", 120)
         process.send_signal(signal.SIGINT)
-        flow.end(process, fails=True, seconds=120)
+        flow.end(process, fails=True, seconds=300)
     finally:
         cluster.start_controller()
 
