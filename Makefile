@@ -1,5 +1,7 @@
 # make demo       set everything up and embed the bundled genome with the bundled model
 # make test       set everything up and run all tests
+# make test-slurm the same dataset through a private SLURM on this machine (Debian, as root)
+# make test-slurm-all   that, and what can go wrong on a cluster (about half an hour)
 # make lint       check the code's style
 # make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
 # make status     say how far a run is: shards done, speed, time left, failures
@@ -12,7 +14,8 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo plan status test lint doctor benchmark scale soak clean tiny-model
+.PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint doctor
+.PHONY: benchmark scale soak clean tiny-model
 
 BIN := .venv/bin
 
@@ -34,6 +37,12 @@ status: env
 
 test: test-env
 	@$(BIN)/python -m pytest
+
+test-slurm: test-env
+	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"
+
+test-slurm-all: test-env
+	@PYTHON=$(BIN)/python tests/slurm/run.sh
 
 lint: test-env
 	@$(BIN)/ruff check .

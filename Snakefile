@@ -17,6 +17,7 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/slurm.smk"
 
 
 rule all:
@@ -28,6 +29,7 @@ rule all:
 
 
 onstart:
+    prepare_slurm()
     freeze_run()
 
 

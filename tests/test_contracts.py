@@ -49,7 +49,9 @@ def test_a_rule_has_all_that_a_rule_has(name):
 
 
 @pytest.mark.parametrize(
-    "path", [p for p in RULE_FILES if p.name != "common.smk"], ids=lambda p: p.name
+    "path",
+    [p for p in RULE_FILES if p.name not in ("common.smk", "slurm.smk")],
+    ids=lambda p: p.name,
 )
 def test_headers_name_every_output(path):
     text = header(path)
@@ -111,6 +113,16 @@ def test_environments_pin_the_same_versions():
         "pytorch-gpu =2.7.1" in (ROOT / "envs" / n).read_text()
         for n in ("gpu.yaml", "gpu-fp8.yaml")
     )
+
+
+def test_the_slurm_environment_pins_what_the_others_and_the_rules_name():
+    slurm = pins((ROOT / "envs" / "requirements-slurm.txt").read_text())
+    tests = pins((ROOT / "envs" / "requirements-test.txt").read_text())
+    tests |= pins((ROOT / "envs" / "requirements.txt").read_text())
+    own = {name: slurm.pop(name) for name in list(slurm) if name.startswith("snakemake-")}
+    assert slurm.items() <= tests.items()
+    rules = (ROOT / "workflow" / "rules" / "slurm.smk").read_text()
+    assert f'SLURM_PLUGIN = "{own["snakemake-executor-plugin-slurm"]}"' in rules
 
 
 def test_only_the_last_lines_of_a_script_know_snakemake():

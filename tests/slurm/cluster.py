@@ -1,0 +1,264 @@
+"""A private SLURM of one node with two pretend GPUs, all of it in one folder.
+
+Nothing outside the folder is read or written, /etc/slurm included: the daemons and commands are
+told their configuration through SLURM_CONF. The executor plugin takes SLURM_* away from the `srun`
+inside a job, so a small `srun` that sets it comes first on the jobs' path.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+CONFIGURATION = """\
+ClusterName=private
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+SlurmUser=root
+SlurmdUser=root
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+TaskProlog={folder}/task_prolog
+TaskEpilog={folder}/task_epilog
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SlurmdParameters=config_overrides
+SchedulerParameters=batch_sched_delay=0,sched_interval=5
+GresTypes=gpu
+MpiDefault=none
+MailProg=/bin/true
+ReturnToService=2
+JobRequeue=1
+KillWait=5
+MinJobAge={min_job_age}
+MessageTimeout=10
+PreemptType=preempt/partition_prio
+PreemptMode={preempt_mode}
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+NodeName={host} NodeAddr=127.0.0.1 CPUs=10 RealMemory=400000 Gres=gpu:2
+PartitionName=cpu Nodes={host} Default=YES PriorityTier=1
+PartitionName=gpu Nodes={host} PriorityTier=1
+PartitionName=urgent Nodes={host} PriorityTier=10
+"""
+
+# One line when a task starts and one when it ends: job, step, devices, time.
+TASK_LOG = """\
+#!/bin/sh
+step="$SLURM_JOB_ID ${{SLURM_STEP_ID:-batch}}"
+echo "$step {event} ${{CUDA_VISIBLE_DEVICES:-none}} $(date +%s.%N)" >> {folder}/tasks.log
+"""
+
+COMMANDS = (
+    *("munged", "slurmctld", "slurmd"),
+    *("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv"),
+)
+
+
+def missing_commands():
+    """Commands of SLURM and munge that this machine does not have."""
+    path = f"{os.environ['PATH']}:/usr/sbin"
+    return [command for command in COMMANDS if not shutil.which(command, path=path)]
+
+
+def free_ports(count):
+    """Ports of this machine that nothing listens to."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+class Cluster:
+    """Daemons that are children of this process, and what a client's environment needs."""
+
+    def __init__(self, folder, min_job_age=300, preempt_mode="REQUEUE"):
+        self.folder = Path(folder)
+        for name in ("state", "spool", "bin"):
+            (self.folder / name).mkdir(parents=True)
+        self.folder.chmod(0o711)
+        self.daemons = {}
+        self.environment = {
+            "SLURM_CONF": str(self.folder / "slurm.conf"),
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}:/usr/sbin",
+        }
+        self._configure(min_job_age, preempt_mode)
+
+    def _configure(self, min_job_age, preempt_mode):
+        host = socket.gethostname().split(".")[0]
+        controller_port, node_port = free_ports(2)
+        (self.folder / "slurm.conf").write_text(
+            CONFIGURATION.format(
+                folder=self.folder,
+                host=host,
+                controller_port=controller_port,
+                node_port=node_port,
+                min_job_age=min_job_age,
+                preempt_mode=preempt_mode,
+            )
+        )
+        (self.folder / "gres.conf").write_text(
+            f"NodeName={host} Name=gpu File=/dev/null,/dev/zero\n"
+        )
+        key = self.folder / "munge.key"
+        key.touch(mode=0o600)
+        key.write_bytes(os.urandom(128))
+        for event in ("prolog", "epilog"):
+            self.script(
+                self.folder / f"task_{event}", TASK_LOG.format(event=event, folder=self.folder)
+            )
+        self.script(
+            self.folder / "bin" / "srun",
+            f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n',
+        )
+
+    @staticmethod
+    def script(path, text):
+        """Write a program."""
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def __enter__(self):
+        try:
+            socket_path, key = self.folder / "munge.socket", self.folder / "munge.key"
+            self.start("munged", "--foreground", "--force", f"--socket={socket_path}",
+                       f"--key-file={key}", f"--pid-file={self.folder}/munge.pid",
+                       f"--seed-file={self.folder}/munge.seed",
+                       f"--log-file={self.folder}/munge.log")  # fmt: skip
+            wait_for(socket_path.exists, "munge")
+            self.start_controller()
+            self.start("slurmd", "-D")
+            wait_for(lambda: "idle" in self.ask("sinfo", "--noheader", "-o", "%T"), "the node")
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        self.stop()
+
+    def start(self, name, *arguments):
+        """Start a daemon in the foreground, its output in a file. It dies with this process."""
+        with open(self.folder / f"{name}.log", "ab") as log:
+            self.daemons[name] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", name, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+
+    def start_controller(self):
+        """Start the controller; it takes up what an earlier one had in its state."""
+        self.start("slurmctld", "-D")
+        wait_for(lambda: "UP" in self.ask("scontrol", "ping"), "the controller")
+
+    def kill_controller(self):
+        """The controller's machine dies."""
+        daemon = self.daemons.pop("slurmctld")
+        daemon.kill()
+        daemon.wait()
+
+    def stop(self):
+        """Cancel all jobs, then end the daemons, in the order that lets jobs be cancelled."""
+        if "slurmctld" in self.daemons:
+            self.ask("scancel", "--user=root")
+            with contextlib.suppress(TimeoutError):
+                wait_for(lambda: not self.ask("squeue", "--noheader"), "the jobs' end", 30)
+        for name in ("slurmd", "slurmctld", "munged"):
+            daemon = self.daemons.pop(name, None)
+            if daemon is not None:
+                daemon.terminate()
+                try:
+                    daemon.wait(10)
+                except subprocess.TimeoutExpired:
+                    daemon.kill()
+                    daemon.wait()
+        self._end_steps()
+
+    def _end_steps(self):
+        """End the slurmstepd of this cluster's jobs, if any outlived the node's daemon."""
+        own = f"SLURM_CONF={self.folder}/slurm.conf".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                command = (process / "cmdline").read_bytes()
+                if b"slurmstepd" in command and own in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
+
+    def ask(self, *command):
+        """Output of a command of SLURM, stripped; empty where it fails."""
+        return subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **self.environment},
+        ).stdout.strip()
+
+    def tell(self, *command):
+        """Run a command of SLURM that has to succeed; its output."""
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, **self.environment},
+        ).stdout
+
+    def jobs(self):
+        """All jobs that the controller remembers: field by name, in the order of submission."""
+        lines = self.tell("scontrol", "show", "job", "--oneliner").splitlines()
+        jobs = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in lines if "JobId=" in line]
+        return sorted(jobs, key=lambda job: int(job["JobId"]))
+
+    def embedding(self, state="RUNNING"):
+        """Ids of the embedding jobs in a state."""
+        return [
+            job["JobId"]
+            for job in self.jobs()
+            if job["JobState"] == state and job.get("Comment", "").startswith("rule_embed_shard")
+        ]
+
+    def stop_processes(self, job):
+        """Stop the processes of a job's step: it hangs."""
+        for line in self.tell("scontrol", "listpids", f"{job}.0").splitlines()[1:]:
+            pid = int(line.split()[0])
+            if pid > 0:
+                os.kill(pid, signal.SIGSTOP)
+
+    def tasks(self):
+        """By job and step, the devices and the times of start and end of its task."""
+        tasks = {}
+        log = self.folder / "tasks.log"
+        for line in log.read_text().splitlines() if log.exists() else ():
+            job, step, event, devices, seconds = line.split()
+            task = tasks.setdefault((job, step), {"devices": devices})
+            task[event] = float(seconds)
+        return tasks
+
+
+def wait_for(condition, what, seconds=120):
+    """Ask until a condition holds, and give what it gave."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.2)
+    return found

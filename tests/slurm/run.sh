@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Run the tests on a private SLURM; one line and no failure where SLURM is not to be had.
+# PYTHON is the project's interpreter; arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export PATH=$PATH:/usr/sbin
+
+skip() { echo "skipped: the SLURM tests: $1"; exit 0; }
+
+have_slurm() { command -v slurmctld slurmd munged sbatch srun squeue setpriv >/dev/null; }
+
+[ "$(id -u)" = 0 ] || skip "a private SLURM needs root"
+if ! have_slurm; then
+    command -v apt-get >/dev/null || skip "SLURM is missing, and this is no Debian"
+    echo "Installing slurm-wlm and munge from Debian ..."
+    # Run level 1: the packages start no daemons of their own.
+    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+    { apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge; } \
+        >/dev/null || skip "apt-get could not install slurm-wlm and munge"
+    have_slurm || skip "slurm-wlm and munge are installed and their daemons not found"
+fi
+
+# An environment of its own on top of the project's: with the executor plugin installed, every start
+# of Snakemake asks SLURM's controller for its configuration.
+environment=.venv/slurm
+if [ ! -e $environment/.done ] || [ envs/requirements-slurm.txt -nt $environment/.done ]; then
+    "$PYTHON" -m venv --clear $environment
+    site='import sysconfig; print(sysconfig.get_path("purelib"))'
+    echo "import site; site.addsitedir('$("$PYTHON" -c "$site")')" \
+        > "$($environment/bin/python -c "$site")/project.pth"
+    $environment/bin/python -m pip install -qq --disable-pip-version-check --no-deps \
+        -r envs/requirements-slurm.txt
+    touch $environment/.done
+fi
+exec $environment/bin/python -m pytest -p no:cacheprovider tests/slurm "$@"
