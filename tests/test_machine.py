@@ -12,6 +12,7 @@ import torch
 import yaml
 from evo2_embed import gpus, models
 from evo2_embed.errors import InputError
+from evo2_embed.files import write_json
 from evo2_embed.fitness import checks, devices, prompts, software, storage
 from evo2_embed.fitness.findings import fault, faults, fine, lines, log_and_stop, remark
 
@@ -232,9 +233,9 @@ def test_weights(tmp_path):
 
 def test_weights_against_the_record_of_a_run(tmp_path):
     record = tmp_path / "record.json"
-    record.write_text(json.dumps({"sha256": storage.file_sha256(models.bundled_checkpoint())}))
+    write_json(record, {"sha256": storage.file_sha256(models.bundled_checkpoint())})
     assert "the same as in" in storage.weights_finding(TINY, "models", str(record)).text
-    record.write_text(json.dumps({"sha256": "0" * 64}))
+    write_json(record, {"sha256": "0" * 64})
     assert storage.weights_finding(TINY, "models", str(record)).state == "remark"
 
 
@@ -256,6 +257,8 @@ def test_disk_against_the_plan(tmp_path):
     assert storage.disk_finding(folder, None).state == "fine"
     assert storage.disk_finding(folder, 1000).state == "fine"
     assert storage.disk_finding(folder, 10**18).state == "fault"
+    free = storage.shutil.disk_usage(tmp_path).free
+    assert storage.disk_finding(folder, int(1.1 * free)).state == "remark"
 
 
 def test_temporary_files(monkeypatch):
@@ -340,8 +343,26 @@ def test_the_doctor_goes_on_after_a_bad_config(config):
     findings = checks.check_machine(str(config))
     assert sum(finding.what == "config" for finding in findings) == 2
     assert states(findings)["import"] == "fine"
-    missing = checks.check_machine("missing.yaml", needed_bytes=10**18)
-    assert [finding.what for finding in faults(missing)] == ["config", "disk"]
+    missing = checks.check_machine("missing.yaml")
+    assert [finding.what for finding in faults(missing)] == ["config"]
+
+
+def test_what_a_run_has_yet_to_write_is_its_plan_without_what_is_there(config, monkeypatch):
+    run = checks.plan_run(CONFIG)
+    needed = checks.missing_bytes(run)
+    assert needed > 1000
+    os.mkdir("results")
+    with open("results/some", "wb") as file:
+        file.write(b"x" * 400)
+    assert checks.missing_bytes(run) == needed - 400
+
+    class Usage:
+        free = 100
+
+    monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: Usage)
+    assert "disk" in [finding.what for finding in faults(checks.check_machine(str(config)))]
+    with pytest.raises(InputError, match="100 B free under results, about .* needed"):
+        checks.check_run(TINY, "models", run)
 
 
 def test_the_doctor_leaves_gpus_of_jobs_alone(config, monkeypatch):

@@ -12,9 +12,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.errors import InputError
-from evo2_embed.run import INDEXES, freeze, load_frozen, plan_run
+from evo2_embed.run import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 
-RUN_CONFIG = "results/run_config.yaml"
 STARTED = time.time()
 
 

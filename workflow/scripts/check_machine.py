@@ -12,10 +12,11 @@ from dataclasses import asdict
 from evo2_embed.files import write_json
 from evo2_embed.fitness import check_machine, check_run, faults, lines
 from evo2_embed.logs import logged_to
+from evo2_embed.run import RUN_CONFIG, load_frozen
 
 
 def main(model: dict, directory: str, output: str) -> None:
-    findings = check_run(model, directory)
+    findings = check_run(model, directory, load_frozen(RUN_CONFIG))
     write_json(output, {"checks": [asdict(finding) for finding in findings]})
 
 

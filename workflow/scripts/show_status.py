@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evo2_embed.cost.estimate import estimate_run
 from evo2_embed.errors import InputError
-from evo2_embed.run import INDEXES, Run, load_frozen
+from evo2_embed.run import INDEXES, RUN_CONFIG, Run, load_frozen
 from evo2_embed.status import failures, shard_states
 from evo2_embed.status_text import as_json, as_text
 
@@ -24,10 +24,9 @@ RESULTS, LOGS = Path("results"), Path("logs")
 def main(directory: str, as_numbers: bool) -> str:
     """The text to print."""
     os.chdir(directory)
-    frozen = RESULTS / "run_config.yaml"
-    if not frozen.exists():
-        raise InputError(f"no run was started in {Path.cwd()} yet ({frozen} is not there)")
-    run = load_frozen(str(frozen))
+    if not Path(RUN_CONFIG).exists():
+        raise InputError(f"no run was started in {Path.cwd()} yet ({RUN_CONFIG} is not there)")
+    run = load_frozen(RUN_CONFIG)
     tokens = expected_tokens(run)
     states = {
         name: shard_states(run, RESULTS, name, tokens) for name in run.settings["extractions"]

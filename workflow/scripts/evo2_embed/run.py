@@ -19,7 +19,8 @@ from evo2_embed.sheet import Genome
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-# Where the FASTA indexes are kept.
+# Where a run is frozen, and where the FASTA indexes are kept.
+RUN_CONFIG = "results/run_config.yaml"
 INDEXES = "results/indexes"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from evo2_embed.config import resolve
+from evo2_embed.cost.estimate import estimate_run
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json
 from evo2_embed.fitness.devices import device_findings, gpu_memory_finding, has_driver
@@ -26,7 +26,7 @@ from evo2_embed.fitness.storage import (
 )
 from evo2_embed.gpus import GpusTakenError, claim_gpus, visible_gpus
 from evo2_embed.models import TINY
-from evo2_embed.run import Run
+from evo2_embed.run import INDEXES, Run, plan_run
 
 RESULTS = "results"
 
@@ -60,7 +60,7 @@ def check_job(extraction: dict, record: str, device: str, gpus: int) -> None:
     log_and_stop([_memory(size, precision)])
 
 
-def check_run(model: dict, directory: str, needed_bytes: int | None = None) -> list[Finding]:
+def check_run(model: dict, directory: str, run: Run) -> list[Finding]:
     """What can be said of a run without a GPU: software, weights, disk. A line each in the log.
 
     Parameters
@@ -69,8 +69,8 @@ def check_run(model: dict, directory: str, needed_bytes: int | None = None) -> l
         `name` and `checkpoint`.
     directory : str
         Where fetched checkpoints are kept.
-    needed_bytes : int or None
-        What the run will write, if that is known.
+    run : Run
+        What is to be written.
 
     Raises
     ------
@@ -80,14 +80,14 @@ def check_run(model: dict, directory: str, needed_bytes: int | None = None) -> l
     findings = [
         *_software(),
         weights_finding(model, directory),
-        disk_finding(RESULTS, needed_bytes),
+        disk_finding(RESULTS, missing_bytes(run)),
         temporary_finding(),
     ]
     log_and_stop(findings)
     return findings
 
 
-def check_machine(config: str, gpus: int = 1, needed_bytes: int | None = None) -> list[Finding]:
+def check_machine(config: str, gpus: int = 1) -> list[Finding]:
     """All of it, for a person: this machine, for what a configuration asks of it.
 
     A configuration with faults, or none, is a fault among others; the bundled model stands in for
@@ -100,12 +100,11 @@ def check_machine(config: str, gpus: int = 1, needed_bytes: int | None = None) -
         Path of the configuration.
     gpus : int
         How many an embedding job is to have.
-    needed_bytes : int or None
-        What the run will write, if that is known.
     """
     run, findings = _read_config(config)
     software = _software()
-    findings += [*software, disk_finding(RESULTS, needed_bytes), temporary_finding()]
+    missing = None if faults(findings) else missing_bytes(run)
+    findings += [*software, disk_finding(RESULTS, missing), temporary_finding()]
     directory, device = run.settings["model_directory"], run.settings["runtime"]["device"]
     for key, model in run.models.items():
         findings.append(weights_finding(model, directory, f"{RESULTS}/models/{key}.json"))
@@ -128,6 +127,12 @@ def check_machine(config: str, gpus: int = 1, needed_bytes: int | None = None) -
         findings += _with_model(model, precision, device, wanted, path)
     # Models share most lines about devices.
     return [*dict.fromkeys(findings)]
+
+
+def missing_bytes(run: Run) -> int:
+    """What a run has yet to write: what it is estimated to take, without what is there."""
+    there = sum(path.stat().st_size for path in Path(RESULTS).rglob("*") if path.is_file())
+    return max(0, estimate_run(run.settings, run.bundles, INDEXES).bytes - there)
 
 
 def _models_in_use(run: Run) -> list[tuple[dict, str]]:
@@ -169,10 +174,10 @@ def _with_model(
 
 
 def _read_config(path: str) -> tuple[Run, list[Finding]]:
-    """The settings of a configuration without its plan, and what is wrong with it."""
+    """The run that a configuration describes, and what is wrong with it."""
     try:
         config = yaml.safe_load(Path(path).read_text())
-        return Run(resolve(config)[0], {}), [fine("config", path)]
+        return plan_run(config, limited=False), [fine("config", path)]
     except (OSError, yaml.YAMLError) as error:
         found = [fault("config", f"{path}: cannot be read ({' '.join(str(error).split())})")]
     except InputError as error:
