@@ -26,7 +26,7 @@ from evo2_embed.windows import tile_windows
 
 from workflow import SCRIPTS, Workflow, merged, random_bases, write_fasta
 
-# Of a size, how far the estimate may be off: of shard files and datasets; of packs, which are small.
+# How far a size may be off: of shard files and datasets; of packs, which are small.
 SIZE_TOLERANCE, PACK_TOLERANCE = 0.15, 0.25
 
 
