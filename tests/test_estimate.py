@@ -26,8 +26,8 @@ from evo2_embed.windows import tile_windows
 
 from workflow import SCRIPTS, Workflow, merged, random_bases, write_fasta
 
-# Of a file's size, how far the estimate may be off: packs, shard files and datasets.
-SIZE_TOLERANCE = 0.15
+# How far a size may be off: of shard files and datasets; of packs, which are small.
+SIZE_TOLERANCE, PACK_TOLERANCE = 0.15, 0.25
 
 
 def numbers(folder):
@@ -85,7 +85,7 @@ def test_files_are_as_large_as_their_plan_said(finished):
         return sum(path.stat().st_size for path in results.glob(pattern))
 
     assert plan["totals"]["pack_bytes"] == pytest.approx(
-        size("packs/*/*.parquet"), rel=SIZE_TOLERANCE
+        size("packs/*/*.parquet"), rel=PACK_TOLERANCE
     )
     for layer in plan["layers"]:
         name = layer["extraction"]
