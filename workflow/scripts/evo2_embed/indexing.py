@@ -6,6 +6,8 @@ of lines of one length but for a shorter last one. Any other file is left to pyf
 or says what is wrong.
 """
 
+import os
+
 import numpy as np
 
 _BLOCK = 1 << 22  # bytes read at once; a longer line is no ordinary one
@@ -13,7 +15,9 @@ _BLOCK = 1 << 22  # bytes read at once; a longer line is no ordinary one
 
 def scan_index(path: str) -> str | None:
     """The text of a plain file's `.fai`, or None where the file is not an ordinary one."""
-    scan, buffer, rest, base = _Scan(), bytearray(_BLOCK), 0, 0
+    # A small file needs no large buffer, but room for the LF that its last line may lack.
+    buffer, rest, base = bytearray(min(_BLOCK, os.path.getsize(path) + 1)), 0, 0
+    scan = _Scan(len(buffer))
     view = np.frombuffer(buffer, np.uint8)
     with open(path, "rb", buffering=0) as handle:
         while read := handle.readinto(memoryview(buffer)[rest:]):
@@ -28,7 +32,7 @@ def scan_index(path: str) -> str | None:
             base += lines
             rest = filled - lines
             view[:rest] = view[lines:filled].copy()
-    if rest == _BLOCK:
+    if rest == len(buffer):
         return None
     if rest:
         view[rest] = ord("\n")
@@ -41,7 +45,7 @@ def scan_index(path: str) -> str | None:
 class _Scan:
     """What is known of the records so far. Widths are those of lines with their LF."""
 
-    def __init__(self):
+    def __init__(self, size: int):
         self.names: list[str] = []
         self.offsets: list[int] = []  # where the sequences start
         self.widths: list[int] = []  # of the first line
@@ -49,7 +53,7 @@ class _Scan:
         self.lines: list[int] = []
         self.ended = False  # whether the last record has had its shorter last line
         self.unended = False  # whether the file's last line lacks its LF
-        self.scratch = np.empty(_BLOCK, bool)
+        self.scratch = np.empty(size, bool)
 
     def pass_lines(self, block: np.ndarray) -> int:
         """Take the full lines that a block, at the start of a line, begins with, if it has only
