@@ -199,3 +199,13 @@ def test_the_chunk_table_of_other_genomes_is_refused(complete, tmp_path):
     pack_shard(genomes, "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")
     with pytest.raises(InputError, match=r"windows of 'z' \(2 genomes\), not those of 'a' \(1\)"):
         pack_shard(genomes[1:], "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")
+
+
+def test_only_a_genome_that_stands_alone_keeps_its_index(complete, tmp_path):
+    settings = complete()
+    genomes = [Genome(name, write_fasta(f"{name}.fa", RECORDS)) for name in ("a", "b", "c")]
+    packing = {"packing": settings["packing"], "code": 1}
+    for some in (genomes[:2], genomes[2:]):
+        chunk_bundle(some, settings["windows"], "indexes", "chunks.parquet", 1)
+        pack_shard(some, "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")
+    assert [path.name for path in Path("indexes").iterdir()] == ["c.fai"]

@@ -14,6 +14,7 @@ from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.fasta import (
     fasta_index,
+    index_folder,
     open_fasta,
     short,
 )
@@ -44,7 +45,7 @@ def chunk_bundle(
     windows : dict
         The section `windows` of the configuration, complete.
     indexes : str
-        Folder for the FASTA indexes.
+        Folder for the FASTA index of a genome that stands alone.
     output : str
         Path of the table.
     code : int
@@ -65,12 +66,16 @@ def chunk_bundle(
     settings = {"windows": windows, "code": code}
     metadata = {"settings": settings, "genomes": {}}
     first = 0
-    with _pool(threads) as pool, table_writer(output, CHUNKS) as writer:
+    with (
+        _pool(threads) as pool,
+        index_folder(indexes, len(genomes)) as folder,
+        table_writer(output, CHUNKS) as writer,
+    ):
         digests = pool.map(_input_digests, genomes)
         work = _Work(pool, Buffers())
         for genome in genomes:
             counts = Counter()
-            for batch in _chunk_genome(genome, windows, indexes, counts, first, work):
+            for batch in _chunk_genome(genome, windows, folder, counts, first, work):
                 writer.write_table(check_chunks(batch, output, first))
                 first += len(batch)
             if not counts["chunks"]:

@@ -16,7 +16,7 @@ import numpy as np
 import pyfaidx
 
 from evo2_embed.errors import InputError
-from evo2_embed.files import atomic_path
+from evo2_embed.files import atomic_path, place_beside
 from evo2_embed.indexing import scan_index
 from evo2_embed.layout import is_regular, rewrap
 
@@ -171,9 +171,7 @@ def _is_stale(path: str, index: str) -> bool:
 
 def _build_index(path: str, index: str, gzi: str) -> None:
     """Have pyfaidx index a file, and put the index in place whole: jobs read it side by side."""
-    folder = os.path.dirname(index) or "."
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".index.") as scratch:
+    with tempfile.TemporaryDirectory(**place_beside(Path(index))) as scratch:
         new = {index: os.path.join(scratch, "fai"), gzi: os.path.join(scratch, "gzi")}
         pyfaidx.Faidx(path, indexname=new[index], gzi_indexname=new[gzi]).close()
         for final, temporary in new.items():
@@ -247,3 +245,17 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
 def fasta_index(index_folder: str | Path, genome: str) -> str:
     """Where a genome's index is kept."""
     return str(Path(index_folder) / f"{genome}.fai")
+
+
+@contextmanager
+def index_folder(folder: str, genomes: int) -> Iterator[str]:
+    """Where the indexes of a bundle's genomes are: the folder for a genome that stands alone.
+
+    Small genomes that share a bundle are indexed in no time, so theirs go to a temporary folder: a
+    file for each of thousands of genomes would be most of what a run leaves.
+    """
+    if genomes == 1:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch:
+        yield scratch

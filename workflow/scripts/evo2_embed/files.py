@@ -38,7 +38,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with disk_faults(path):
-        handle, name = tempfile.mkstemp(**_place_beside(path))
+        handle, name = tempfile.mkstemp(**place_beside(path))
         os.close(handle)
         temporary = Path(name)
         try:
@@ -55,7 +55,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     """A temporary folder beside `path` that takes its place, contents and all, at the end."""
     path = Path(path)
     with disk_faults(path):
-        temporary = Path(tempfile.mkdtemp(**_place_beside(path)))
+        temporary = Path(tempfile.mkdtemp(**place_beside(path)))
         try:
             yield temporary
             for file in temporary.iterdir():
@@ -87,7 +87,7 @@ def read_json(path: str | Path) -> dict:
     return open_json(Path(path).read_bytes(), path)
 
 
-def _place_beside(path: Path) -> dict:
+def place_beside(path: Path) -> dict:
     """Where the temporary of a path goes, as `tempfile` wants it; those that a killed
     job left are removed."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import numpy as np
 
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
+from evo2_embed.fasta import index_folder
 from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
 from evo2_embed.packrows import pack_rows
 from evo2_embed.packs import place_of
@@ -64,7 +65,7 @@ def pack_shard(
     settings : dict
         `packing` (the section of the configuration) and `code`.
     indexes : str
-        Folder of the FASTA indexes.
+        Folder of the FASTA index of a genome that stands alone.
     output : str
         Path of the pack file.
 
@@ -102,7 +103,8 @@ def pack_shard(
     }
     with (
         table_writer(output, metadata_schema(PACKS, metadata)) as writer,
-        Sequences(genomes, chunks, indexes, metadata["lower_case"]) as sequences,
+        index_folder(indexes, len(genomes)) as folder,
+        Sequences(genomes, chunks, folder, metadata["lower_case"]) as sequences,
     ):
         for batch in pack_rows(packs, table, sequences, packing):
             writer.write_batch(batch)
