@@ -145,7 +145,7 @@ def test_the_settings_of_every_model(build, name):
 def test_every_yaml_of_the_package_is_tested():
     configs = {models._evo2_tables().CONFIG_MAP[name] for name in YAMLS}
     assert configs == {
-        f"configs/{path.name}" for path in (models._evo2_folder() / "configs").glob("*.yml")
+        f"configs/{path.name}" for path in (models.package_folder() / "configs").glob("*.yml")
     }
 
 

@@ -23,7 +23,7 @@ JOB = """
 import json, sys
 from evo2_embed.embed import embed_shard
 from evo2_embed.logs import logged_to
-with logged_to("log"):
+with logged_to(sys.argv[2]):
     embed_shard(*json.loads(sys.argv[1]))
 """
 OUTPUTS = ("blocks.2.parquet", "norm.parquet", "shard.json")
@@ -35,11 +35,11 @@ class Job:
     def __init__(self, folder, settings):
         self.folder, self.settings, self.work = folder, settings, folder / "out" / ".work"
 
-    def start(self, every=0, packs="g/00000.parquet"):
-        """Start it; `every` seconds it saves."""
+    def start(self, packs="g/00000.parquet", log="log"):
+        """Start it; it saves after every pack."""
         arguments = [packs, "model.json", self.settings, "auto", "out/shard.json", "out/speed.json"]
         return subprocess.Popen(
-            [sys.executable, "-c", JOB, json.dumps([*arguments, every, 60])],
+            [sys.executable, "-c", JOB, json.dumps([*arguments, 0, 60]), log],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
             stdout=subprocess.PIPE,
@@ -142,29 +142,44 @@ def test_other_settings_and_other_packs_do_not_go_on(job):
     assert job.outputs() != job.expected
 
 
-def test_two_jobs_of_one_shard_do_its_work_once(job):
+@pytest.fixture
+def two(job):
+    """Two jobs of one shard: the first, halted in the middle of its work, and one that waits."""
     first = job.start_and_wait_for(2)
-    (job.folder / "log").rename(job.folder / "first.log")
-    _, log = job.run()
-    assert end(first) == 0
-    assert f"held by process {first.pid} on" in log
+    first.send_signal(signal.SIGSTOP)
+    second = job.start(log="second.log")
+    deadline = time.monotonic() + 50
+    while "waiting" not in read(job.folder / "second.log"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert f"held by process {first.pid} on" in read(job.folder / "second.log")
+    return first, second
+
+
+def read(path):
+    return path.read_text() if path.exists() else ""
+
+
+def test_two_jobs_of_one_shard_do_its_work_once(job, two):
+    first, second = two
+    first.send_signal(signal.SIGCONT)
+    assert end(first) == end(second) == 0
+    log = read(job.folder / "second.log")
     assert "another process finished this shard in the meantime" in log
+    assert "going on" not in log
     assert job.outputs() == job.expected
     assert not job.work.exists()
 
 
-def test_a_second_job_takes_over_from_a_killed_one(job):
-    first = job.start_and_wait_for(2)
-    second = job.start()
-    time.sleep(4)
+def test_a_second_job_takes_over_from_a_killed_one(job, two):
+    first, second = two
     safe = job.safe()
     first.kill()
-    end(first)
+    assert end(first) == -signal.SIGKILL
     assert end(second) == 0
-    log = (job.folder / "log").read_text()
-    assert "going on with" in log
-    assert safe >= 2
+    assert f"going on with {2000 * safe} of 48000 tokens" in read(job.folder / "second.log")
     assert job.outputs() == job.expected
+    assert not job.work.exists()
 
 
 def test_a_pack_file_in_another_one_s_place_is_refused(job):

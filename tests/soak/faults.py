@@ -1,5 +1,6 @@
 """The faults of the campaign, and the run that each is done to."""
 
+import json
 import os
 import random
 import re
@@ -337,7 +338,8 @@ def damage(pattern: str, how: Callable, below: tuple[str, ...]) -> Callable[[Tri
 def rot_weights(trial: Trial) -> None:
     """A bit of the weights changes on the disk, and nothing else of the file."""
     trial.begin(finished=True, without=BELOW_PACKS)
-    path = trial.flow.folder / "evo2_tiny.pt"
+    (record,) = trial.flow.folder.glob("results/models/*.json")
+    path = Path(json.loads(record.read_text())["path"])
     before, state = path.read_bytes(), path.stat()
     flip(trial, [path])
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
