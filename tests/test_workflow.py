@@ -1,10 +1,7 @@
 """The workflow as a user runs it: real Snakemake runs on small genomes."""
 
 import json
-import os
 import shutil
-import signal
-import time
 
 import duckdb
 import numpy as np
@@ -212,21 +209,6 @@ def test_a_second_run_does_nothing(finished):
 def test_one_core_and_two_give_the_same_bytes(finished, tmp_path):
     flow = prepare(tmp_path / "flow")
     flow.run(cores=1)
-    assert flow.dataset() == finished.dataset()
-
-
-def test_a_killed_run_goes_on_to_the_same_bytes(finished, tmp_path):
-    flow = prepare(tmp_path / "flow")
-    process = flow.start("--cores", "1")
-    deadline = time.monotonic() + 120
-    while not flow.files("shards/*/*/*/shard.json") and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 0 < len(flow.files("shards/*/*/*/shard.json")) < 6
-    flow.run("--unlock")
-    flow.run()
     assert flow.dataset() == finished.dataset()
 
 
