@@ -36,7 +36,7 @@ status: env
 	@$(BIN)/python workflow/scripts/show_status.py
 
 test: test-env
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest
 
 test-slurm: test-env
 	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"
