@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from tabulate import tabulate
@@ -56,12 +57,12 @@ class Campaign:
         self.finished.run(TARGET)
         self.seconds = time.monotonic() - started
         self.expected = self.finished.dataset()
-        self.results = []
+        self.results, self.trials = [], 0
 
     def trial(self, name: str) -> Trial:
         """Do a fault of this name once; AssertionError when the dataset is not the same."""
-        number = len(self.results)
-        folder = self.folder / f"{number:03d}-{name.replace(' ', '-').replace('/', '-')}"
+        self.trials += 1
+        folder = self.folder / f"{self.trials:03d}-{name.replace(' ', '-').replace('/', '-')}"
         trial = Trial(self, folder, TARGET, self.seconds, random.Random(self.random.random()))
         try:
             FAULTS[name](trial)
@@ -96,16 +97,24 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=60, help="how many in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="faults with this in their name")
+    parser.add_argument("--first", type=int, default=0, help="begin with the fault of this number")
     arguments = parser.parse_args()
     names = [name for name in FAULTS if (arguments.only or "") in name]
     with tempfile.TemporaryDirectory(prefix="evo2-embed-soak.") as folder:
         campaign = Campaign(Path(folder), arguments.seed)
         print(f"undisturbed: {campaign.seconds:.0f} s", flush=True)
-        for number in range(arguments.faults):
-            trial = campaign.trial(names[number % len(names)])
-            print(f"{number + 1}: {campaign.results[-1]}: {trial.said}", flush=True)
+        failed = 0
+        for number in range(arguments.first, arguments.first + arguments.faults):
+            name = names[number % len(names)]
+            try:
+                trial = campaign.trial(name)
+                print(f"{number}: {campaign.results[-1]}: {trial.said}", flush=True)
+            except Exception:
+                failed += 1
+                print(f"{number}: {name}: FAILED\n{traceback.format_exc()}", flush=True)
         print(f"\n{campaign.table()}\n")
-        print(f"{len(campaign.results)} passed, 0 failed")
+        print(f"{len(campaign.results)} passed, {failed} failed")
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

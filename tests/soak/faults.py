@@ -365,9 +365,7 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "bit flipped in a pack file": damage("packs/*/*.parquet", flip, BELOW_PACKS),
     "bit flipped in a chunk table": damage("chunks/*.parquet", flip, BELOW_CHUNKS),
     "bit flipped in a shard file": damage("shards/*/*/*/*.parquet", flip, BELOW_SHARDS),
-    "bit flipped in a shard record": damage(
-        "shards/*/*/*/shard.json", flip, "aggregate_embeddings"
-    ),
+    "bit flipped in a shard record": damage("shards/*/*/*/shard.json", flip, BELOW_SHARDS),
     "pack file cut": damage("packs/*/*.parquet", cut, BELOW_PACKS),
     "shard file cut": damage("shards/*/*/*/*.parquet", cut, BELOW_SHARDS),
     "pack files swapped": damage("packs/*/*.parquet", swap, BELOW_PACKS),
