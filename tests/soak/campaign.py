@@ -20,7 +20,8 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from soak.faults import FAULTS, Trial
+from soak.faults import FAULTS
+from soak.trial import Trial
 
 from workflow import ROOT, Workflow
 
