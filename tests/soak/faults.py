@@ -79,16 +79,38 @@ def interrupt(trial: Trial) -> None:
         trial.unlock()
 
 
-def fill_disk(trial: Trial) -> None:
+def mount(trial: Trial, size: str) -> Path:
+    """Put the results of a fresh folder on a disk of their own."""
     trial.begin()
     results = trial.flow.folder / "results"
     results.mkdir()
-    size = trial.random.randint(100, 6000)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", results], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", results], check=True)
     trial.undo.append(lambda: unmount(results))
+    return results
+
+
+def resize(results: Path, size: str) -> None:
+    """Change the size of the disk that the results are on."""
+    subprocess.run(["mount", "-o", f"remount,size={size}", results], check=True)
+
+
+def small_disk(trial: Trial) -> None:
+    """A disk that was too small from the beginning."""
+    results = mount(trial, f"{trial.random.randint(100, 6000)}k")
     trial.start()
     trial.end()
-    subprocess.run(["mount", "-o", "remount,size=1g", results], check=True)
+    resize(results, "1g")
+
+
+def fill_disk(trial: Trial) -> None:
+    """A disk that somebody else fills while embedding jobs are at work."""
+    results = mount(trial, "1g")
+    trial.start()
+    trial.while_embedding()
+    used = shutil.disk_usage(results).used >> 10
+    resize(results, f"{used + trial.random.randint(8, 4000)}k")
+    trial.end()
+    resize(results, "1g")
 
 
 def unmount(path: Path) -> None:
@@ -221,7 +243,8 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "SIGTERM to an embedding job": terminate_job,
     "SIGTERM to Snakemake": terminate_main,
     "Ctrl-C": interrupt,
-    "disk full": fill_disk,
+    "disk too small": small_disk,
+    "disk full in mid-run": fill_disk,
     "folder read-only": make_read_only,
     "work file removed": remove_work_file,
     "bit flipped in saved work": flip_saved_work,
