@@ -1,7 +1,7 @@
 # make demo       set everything up and embed the bundled genome with the bundled model
 # make test       set everything up and run all tests
 # make test-slurm the same dataset through a private SLURM on this machine (Debian, as root)
-# make test-slurm-all   that, and what can go wrong on a cluster (about half an hour)
+# make test-slurm-all   that, and what can go wrong on a cluster (half an hour or more)
 # make lint       check the code's style
 # make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
 # make status     say how far a run is: shards done, speed, time left, failures

@@ -83,6 +83,7 @@ def test_a_dry_run_with_the_profile_shows_the_jobs(flow):
     assert "slurm_partition=gpu" in output
 
 
+@pytest.mark.long
 def test_the_log_of_a_failed_job_is_shown(flow):
     (flow.folder / "one.fa").write_text(">one\nACGT!\n")
     output = flow.end(flow.submit("--retries", "0", "results/chunks/one.parquet"), fails=True)
