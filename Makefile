@@ -7,8 +7,8 @@
 # make status     say how far a run is: shards done, speed, time left, failures
 # make doctor     is this machine fit? a line a check: fine, or what to do
 # make benchmark  time the engine against the stock model (half an hour or more)
-# make scale      time chunking, packing and aggregation of 3.1 Gbp (half an hour, 20 GB in /tmp)
-# make soak       kill, damage and disturb real runs, dozens of times (an hour)
+# make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
+# make soak       kill, damage and disturb real runs, dozens of times (half an hour or more)
 # make clean      remove what runs have written; the environment stays
 # CONFIG=path/to/config.yaml: make plan and make doctor are for a run with that --configfile.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
