@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from evo2_embed import models
 from evo2_embed.engines import Pack
-from make_evo2_tiny import make_state
+from random_weights import make_state
 
 LAYERS = list(models.layer_widths(models.TINY))
 

@@ -3,8 +3,8 @@
 import multiprocessing
 import zipfile
 
-import make_evo2_tiny
 import pytest
+import random_weights
 import torch
 from evo2_embed import models
 from evo2_embed.checkpoint import fetch_checkpoint
@@ -90,7 +90,7 @@ def test_two_workflows_at_once_fetch_once(tmp_path, archive):
 
 def test_the_bundled_weights_are_those_of_the_script():
     bundled = torch.load(models.bundled_checkpoint(), weights_only=True)
-    made = make_evo2_tiny.make_state(models.model_config(models.TINY))
+    made = random_weights.make_state(models.model_config(models.TINY))
     assert bundled.keys() == made.keys()
     for name, value in made.items():
         assert bundled[name].dtype == value.dtype, name

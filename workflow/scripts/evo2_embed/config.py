@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from evo2_embed import models
 from evo2_embed.errors import InputError
+from evo2_embed.presets import expand_layers
 from evo2_embed.sheet import NOT_LITERAL, Genome, file_faults, is_literal, read_sheet
 
 SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
@@ -44,11 +45,10 @@ def resolve(config: dict) -> tuple[dict, list[Genome]]:
         raise InputError("\n".join(faults + _faults_beside(config)))
     settings = _with_defaults(copy.deepcopy(config), _schema())
     settings["windows"]["stride"] = settings["windows"]["stride"] or settings["windows"]["size"]
-    for extraction in settings["extractions"].values():
-        extraction.setdefault("model", settings["model"])
     genomes, faults = _check_sheet(settings["genomes"])
     faults += _window_faults(settings)
     for name, extraction in settings["extractions"].items():
+        extraction.setdefault("model", settings["model"])
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
     if faults:
         raise InputError("\n".join(faults))
@@ -113,6 +113,11 @@ def _explain(error) -> list[str]:
         wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
         return [f"{prefix}{value} is of the wrong type (allowed: {wanted})"]
     if error.validator == "anyOf":
+        # A list, or a mapping, is meant as the alternative that is one: say what is wrong in it.
+        kind = {list: "array", dict: "object", str: "string"}.get(type(error.instance))
+        inner = [e for e in error.context if kind and _type_of(error, e) == kind]
+        if inner:
+            return [line for e in inner for line in _explain(e)]
         return [f"{prefix}{value} is not allowed (allowed: {_alternatives(schema['anyOf'])})"]
     if error.validator == "pattern":
         return [f"{prefix}{value} is no valid name (allowed: {error.validator_value})"]
@@ -121,9 +126,25 @@ def _explain(error) -> list[str]:
     return [f"{prefix}{error.message.splitlines()[0][:300]}"]
 
 
+def _type_of(error, inner) -> str | None:
+    """Type of the alternative that an error of `anyOf` has one of its errors from."""
+    return _resolved(error.schema["anyOf"][inner.schema_path[0]]).get("type")
+
+
+def _resolved(schema: dict) -> dict:
+    """A schema with what its `$ref` points to."""
+    if "$ref" not in schema:
+        return schema
+    return {**_schema()["$defs"][schema["$ref"].rsplit("/", 1)[1]], **schema}
+
+
 def _alternatives(schemas: list[dict]) -> str:
     words = []
-    for schema in schemas:
+    for schema in map(_resolved, schemas):
+        if "anyOf" in schema:
+            words.append(_alternatives(schema["anyOf"]))
+        words += ["a list of them"] if schema.get("type") == "array" else []
+        words += ["null"] if schema.get("type") == "null" else []
         words += [str(schema["const"])] if "const" in schema else []
         words += [str(value) for value in schema.get("enum", [])]
         if schema.get("type") == "integer":
@@ -150,9 +171,7 @@ def _schema() -> dict:
 
 def _with_defaults(value, schema: dict):
     """The value with the schema's defaults filled in, at every level."""
-    if "$ref" in schema:
-        target = _schema()["$defs"][schema["$ref"].rsplit("/", 1)[1]]
-        schema = {**target, **schema}
+    schema = _resolved(schema)
     if not isinstance(value, dict):
         return value
     for key, inner in schema.get("properties", {}).items():
@@ -217,6 +236,10 @@ def _model_faults(where: str, extraction: dict) -> list[str]:
         faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")
     elif checkpoint is not None and not is_literal(checkpoint):
         faults.append(f"{where}: model.checkpoint: '{checkpoint}': {NOT_LITERAL}")
+    try:
+        extraction["layers"] = expand_layers(extraction["layers"], name)
+    except InputError as error:
+        return [*faults, f"{where}: layers: {error}"]
     for layer in extraction["layers"]:
         fault = models.layer_fault(name, layer)
         faults += [f"{where}: layers: '{layer}' does not exist ({fault})"] if fault else []

@@ -29,6 +29,7 @@ PALETTE = (
     "#7fb59b",
 )
 MOST_GENOMES = 50
+MOST_POINTS = 3000
 MOST_CONTIGS = len(PALETTE)
 
 
@@ -123,7 +124,7 @@ def _embeddings(result: Result, chunks: list[str]) -> str:
         if not layer["rows"]:
             parts.append("<p class=note>This dataset has no rows.</p>")
             continue
-        sample = sample_layer(result.folder / name, layer, chunks)
+        sample = sample_layer(result.folder / name, layer, chunks, MOST_POINTS)
         note = f"{len(sample.vectors):,} of {layer['rows']:,} rows, evenly spaced."
         parts.append(f"<p class=note>{note}</p><div class=grid>{_figures(sample)}</div>")
     return _section(f"Embeddings: {escape(result.name)}", "\n".join(parts))

@@ -9,8 +9,6 @@ import pyarrow as pa
 
 from evo2_embed.tables import CHUNKS, embeddings_schema, open_table, vectors_to_numpy
 
-MOST_ROWS = 3000
-
 _GC_COLUMNS = ("genome", "contig", "strand", "start", "end", "gc")
 
 
@@ -22,8 +20,52 @@ class Sample:
     vectors: np.ndarray
 
 
-def sample_layer(folder: Path, layer: dict, chunks: list[str], most: int = MOST_ROWS) -> Sample:
-    """Take evenly spaced rows of a layer's dataset, reading one row group at a time.
+def evenly(rows: int, most: int) -> np.ndarray:
+    """Numbers of at most `most` of so many rows, evenly spaced, first and last among them."""
+    return np.unique(np.linspace(0, rows - 1, min(most, rows)).astype(np.int64))
+
+
+def read_at(folder: Path, dataset: dict, wanted: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+    """Rows of a dataset, reading one row group at a time.
+
+    Parameters
+    ----------
+    folder : Path
+        The dataset.
+    dataset : dict
+        Its record, or its entry of the manifest: `parts`, `rows`, `width`, `dtype`.
+    wanted : ndarray of int64, (n,)
+        Numbers of rows, ascending.
+
+    Returns
+    -------
+    keys : Table of n rows
+        All columns but the vectors.
+    vectors : ndarray of float32, (n, width)
+
+    Raises
+    ------
+    InputError
+        When a file is missing or not as it was written.
+    """
+    schema = embeddings_schema(dataset["width"], dataset["dtype"])
+    tables, first = [schema.empty_table()], 0
+    for part in dataset["parts"]:
+        record = folder.with_name(f"{folder.name}.json")
+        file = open_table(folder / part["file"], schema, part["sha256"], record)
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            mine = wanted[(wanted >= first) & (wanted < first + rows)] - first
+            if len(mine):
+                tables.append(file.read_row_group(group).take(mine))
+            first += rows
+    table = pa.concat_tables(tables).unify_dictionaries()
+    values = vectors_to_numpy(table["embedding"], dataset["width"]).astype(np.float32)
+    return table.drop_columns(["embedding"]), values
+
+
+def sample_layer(folder: Path, layer: dict, chunks: list[str], most: int) -> Sample:
+    """Take evenly spaced rows of a dataset.
 
     Parameters
     ----------
@@ -35,24 +77,9 @@ def sample_layer(folder: Path, layer: dict, chunks: list[str], most: int = MOST_
         Chunk tables of all bundles, for the GC share of rows.
     most : int
     """
-    wanted = np.unique(np.linspace(0, layer["rows"] - 1, min(most, layer["rows"])).astype(np.int64))
-    schema = embeddings_schema(layer["width"], layer["dtype"])
-    tables, first = [], 0
-    for part in layer["parts"]:
-        record = folder.with_name(f"{folder.name}.json")
-        file = open_table(folder / part["file"], schema, part["sha256"], record)
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            mine = wanted[(wanted >= first) & (wanted < first + rows)] - first
-            if len(mine):
-                tables.append(file.read_row_group(group).take(mine))
-            first += rows
-    table = pa.concat_tables(tables).unify_dictionaries() if tables else pa.table({})
-    vectors = vectors_to_numpy(table["embedding"], layer["width"]).astype(np.float32)
-    keys = pl.from_arrow(table.drop_columns(["embedding"])).with_columns(
-        pl.col("genome", "contig").cast(pl.String)
-    )
-    return Sample(add_gc(keys, chunks), vectors)
+    table, values = read_at(folder, layer, evenly(layer["rows"], most))
+    keys = pl.from_arrow(table).with_columns(pl.col("genome", "contig").cast(pl.String))
+    return Sample(add_gc(keys, chunks), values)
 
 
 def add_gc(keys: pl.DataFrame, chunks: list[str]) -> pl.DataFrame:

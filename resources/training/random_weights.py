@@ -1,21 +1,13 @@
-"""Make the weights of the bundled model: `python resources/make_evo2_tiny.py [output.pt]`.
+"""Random weights for a StripedHyena of any settings: where training starts, and for tests.
 
-Random, from a fixed seed, but stable: the long filters decay (negative log-poles), weights are
-scaled to their fan-in, and what a block adds to the residual stream is scaled down with depth. The
-model has learned nothing: its embeddings depend on the sequence, but mean nothing.
+They are stable: the long filters decay (negative log-poles), weights are scaled to their fan-in,
+and what a block adds to the residual stream is scaled down with depth.
 """
 
 import math
-import sys
-from pathlib import Path
 
 import torch
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "workflow" / "scripts"))
-
-from evo2_embed.host import import_evo2  # noqa: E402
-from evo2_embed.models import TINY, model_config  # noqa: E402
+from evo2_embed.host import import_evo2
 
 SEED = 3
 # The residual stream's first channel is the same in all tokens, this many times as long as the
@@ -42,12 +34,16 @@ def make_state(config: dict, seed: int = SEED) -> dict[str, torch.Tensor]:
     state = {}
     for name, value in model.state_dict().items():
         value = _initial(name, value.shape, depth, config, generator)
-        exact = name.endswith(("log_poles", "residues", "inv_freq"))
-        state[name] = value if exact else value.to(torch.bfloat16)
+        state[name] = value if is_exact(name) else value.to(torch.bfloat16)
     for name in [name for name in state if name.endswith("residues")]:
         # The filter of a steady input then stays of its size, however slowly a mode decays.
         state[name] *= -torch.expm1(state[name.replace("residues", "log_poles")][..., 0])
     return state
+
+
+def is_exact(name: str) -> bool:
+    """Whether a checkpoint has this parameter in float32."""
+    return name.endswith(("log_poles", "residues", "inv_freq"))
 
 
 def _initial(
@@ -91,9 +87,3 @@ def _initial(
         value[:, 0] = 1 / math.sqrt(shape[-1])
         return value
     return normal(1 / math.sqrt(shape[-1]))
-
-
-if __name__ == "__main__":
-    output = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / f"{TINY}.pt"
-    torch.save(make_state(model_config(TINY)), output)
-    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB")

@@ -1,0 +1,127 @@
+"""The genomes that evo2_tiny learns from: read, checked, and drawn from at random."""
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from Bio import SeqIO
+from evo2_embed.digests import file_sha256
+from evo2_embed.errors import InputError
+
+HERE = Path(__file__).resolve().parent
+GENOMES = HERE / "genomes.yaml"
+LAMBDA = HERE.parent / "lambda.fa.gz"
+BASES = np.frombuffer(b"ACGT", np.uint8)
+SHARED_BASES = 25  # a stretch of so many bases that lambda has too is not trained on,
+MARGIN = 1000  # nor are so many bases on either side of it
+
+_COMPLEMENT = np.arange(256, dtype=np.uint8)
+_COMPLEMENT[list(b"ACGT")] = list(b"TGCA")
+_CODE = np.full(256, 4, np.int64)
+_CODE[BASES] = range(4)
+
+
+@dataclass(frozen=True)
+class Contig:
+    """A record of a genome.
+
+    Attributes
+    ----------
+    tokens : ndarray of uint8, (n,)
+    kept : ndarray of bool, (n,)
+        Bases that may be trained on.
+    share : float
+        Of the training windows.
+    """
+
+    tokens: np.ndarray
+    kept: np.ndarray
+    share: float
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Contigs to train on, and stretches that no window touches, by name."""
+
+    contigs: list[Contig]
+    held_out: dict[str, np.ndarray]
+
+
+def load_corpus(folder: Path) -> Corpus:
+    """Read the genomes of `genomes.yaml` from a folder.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, or is another than was trained on.
+    """
+    held_out = {"lambda": read_fasta(LAMBDA)[0]}
+    foreign = kmers(held_out["lambda"], SHARED_BASES)
+    contigs = []
+    for genome in yaml.safe_load(GENOMES.read_text()):
+        path = folder / genome["file"]
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; it comes from {genome['package']}")
+        if file_sha256(path) != genome["sha256"]:
+            raise InputError(f"{path}: not the file that {GENOMES.name} names")
+        records = read_fasta(path)
+        bases = sum(map(len, records))
+        for tokens in records:
+            kept = ~_near_shared(tokens, foreign)
+            if genome["held_out"]:
+                held_out[genome["organism"].split(",")[0]] = tokens[-genome["held_out"] :]
+                kept[-genome["held_out"] :] = False
+            contigs.append(Contig(tokens, kept, genome["share"] * len(tokens) / bases))
+    return Corpus(contigs, held_out)
+
+
+def draw_windows(corpus: Corpus, number: int, length: int, rng: np.random.Generator) -> np.ndarray:
+    """Windows (number, length) of tokens from either strand, none of bases that are held out."""
+    shares = np.array([contig.share for contig in corpus.contigs])
+    windows = []
+    while len(windows) < number:
+        contig = corpus.contigs[rng.choice(len(shares), p=shares / shares.sum())]
+        start = rng.integers(len(contig.tokens) - length + 1)
+        if contig.kept[start : start + length].all():
+            window = contig.tokens[start : start + length]
+            windows.append(reverse_complement(window) if rng.integers(2) else window)
+    return np.stack(windows)
+
+
+def read_fasta(path: Path) -> list[np.ndarray]:
+    """Tokens of the records of a FASTA file, upper case."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt") as handle:
+        return [
+            np.frombuffer(str(record.seq).upper().encode(), np.uint8)
+            for record in SeqIO.parse(handle, "fasta")
+        ]
+
+
+def reverse_complement(tokens: np.ndarray) -> np.ndarray:
+    """The other strand."""
+    return _COMPLEMENT[tokens[::-1]]
+
+
+def kmers(tokens: np.ndarray, k: int) -> np.ndarray:
+    """Numbers (n - k + 1,) of a sequence's k-mers; -1 where one has another letter than ACGT."""
+    codes = _CODE[tokens]
+    number = np.zeros(max(0, len(codes) - k + 1), np.int64)
+    for offset in range(k):
+        number = number * 4 + codes[offset : offset + len(number)] % 4
+    bad = np.concatenate([[0], np.cumsum(codes == 4)])
+    number[bad[k:] > bad[: len(number)]] = -1
+    return number
+
+
+def _near_shared(tokens: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+    """Which bases lie in, or near, a k-mer of another sequence, on either strand."""
+    forward = np.isin(kmers(tokens, SHARED_BASES), foreign)
+    backward = np.isin(kmers(reverse_complement(tokens), SHARED_BASES), foreign)[::-1]
+    edges = np.zeros(len(tokens) + 1, np.int64)
+    for start in np.flatnonzero(forward | backward):
+        edges[max(0, start - MARGIN)] += 1
+        edges[min(len(tokens), start + SHARED_BASES + MARGIN)] -= 1
+    return np.cumsum(edges[:-1]) > 0
