@@ -16,6 +16,7 @@ include: "workflow/rules/machine.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
 

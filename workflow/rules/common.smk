@@ -116,6 +116,45 @@ def aggregate_settings(wildcards):
     }
 
 
+COMPARE_SETTINGS = {"code": CODE_VERSIONS["compare"], "rows": SETTINGS["compare"]["rows"]}
+COMPARISONS = [
+    f"results/comparisons/{name}.json" for name in EXTRACTIONS if SETTINGS["compare"]["rows"]
+]
+# Bundles that shuffled windows are taken from: a few, for a run may have thousands.
+CONTROL_BUNDLES = list(RUN.bundles.values())[:: -(-len(RUN.bundles) // 8)]
+
+
+def control_tables(wildcards):
+    """Chunk tables of the bundles that shuffled windows are taken from."""
+    return [f"results/chunks/{bundle.name}.parquet" for bundle in CONTROL_BUNDLES]
+
+
+def control_genomes(wildcards):
+    """Rows of the sheet that these bundles have, bundle by bundle."""
+    return [
+        [[genome.name, genome.fasta, genome.regions] for genome in bundle.genomes]
+        for bundle in CONTROL_BUNDLES
+    ]
+
+
+def control_files(wildcards):
+    """FASTA files of these bundles."""
+    return [genome.fasta for bundle in CONTROL_BUNDLES for genome in bundle.genomes]
+
+
+def control_record(wildcards):
+    """Record of the embeddings of shuffled windows, if there are any."""
+    name = f"results/controls/{wildcards.extraction}/shard.json"
+    return {"control": name} if SETTINGS["compare"]["control"] else {}
+
+
+def compare_memory(wildcards):
+    """Memory of a comparison (MB): a matrix of rows by rows is kept of every layer."""
+    rows = SETTINGS["compare"]["rows"]
+    layers = len(SETTINGS["extractions"][wildcards.extraction]["layers"])
+    return 1000 + (layers * 4 + 40) * rows**2 // 10**6
+
+
 def chunk_tables(wildcards):
     """Chunk tables of all bundles, in the order of the sheet."""
     return [f"results/chunks/{bundle}.parquet" for bundle in RUN.bundles]

@@ -11,6 +11,7 @@ rule write_report:
     input:
         manifests=MANIFESTS,
         speeds=all_speeds,
+        comparisons=COMPARISONS,
         chunks=chunk_tables,
     output:
         report="results/report.html",

@@ -1,0 +1,121 @@
+"""Windows with their bases shuffled: what a layer makes of a sequence that is none."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from evo2_embed.digests import settings_digest
+from evo2_embed.fasta import index_folder
+from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
+from evo2_embed.packrows import pack_rows
+from evo2_embed.packs import place_of
+from evo2_embed.sampling import evenly
+from evo2_embed.sequences import Sequences
+from evo2_embed.sheet import Genome
+from evo2_embed.tables import (
+    CHUNKS,
+    PACKS,
+    metadata_schema,
+    open_table,
+    table_metadata,
+    table_writer,
+)
+
+SEED = 0
+
+
+class ShuffledSequences(Sequences):
+    """Tokens of chunks in random order: the same letters, nothing of their order."""
+
+    def copy_tokens(self, genome, contig, start, end, strand, crc32, out: np.ndarray) -> None:
+        """As `Sequences.copy_tokens`, then shuffled; the order depends on the letters alone."""
+        super().copy_tokens(genome, contig, start, end, strand, crc32, out)
+        np.random.default_rng([SEED, crc32]).shuffle(out)
+
+
+def pack_shuffled(
+    bundles: list[tuple[str, list[Genome]]],
+    number: int,
+    settings: dict,
+    indexes: str,
+    output: str,
+) -> dict:
+    """Write a pack file of shuffled windows, evenly spaced over bundles.
+
+    Parameters
+    ----------
+    bundles : list of (str, list of Genome)
+        Chunk tables, and the genomes of each.
+    number : int
+        Windows to take; from every bundle as many, as far as it has them.
+    settings : dict
+        `packing` (the section of the configuration) and `code`.
+    indexes : str
+        Folder of the FASTA index of a genome that stands alone.
+    output : str
+        Path of the pack file (`tables.PACKS`); `chunk` counts its segments.
+
+    Returns
+    -------
+    dict
+        The file's metadata: settings, digest and counts, as a shard's pack file has them.
+    """
+    share = -(-number // len(bundles))
+    origins, chosen, first = [], [], 0
+    for path, _ in bundles:
+        file = open_table(path, CHUNKS)
+        origins.append(table_metadata(file))
+        rows = file.read().take(evenly(file.metadata.num_rows, share))
+        chosen.append(_renumbered(rows, first))
+        first += len(rows)
+    lengths = np.concatenate([rows["length"].to_numpy() for rows in chosen])
+    packing = settings["packing"]
+    lengths = lengths + packing["bos"]
+    packs = [_packs(rows, packing) for rows in chosen]
+    n_packs = sum(map(len, packs))
+    metadata = {
+        "settings": settings,
+        "digest": settings_digest([settings, number, [origin["digest"] for origin in origins]]),
+        "chunks_digest": settings_digest([origin["digest"] for origin in origins]),
+        "place": place_of(output),
+        "first_chunk": 0,
+        "n_chunks": first,
+        "n_packs": n_packs,
+        "n_tokens": int(lengths.sum()),
+        "n_bases": int(lengths.sum()) - first * packing["bos"],
+        "budget_tokens": n_packs * packing["max_tokens"],
+        "padded_tokens": padded_tokens(lengths, padded_batches(lengths, packing["max_tokens"])),
+    }
+    with table_writer(output, metadata_schema(PACKS, metadata)) as writer:
+        n_packs = 0
+        for (path, genomes), rows, mine, origin in zip(
+            bundles, chosen, packs, origins, strict=True
+        ):
+            lower_case = origin["settings"]["windows"]["lower_case"]
+            with (
+                index_folder(indexes, len(genomes)) as folder,
+                ShuffledSequences(genomes, path, folder, lower_case) as sequences,
+            ):
+                for batch in _numbered(pack_rows(mine, rows, sequences, packing), n_packs):
+                    writer.write_batch(batch)
+            n_packs += len(mine)
+    return metadata
+
+
+def _packs(rows: pa.Table, packing: dict) -> list[np.ndarray]:
+    lengths = rows["length"].to_numpy() + packing["bos"]
+    fit = first_fit if packing["strategy"] == "packed" else padded_batches
+    return fit(lengths, packing["max_tokens"])
+
+
+def _renumbered(rows: pa.Table, first: int) -> pa.Table:
+    numbers = pa.array(np.arange(first, first + len(rows)), CHUNKS.field("chunk").type)
+    return rows.set_column(CHUNKS.get_field_index("chunk"), CHUNKS.field("chunk"), numbers)
+
+
+def _numbered(batches: Iterator[pa.RecordBatch], first: int) -> Iterator[pa.RecordBatch]:
+    """Pack rows whose packs are numbered from `first` on."""
+    for batch in batches:
+        numbers = pa.array(batch["pack"].to_numpy() + np.int32(first))
+        yield batch.set_column(0, PACKS.field("pack"), numbers)

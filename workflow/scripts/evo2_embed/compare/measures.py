@@ -1,0 +1,76 @@
+"""What embeddings are like, whatever they are for: functions of arrays.
+
+Sources: effective rank, Roy and Vetterli (2007), doi:10.5281/zenodo.40328; linear CKA, Kornblith et
+al. (2019), arXiv:1905.00414, with the unbiased HSIC of Song et al. (2012), so that it does not grow
+with the width of a layer.
+"""
+
+import numpy as np
+
+
+def gram(values: np.ndarray) -> np.ndarray:
+    """Inner products (n, n) of the rows (n, width), centred, in float32."""
+    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
+    return (centred @ centred.T).astype(np.float32)
+
+
+def spectrum(products: np.ndarray) -> np.ndarray:
+    """Singular values, descending, of the centred rows that `products` (n, n) belongs to."""
+    values = np.linalg.eigvalsh(products.astype(np.float64))[::-1]
+    return np.sqrt(np.maximum(values, 0))
+
+
+def effective_rank(singular: np.ndarray) -> float:
+    """How many directions the rows use, as it were: the exponential of the entropy of the singular
+    values' shares. 0 where all rows are equal."""
+    total = singular.sum()
+    if not total:
+        return 0.0
+    shares = singular[singular > 0] / total
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def variance_share(singular: np.ndarray, components: int) -> float:
+    """Share of the variance that the first principal components hold; 0 where there is none."""
+    total = (singular**2).sum()
+    return float((singular[:components] ** 2).sum() / total) if total else 0.0
+
+
+def pair_cosines(values: np.ndarray) -> np.ndarray:
+    """Cosines of all pairs of different rows (n, width): (n (n - 1) / 2,)."""
+    unit = _unit(values)
+    return (unit @ unit.T)[np.triu_indices(len(unit), 1)]
+
+
+def mean_cosine_to(values: np.ndarray, others: np.ndarray) -> float:
+    """Mean cosine between every row of one array and every row of another."""
+    return float(_unit(values).mean(axis=0) @ _unit(others).mean(axis=0))
+
+
+def cka(one: np.ndarray, two: np.ndarray) -> float:
+    """Similarity of two layers, from their `gram` matrices (n, n) over the same rows.
+
+    About 1 where one is the other turned and scaled, about 0 (or slightly below) where they have
+    nothing in common; NaN where all rows of a layer are equal, or there are fewer than 4.
+    """
+    if len(one) < 4:
+        return float("nan")
+    scale = hsic(one, one) * hsic(two, two)
+    return float(hsic(one, two) / np.sqrt(scale)) if scale > 0 else float("nan")
+
+
+def hsic(one: np.ndarray, two: np.ndarray) -> float:
+    """Unbiased estimate of the dependence of two kernels (n, n), n > 3 (Song et al., eq. 5)."""
+    n = len(one)
+    # The diagonal is left out: each row resembles itself, whatever the layers have in common.
+    own_one, own_two = np.diagonal(one).astype(float), np.diagonal(two).astype(float)
+    rows_one = one.sum(axis=1, dtype=np.float64) - own_one
+    rows_two = two.sum(axis=1, dtype=np.float64) - own_two
+    trace = np.vdot(one.astype(np.float64), two) - own_one @ own_two
+    sums = rows_one.sum() * rows_two.sum() / ((n - 1) * (n - 2))
+    return float(trace + sums - 2 * (rows_one @ rows_two) / (n - 2)) / (n * (n - 3))
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    values = values.astype(np.float64)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-300)

@@ -1,0 +1,35 @@
+"""Pack windows whose bases are shuffled, for the comparison of layers.
+
+In: chunk tables and FASTA files of a few bundles. Out: a pack file (`tables.PACKS`).
+"""
+
+from evo2_embed.compare.control import pack_shuffled
+from evo2_embed.logs import log, logged_to
+from evo2_embed.sheet import Genome
+
+
+def main(
+    chunks: list[str],
+    genomes: list[list[list]],
+    number: int,
+    settings: dict,
+    indexes: str,
+    packs: str,
+) -> None:
+    bundles = [
+        (table, [Genome(*row) for row in rows]) for table, rows in zip(chunks, genomes, strict=True)
+    ]
+    result = pack_shuffled(bundles, number, settings, indexes, packs)
+    log.info("%d windows shuffled, %d tokens", result["n_chunks"], result["n_tokens"])
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            list(snakemake.input.chunks),
+            snakemake.params.genomes,
+            snakemake.params.number,
+            snakemake.params.settings,
+            snakemake.params.indexes,
+            snakemake.output.packs,
+        )
