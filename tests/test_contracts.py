@@ -31,6 +31,8 @@ def test_there_are_rules():
         "fetch_model",
         "embed_shard",
         "aggregate_embeddings",
+        "shuffle_windows",
+        "compare_layers",
         "write_manifest",
         "write_report",
     }

@@ -20,6 +20,9 @@ CONFIG = {
     "windows": {"size": 200},
     "packing": {"max_tokens": 1000},
     "extractions": {"default": {"layers": ["blocks.2", "norm"]}},
+    # Tests that are about these turn them on.
+    "compare": {"rows": 0},
+    "report": {"umap": False},
 }
 
 

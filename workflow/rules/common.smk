@@ -188,6 +188,18 @@ def layer_names(wildcards):
     return SETTINGS["extractions"][wildcards.extraction]["layers"]
 
 
+REPORT_SETTINGS = {"code": CODE_VERSIONS["report"], **SETTINGS["report"]}
+# Rules in the order of the data, for the report's table of what each took.
+STAGES = [
+    "chunk_fasta",
+    "pack_tokens",
+    "embed_shard",
+    "aggregate_embeddings",
+    "embed_control",
+    "compare_layers",
+]
+
+
 def all_speeds(wildcards):
     """Speeds of all shards of all extractions."""
     return [

@@ -24,5 +24,8 @@ rule write_report:
         "../../envs/cpu.yaml"
     resources:
         mem_mb=4000,
+    params:
+        settings=REPORT_SETTINGS,
+        stages=STAGES,
     script:
         "../scripts/write_report.py"

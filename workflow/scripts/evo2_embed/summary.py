@@ -65,10 +65,19 @@ class Result:
         return self.total("n_tokens") / seconds if seconds else None
 
     @property
+    def datasets(self) -> dict[str, dict]:
+        """Layers and fusions, by name: their entries of the manifest."""
+        return {**self.manifest["layers"], **self.manifest.get("fusions", {})}
+
+    @property
+    def rows(self) -> int:
+        """Rows of all datasets."""
+        return sum(dataset["rows"] for dataset in self.datasets.values())
+
+    @property
     def bytes(self) -> int:
         """Size of the datasets."""
-        layers = self.manifest["layers"].values()
-        return sum(part["bytes"] for layer in layers for part in layer["parts"])
+        return sum(part["bytes"] for d in self.datasets.values() for part in d["parts"])
 
 
 _COUNTS = ("n_chunks", "n_packs", "n_tokens", "n_bases", "budget_tokens", "padded_tokens")

@@ -112,7 +112,7 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         genomes,
         _estimate_layers(settings, genomes, shards),
         shards,
-        _count_jobs(settings["extractions"], len(bundles), shards),
+        _count_jobs(settings, len(bundles), shards),
         filesizes.chunk_tables(windows, len(bundles)),
         filesizes.pack_files(settings["windows"], tokens, windows, shards),
     )
@@ -217,15 +217,22 @@ def _estimate_layers(
     return layers
 
 
-def _count_jobs(extractions: dict, bundles: int, shards: int) -> dict[str, int]:
+def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
+    extractions = settings["extractions"]
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
-    return {
+    compared = len(extractions) if settings["compare"]["rows"] else 0
+    shuffled = compared if settings["compare"]["control"] else 0
+    jobs = {
         "chunk_fasta": bundles,
         "pack_tokens": shards,
         "check_machine": len(models),
         "fetch_model": len(models),
         "embed_shard": shards * len(extractions),
         "aggregate_embeddings": sum(len(e["layers"]) for e in extractions.values()),
+        "shuffle_windows": min(shuffled, 1),
+        "embed_control": shuffled,
+        "compare_layers": compared,
         "write_manifest": len(extractions),
         "write_report": 1,
     }
+    return {name: number for name, number in jobs.items() if number}

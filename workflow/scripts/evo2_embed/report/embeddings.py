@@ -1,0 +1,129 @@
+"""What the embeddings look like: projections of all, and components along each contig."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from evo2_embed.report.html import choice, data, note, section
+from evo2_embed.report.projection import Projection, project
+from evo2_embed.sampling import Sample, sample_layer
+from evo2_embed.summary import Result
+
+MOST_CONTIGS = 40  # in the list to choose from
+
+# Labels of rows, from their keys: see `probes.rows.label_rows`.
+Labels = Callable[[pl.DataFrame], np.ndarray]
+
+
+def embeddings(result: Result, chunks: list[str], settings: dict, labels: Labels | None) -> str:
+    """The section of one extraction.
+
+    Parameters
+    ----------
+    result : Result
+    chunks : list of str
+        Chunk tables of all bundles, for the GC share of rows.
+    settings : dict
+        The section `report` of the configuration.
+    labels : callable, optional
+        What says the label of each row, if labels were given.
+    """
+    keys, datasets, empty = [], {}, []
+    for name, dataset in result.datasets.items():
+        if not dataset["rows"]:
+            empty.append(name)
+            continue
+        sample = sample_layer(result.folder / name, dataset, chunks, settings["points"])
+        described = _keys(sample.keys, labels)
+        if described not in keys:
+            keys.append(described)
+        datasets[name] = {
+            "keys": keys.index(described),
+            "note": f"{len(sample.vectors):,} of {dataset['rows']:,} rows, evenly spaced; "
+            f"{dataset['width']:,} numbers a row.",
+            **_points(sample, settings["umap"]),
+        }
+    body = note(f"No rows: {', '.join(empty)}.") if empty else ""
+    if datasets:
+        body += _figures(datasets, keys)
+    return section(f"Embeddings: {result.name}", body)
+
+
+def _figures(datasets: dict, keys: list[dict]) -> str:
+    colours = ["GC", "contig", "position", "strand"]
+    if any(entry["label"] for entry in keys):
+        colours.insert(0, "label")
+    chosen = choice("dataset", {name: name for name in datasets})
+    chosen += choice("colour", {name: name for name in colours})
+    without = [name for name, dataset in datasets.items() if not dataset["pcs"]]
+    missing = note(
+        f"No projection of {', '.join(without)}: it needs two rows that differ, and two numbers a "
+        "row."
+    )
+    return (
+        f"<div data-embeddings><div class=choices>{chosen}</div>"
+        "<p class='note says-rows'></p>"
+        "<div class=grid><div class='plot pca'></div><div class='plot umap'></div></div>"
+        f"<div class=choices>{choice('contig', _contigs(keys))}</div>"
+        f"<div class='plot track'></div>{missing if without else ''}"
+        f"{data({'datasets': datasets, 'keys': keys})}</div>"
+    )
+
+
+def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
+    """Coordinates of rows as the page's script wants them; names as numbers into lists."""
+    genomes, contigs = (list(dict.fromkeys(keys[name])) for name in ("genome", "contig"))
+    found = None
+    if labels is not None:
+        values = labels(keys)
+        numeric = values.dtype.kind == "f"
+        found = [None if value is None or value != value else value for value in values.tolist()]
+        found = _rounded(found) if numeric else found
+        found = found if any(value is not None for value in found) else None
+    return {
+        "genomes": genomes,
+        "contigs": contigs,
+        "genome": [genomes.index(name) for name in keys["genome"]],
+        "contig": _numbers(keys["contig"].to_list(), contigs),
+        "start": keys["start"].to_list(),
+        "end": keys["end"].to_list(),
+        "strand": keys["strand"].to_list(),
+        "gc": _rounded(keys["gc"].to_list()),
+        "label": found,
+    }
+
+
+def _numbers(names: list[str], of: list[str]) -> list[int]:
+    place = {name: index for index, name in enumerate(of)}
+    return [place[name] for name in names]
+
+
+def _points(sample: Sample, umap: bool) -> dict:
+    found: Projection | None = project(sample.vectors, umap)
+    if found is None:
+        return {"pcs": None, "shares": [], "umap": None}
+    return {
+        "pcs": [_rounded(row.tolist()) for row in found.components],
+        "shares": _rounded(found.shares),
+        "umap": None if found.umap is None else [_rounded(row.tolist()) for row in found.umap],
+    }
+
+
+def _contigs(keys: list[dict]) -> dict[str, str]:
+    """Contigs to choose from, those with most rows: by `genome contig` as numbers, their names."""
+    first = keys[0]
+    counts = Counter(zip(first["genome"], first["contig"], strict=True))
+    several = len(first["genomes"]) > 1
+    return {
+        f"{genome} {contig}": f"{first['genomes'][genome]}: {first['contigs'][contig]}"
+        if several
+        else first["contigs"][contig]
+        for (genome, contig), _ in counts.most_common(MOST_CONTIGS)
+    }
+
+
+def _rounded(values: list[float | None]) -> list[float | None]:
+    """Four digits are more than a screen shows."""
+    return [None if value is None else float(f"{value:.4g}") for value in values]

@@ -1,0 +1,122 @@
+// The figures of the page that can be asked for another dataset, contig or colour.
+(() => {
+  const PALETTE = ["#2f6f6a", "#c8793b", "#5b6fb0", "#a8475b", "#7d9a3c", "#8a6bb3", "#3b98b8",
+    "#b59a3a", "#6b4f3a", "#d08fa6", "#4c5a63", "#7fb59b"];
+  const REST = "#b8b8b0";
+  const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false };
+  const FONT = { family: "system-ui, sans-serif", size: 12, color: "#23302e" };
+
+  const layout = (extra) => ({
+    font: FONT, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 55, r: 20, t: 36, b: 48 }, title: { font: { size: 14 } }, hovermode: "closest",
+    legend: { orientation: "h", y: -0.2, font: { size: 11 } }, ...extra });
+  const axis = (title) => ({ title: { text: title }, gridcolor: "#e8ecea", zeroline: false });
+  // Plotly reads tags in texts; names of contigs are no tags.
+  const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
+  const short = (text) => (text.length <= 28 ? text : `${text.slice(0, 13)}…${text.slice(-14)}`);
+  const range = (length) => Array.from({ length }, (_, i) => i);
+
+  // What a row belongs to, by choice of colour: names (null: none), or numbers.
+  const colours = {
+    GC: (k) => ({ numbers: k.gc, format: ".0%" }),
+    position: (k) => ({ numbers: k.start, format: ",.3s" }),
+    label: (k) => (typeof k.label.find((x) => x !== null) === "number"
+      ? { numbers: k.label } : { names: k.label }),
+    contig: (k) => ({ names: k.contig.map((c, i) => k.genomes.length > 1
+      ? `${k.genomes[k.genome[i]]} ${k.contigs[c]}` : k.contigs[c]) }),
+    strand: (k) => ({ names: k.strand }),
+  };
+
+  const groups = (names) => {
+    const counts = new Map();
+    names.forEach((name) => counts.set(name, (counts.get(name) || 0) + 1));
+    const none = counts.delete(null);
+    const order = [...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a));
+    const shown = order.slice(0, PALETTE.length);
+    const of = (name) => (name === null ? "no label" : shown.includes(name) ? name : "others");
+    const list = shown.map((name, i) => ({ name, color: PALETTE[i] }));
+    if (order.length > shown.length) list.push({ name: "others", color: REST });
+    if (none) list.unshift({ name: "no label", color: "#dadfdc" });
+    return list.map((g) => ({ ...g, rows: range(names.length).filter((i) => of(names[i]) === g.name) }));
+  };
+
+  const hover = (k) => range(k.start.length).map((i) =>
+    `${safe(k.genomes[k.genome[i]])}<br>${safe(short(k.contigs[k.contig[i]]))}<br>` +
+    `${k.start[i].toLocaleString()} to ${k.end[i].toLocaleString()} (${k.strand[i]})` +
+    (k.label && k.label[i] !== null ? `<br>${safe(k.label[i])}` : ""));
+
+  const scatter = (points, keys, colour) => {
+    const text = hover(keys);
+    const base = { type: "scattergl", mode: "markers", hoverinfo: "text" };
+    if (colour.numbers) {
+      return [{ ...base, x: points[0], y: points[1], text, marker: { size: 5, opacity: 0.8,
+        color: colour.numbers, colorscale: "Viridis",
+        colorbar: { thickness: 10, tickformat: colour.format } } }];
+    }
+    return groups(colour.names).map((g) => ({ ...base, name: safe(short(g.name)),
+      x: g.rows.map((i) => points[0][i]), y: g.rows.map((i) => points[1][i]),
+      text: g.rows.map((i) => text[i]), marker: { size: 5, opacity: 0.8, color: g.color } }));
+  };
+
+  const drawPoints = (root, data) => {
+    const chosen = data.datasets[root.querySelector("[name=dataset]").value];
+    const keys = data.keys[chosen.keys];
+    const colour = colours[root.querySelector("[name=colour]").value](keys);
+    const share = (i) => `PC${i + 1} (${Math.round(100 * chosen.shares[i])}%)`;
+    const extra = { height: 440, showlegend: !colour.numbers };
+    root.querySelector(".says-rows").textContent = chosen.note;
+    const pca = root.querySelector(".pca"), umap = root.querySelector(".umap");
+    pca.hidden = !chosen.pcs;
+    if (chosen.pcs) {
+      Plotly.react(pca, scatter(chosen.pcs, keys, colour), layout({ ...extra,
+        title: { text: "Principal components", font: { size: 14 } },
+        xaxis: axis(share(0)), yaxis: axis(share(1)) }), CONFIG);
+    }
+    umap.hidden = !chosen.umap;
+    if (chosen.umap) {
+      Plotly.react(umap, scatter(chosen.umap, keys, colour), layout({ ...extra,
+        title: { text: "UMAP", font: { size: 14 } },
+        xaxis: axis("UMAP 1"), yaxis: axis("UMAP 2") }), CONFIG);
+    }
+  };
+
+  const drawTrack = (root, data) => {
+    const chosen = data.datasets[root.querySelector("[name=dataset]").value];
+    const keys = data.keys[chosen.keys];
+    const [genome, contig] = root.querySelector("[name=contig]").value.split(" ").map(Number);
+    const mine = range(keys.start.length).filter((i) =>
+      keys.genome[i] === genome && keys.contig[i] === contig);
+    const strand = mine.some((i) => keys.strand[i] === "+") ? "+" : "-";
+    const rows = mine.filter((i) => keys.strand[i] === strand)
+      .sort((a, b) => keys.start[a] - keys.start[b]);
+    const text = hover(keys), x = rows.map((i) => (keys.start[i] + keys.end[i]) / 2);
+    const place = root.querySelector(".track");
+    place.hidden = !chosen.pcs;
+    if (!chosen.pcs) return;
+    const traces = chosen.pcs.map((pc, c) => ({ x, y: rows.map((i) => pc[i]), mode: "lines+markers",
+      name: `PC${c + 1}`, line: { color: PALETTE[c], width: 1.4 }, marker: { size: 3 },
+      text: rows.map((i) => text[i]), hoverinfo: "text+name" }));
+    if (keys.label && typeof keys.label.find((l) => l !== null) !== "number") {
+      const low = Math.min(...chosen.pcs.flatMap((pc) => rows.map((i) => pc[i])));
+      const high = Math.max(...chosen.pcs.flatMap((pc) => rows.map((i) => pc[i])));
+      groups(rows.map((i) => keys.label[i])).filter((g) => g.name !== "no label").forEach((g) =>
+        traces.push({ x: g.rows.map((r) => x[r]), y: g.rows.map(() => low - 0.08 * (high - low)),
+          mode: "markers", name: safe(g.name), hoverinfo: "name",
+          marker: { symbol: "square", size: 6, color: g.color } }));
+    }
+    Plotly.react(place, traces, layout({ height: 340, showlegend: true,
+      title: { text: `Along the contig, strand ${strand}`, font: { size: 14 } },
+      xaxis: axis("position (bp)"), yaxis: axis("component") }), CONFIG);
+  };
+
+  document.querySelectorAll("[data-embeddings]").forEach((root) => {
+    const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+    const draw = () => { drawPoints(root, data); drawTrack(root, data); };
+    root.querySelectorAll("select").forEach((select) => select.addEventListener("change", draw));
+    draw();
+  });
+
+  // A plot is drawn before the page has its final layout; fit it to its place.
+  addEventListener("load", () => document.querySelectorAll(".js-plotly-plot").forEach(
+    (plot) => Plotly.Plots.resize(plot)));
+})();

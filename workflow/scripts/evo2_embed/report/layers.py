@@ -1,0 +1,136 @@
+"""Which layer: the comparison without labels, and the probes."""
+
+from html import escape
+
+import plotly.graph_objects as go
+
+from evo2_embed.report.html import PALETTE, Raw, grid, note, plot, section, table
+
+MOST_NUMBERED = 12  # layers up to which the heat map says its numbers
+
+
+def comparison(name: str, compared: dict) -> str:
+    """The section on one extraction's layers, from what `compare.layers.compare_layers` wrote."""
+    layers = compared["layers"]
+    alike = [layer for layer, measures in layers.items() if measures["alike"]]
+    shuffled = compared["shuffled_windows"]
+    remark = note(
+        f"{compared['rows']:,} rows of each layer"
+        + (f", and {shuffled:,} windows with their bases shuffled. " if shuffled else ". ")
+        + "Effective rank: how many directions the rows use. Variance: share of the first "
+        "principal components. Cosine: of all pairs of rows, mean and 5 to 95 %. Similarity of "
+        "layers: linear CKA, unbiased; 1 is the same up to rotation and scale."
+    )
+    if alike:
+        remark += note(
+            "alike: the mean cosine is 0.95 or more, to shuffled sequence too. Such embeddings may "
+            "still hold all there is to know, in small differences: subtract the mean, or "
+            "standardise, before cosines are compared."
+        )
+    figures = [_ranks(layers), _cosines(layers)]
+    if len(layers) > 1:
+        figures.append(_similarity(compared["cka"]))
+    return section(f"Layers: {name}", grid(*figures) + _measures(layers) + remark)
+
+
+def _measures(layers: dict) -> str:
+    rows = [
+        (
+            layer,
+            f"{m['width']:,}",
+            _text(m["effective_rank"], ".1f"),
+            " / ".join(_text(share, ".0%") for share in m["variance"].values()),
+            _text(m["cosine"], ".3f") + _span(m["cosine_quantiles"]),
+            _text(m["cosine_to_shuffled"], ".3f"),
+            Raw("<span class=mark>alike</span>") if m["alike"] else "",
+        )
+        for layer, m in layers.items()
+    ]
+    heads = (
+        "layer",
+        "numbers a row",
+        "effective rank",
+        "variance in 1 / 3 / 10",
+        "cosine of pairs",
+        "cosine to shuffled",
+        "",
+    )
+    return table(heads, rows)
+
+
+def _ranks(layers: dict) -> str:
+    ranks = [measures["effective_rank"] for measures in layers.values()]
+    figure = go.Figure(go.Bar(x=_names(layers), y=ranks, marker_color=PALETTE[0]))
+    figure.update_layout(title="Effective rank", yaxis_title="directions", bargap=0.4)
+    return plot(figure, 320)
+
+
+def _cosines(layers: dict) -> str:
+    figure = go.Figure()
+    known = {layer: m for layer, m in layers.items() if m["cosine"] is not None}
+    low, middle, high = (
+        zip(*(m["cosine_quantiles"] for m in known.values()), strict=True)
+        if (known)
+        else ((), (), ())
+    )
+    figure.add_scatter(
+        x=_names(known),
+        y=middle,
+        mode="markers",
+        name="pairs of rows, median and 5 to 95 %",
+        marker={"color": PALETTE[0], "size": 9},
+        error_y={
+            "array": [h - m for h, m in zip(high, middle, strict=True)],
+            "arrayminus": [m - l_ for m, l_ in zip(middle, low, strict=True)],
+            "color": PALETTE[0],
+        },
+    )
+    if any(m["cosine_to_shuffled"] is not None for m in layers.values()):
+        figure.add_scatter(
+            x=_names(layers),
+            y=[m["cosine_to_shuffled"] for m in layers.values()],
+            mode="markers",
+            name="to shuffled windows, mean",
+            marker={"color": PALETTE[1], "size": 9, "symbol": "x"},
+        )
+    figure.update_layout(title="Cosines", yaxis_title="cosine")
+    figure.update_layout(legend={"orientation": "h", "y": -0.35, "font": {"size": 11}})
+    return plot(figure, 340)
+
+
+def _similarity(cka: dict) -> str:
+    names = list(cka)
+    values = [[cka[one][two] for two in names] for one in names]
+    numbered = len(names) <= MOST_NUMBERED
+    labels = [escape(name) for name in names]
+    figure = go.Figure(
+        go.Heatmap(
+            x=labels,
+            y=labels,
+            z=values,
+            zmin=0,
+            zmax=1,
+            colorscale="Viridis",
+            texttemplate="%{z:.2f}" if numbered else None,
+            colorbar={"thickness": 10},
+            hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
+        )
+    )
+    figure.update_layout(title="Similarity of layers (CKA)")
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(type="category", autorange="reversed")
+    return plot(figure, 340 if numbered else 460)
+
+
+def _names(layers: dict) -> list[str]:
+    return [escape(layer) for layer in layers]
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _span(quantiles: list[float] | None) -> str:
+    if quantiles is None:
+        return ""
+    return f" ({quantiles[0]:.3f} to {quantiles[-1]:.3f})"

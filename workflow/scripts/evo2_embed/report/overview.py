@@ -1,0 +1,130 @@
+"""What was embedded, how it was packed, how fast it went, and what it was made from."""
+
+import json
+from html import escape
+
+import plotly.graph_objects as go
+
+from evo2_embed.report.html import PALETTE, cards, note, plot, section, table
+from evo2_embed.report.stages import Stage
+from evo2_embed.summary import Result
+from evo2_embed.text import human_bytes
+
+MOST_GENOMES = 50
+
+
+def overview(results: list[Result]) -> str:
+    """Genomes, chunks, rows, and what was skipped and why."""
+    first = results[0]
+    genomes = first.manifest["genomes"]
+    numbers = cards(
+        {
+            "genomes": f"{len(genomes):,}",
+            "chunks": f"{first.total('n_chunks'):,}",
+            "tokens": f"{first.total('n_tokens'):,}",
+            "rows": f"{sum(result.rows for result in results):,}",
+            "on disk": human_bytes(sum(result.bytes for result in results)),
+        }
+    )
+    shown = sorted(genomes, key=lambda genome: -genome["counts"].get("bases", 0))[:MOST_GENOMES]
+    rows = [
+        (
+            genome["genome"],
+            *(f"{genome['counts'].get(key, 0):,}" for key in ("contigs", "bases", "chunks")),
+            "; ".join(
+                f"{number:,} x {reason.removeprefix('skipped: ')}"
+                for reason, number in genome["counts"].items()
+                if reason.startswith("skipped: ")
+            )
+            or "nothing",
+        )
+        for genome in shown
+    ]
+    rest = len(genomes) - len(shown)
+    more = note(f"and {rest:,} smaller genomes") if rest else ""
+    heads = ("genome", "contigs", "bases", "chunks", "skipped")
+    return section("Overview", numbers + table(heads, rows) + more)
+
+
+def packing(results: list[Result]) -> str:
+    """How full the packs are, and the padding that they avoid."""
+    rows = [
+        (
+            result.name,
+            f"{result.total('n_packs'):,}",
+            f"{result.room_share:.1%}",
+            f"{result.padding_share:.1%}",
+        )
+        for result in results
+    ]
+    explained = note(
+        "Padding would have been: the share of pads, had the same chunks been put into batches of "
+        "the same size, in their order, each padded to its longest."
+    )
+    heads = ("extraction", "packs", "room used", "padding would have been")
+    return section("Packing", table(heads, rows) + explained)
+
+
+def speed(results: list[Result], stages: list[Stage]) -> str:
+    """Speed of every shard, and what each stage took."""
+    figure = go.Figure()
+    for index, result in enumerate(results):
+        shards = [shard for shard in result.shards if shard["tokens_per_second"]]
+        figure.add_bar(
+            x=[escape(shard["shard"]) for shard in shards],
+            y=[shard["tokens_per_second"] for shard in shards],
+            name=result.name,
+            marker_color=PALETTE[index % len(PALETTE)],
+            customdata=[[s["device"], s["peak_memory_mb"], s["n_tokens"]] for s in shards],
+            hovertemplate="%{x}: %{y:,.0f} tokens/s<br>%{customdata[2]:,} tokens on "
+            "%{customdata[0]}, %{customdata[1]:,} MB",
+        )
+    few = max(len(result.shards) for result in results) < 4
+    figure.update_layout(yaxis_title="tokens/s", xaxis_title="shard", bargap=0.8 if few else 0.2)
+    figure.update_xaxes(showticklabels=sum(len(r.shards) for r in results) <= 24)
+    rows = [
+        (
+            stage.rule,
+            f"{stage.jobs:,}",
+            f"{stage.seconds:,.0f}",
+            f"{stage.longest:,.0f}",
+            f"{stage.peak_mb:,.0f}",
+        )
+        for stage in stages
+    ]
+    heads = ("stage", "jobs", "seconds, all jobs", "seconds, longest job", "peak MB of a job")
+    times = table(heads, rows) + note("From the benchmarks of the rules: of each job's latest run.")
+    return section("Speed", plot(figure, 300) + (times if stages else ""))
+
+
+def provenance(results: list[Result]) -> str:
+    """Settings, versions and digests."""
+    parts = []
+    for result in results:
+        manifest = result.manifest
+        packages = ", ".join(f"{name} {number}" for name, number in manifest["packages"].items())
+        rows = [
+            ("model", manifest["model"]),
+            ("checkpoint, SHA-256", manifest["checkpoint_sha256"]),
+            ("engine, precision", f"{manifest['engine']}, {manifest['precision']}"),
+            ("self-check", _self_check(manifest)),
+            ("pooling", json.dumps(manifest["pooling"])),
+            ("packages", packages),
+            ("workflow", manifest["workflow"]),
+            ("windows", json.dumps(manifest["settings"]["windows"]["windows"])),
+            ("packing", json.dumps(manifest["settings"]["packing"]["packing"])),
+            *(
+                (f"dataset {name}, digest", dataset["digest"])
+                for name, dataset in result.datasets.items()
+            ),
+        ]
+        parts.append(f"<h3>{escape(result.name)}</h3>{table(None, rows)}")
+    return section("Provenance", "".join(parts))
+
+
+def _self_check(manifest: dict) -> str:
+    checks = [layer["self_check"] for layer in manifest["layers"].values() if layer["self_check"]]
+    if not checks:
+        return "none (stock engine, or nothing embedded)"
+    worst = max(check["difference"] for check in checks)
+    return f"at most {worst:.1e} from Evo2.forward, allowed {checks[0]['tolerance']:g}"
