@@ -29,6 +29,8 @@ class Contig:
 
     Attributes
     ----------
+    file : str
+        The genome, by the name of its file.
     tokens : ndarray of uint8, (n,)
     kept : ndarray of bool, (n,)
         Bases that may be trained on.
@@ -36,6 +38,7 @@ class Contig:
         Of the training windows.
     """
 
+    file: str
     tokens: np.ndarray
     kept: np.ndarray
     share: float
@@ -63,7 +66,7 @@ def load_corpus(folder: Path) -> Corpus:
     for genome in yaml.safe_load(GENOMES.read_text()):
         path = folder / genome["file"]
         if not path.is_file():
-            raise InputError(f"{path}: no such file; it comes from {genome['package']}")
+            raise InputError(f"{path}: no such file (make tiny-model fetches it)")
         if file_sha256(path) != genome["sha256"]:
             raise InputError(f"{path}: not the file that {GENOMES.name} names")
         records = read_fasta(path)
@@ -73,7 +76,8 @@ def load_corpus(folder: Path) -> Corpus:
             if genome["held_out"]:
                 held_out[genome["organism"].split(",")[0]] = tokens[-genome["held_out"] :]
                 kept[-genome["held_out"] :] = False
-            contigs.append(Contig(tokens, kept, genome["share"] * len(tokens) / bases))
+            share = genome["share"] * len(tokens) / bases
+            contigs.append(Contig(genome["file"], tokens, kept, share))
     return Corpus(contigs, held_out)
 
 
