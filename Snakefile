@@ -16,6 +16,7 @@ include: "workflow/rules/machine.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/fusion.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
 
@@ -24,6 +25,7 @@ rule all:
     default_target: True
     input:
         datasets=DATASETS.values(),
+        fused=FUSED.values(),
         manifests=MANIFESTS,
         report="results/report.html",
 

@@ -65,10 +65,14 @@ class Result:
         return self.total("n_tokens") / seconds if seconds else None
 
     @property
+    def datasets(self) -> dict[str, dict]:
+        """By name, the manifest's entries of all datasets: layers, then fusions."""
+        return {**self.manifest["layers"], **self.manifest["fusions"]}
+
+    @property
     def bytes(self) -> int:
         """Size of the datasets."""
-        layers = self.manifest["layers"].values()
-        return sum(part["bytes"] for layer in layers for part in layer["parts"])
+        return sum(part["bytes"] for known in self.datasets.values() for part in known["parts"])
 
 
 _COUNTS = ("n_chunks", "n_packs", "n_tokens", "n_bases", "budget_tokens", "padded_tokens")
@@ -103,12 +107,17 @@ def summary_rows(results: list[Result]) -> list[dict]:
                 "tokens": f"{result.total('n_tokens'):,}",
                 "padding": f"{result.padding_share:.1%} {'paid' if result.padded else 'avoided'}",
                 "tokens/s a job": f"{speed:,.0f}" if speed else "-",
-                "layers": len(result.manifest["layers"]),
+                "layers": _layers(result.manifest),
                 "rows": f"{result.manifest['rows']:,}",
                 "size": human_bytes(result.bytes),
             }
         )
     return rows
+
+
+def _layers(manifest: dict) -> str:
+    fused = f" + {len(manifest['fusions'])} fused" if manifest["fusions"] else ""
+    return f"{len(manifest['layers'])}{fused}"
 
 
 def render_summary(results: list[Result]) -> str:
