@@ -160,6 +160,10 @@ def test_half_precision_is_kept(tmp_path):
     values = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float16)
     records = [write_layer(tmp_path, n, values, many_rows(20), "float16") for n in ("norm", "b")]
     fit_layers(records, PLAIN, str(tmp_path / "f.npz"), None, None)
+    fit_layers(records, PLAIN, str(tmp_path / "g.npz"), str(tmp_path / "f.npz"), None)
+    assert (tmp_path / "g.npz").read_bytes() == (tmp_path / "f.npz").read_bytes()
+    with pytest.raises(InputError, match="g.npz: parameters of other layers"):
+        fit_layers(records[:1], PLAIN, str(tmp_path / "h.npz"), str(tmp_path / "g.npz"), None)
     record = fuse_layers(records, "f", PLAIN, str(tmp_path / "f.npz"), str(tmp_path / "f.json"))
     table = pl.read_parquet(tmp_path / "f" / "*.parquet")
     assert record["dtype"] == "float16"

@@ -101,7 +101,7 @@ def _labelled(dataset: LayerDataset, labeller: Labeller) -> tuple[np.ndarray, np
     rows, labels = np.concatenate(rows), np.concatenate(labels)
     if not len(rows):
         raise InputError(
-            f"weights: probe: none of {first} rows has a label; mend probe.labels or give the weights"
+            f"weights: probe: none of {first} rows has a label; mend probe.labels or give weights"
         )
     chosen = evenly(len(rows), SAMPLE_ROWS)
     return rows[chosen], labels[chosen]
