@@ -7,8 +7,9 @@ import pytest
 from evo2_embed import parts
 from evo2_embed.errors import InputError
 from evo2_embed.files import atomic_directory, read_json, write_json
-from evo2_embed.fusion.jobs import fit_layers, fuse_layers
+from evo2_embed.fusion.fitting import fit_layers
 from evo2_embed.fusion.strands import join_strands
+from evo2_embed.fusion.writing import fuse_layers
 from evo2_embed.parts import PartWriter
 from evo2_embed.rows import locate_rows
 from evo2_embed.tables import embeddings_schema, metadata_schema, vectors

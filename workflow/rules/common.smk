@@ -210,10 +210,12 @@ def fuse_settings(wildcards):
 
 
 def fit_memory(wildcards, attempt):
-    """Megabytes for the sample that a fusion is fitted to: 5,000 rows of all layers, four times."""
+    """Megabytes for a fusion's sample: 5,000 rows of all layers, four times. Labels need the keys of
+    all rows."""
     widths = layer_widths(SETTINGS["extractions"][wildcards.extraction]["model"]["name"])
     numbers = 5000 * sum(widths[layer] for layer in fusion_of(wildcards)["layers"])
-    return (1000 + numbers * 4 * 4 // 1_000_000) * attempt
+    base = 2000 if fusion_of(wildcards)["weights"] == "probe" else 1000
+    return (base + numbers * 4 * 4 // 1_000_000) * attempt
 
 
 def all_speeds(wildcards):

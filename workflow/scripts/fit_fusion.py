@@ -6,7 +6,7 @@ Out: the parameters (.npz).
 
 from functools import partial
 
-from evo2_embed.fusion.jobs import fit_layers
+from evo2_embed.fusion.fitting import fit_layers
 from evo2_embed.logs import logged_to
 
 

@@ -4,7 +4,7 @@ In: the records of its layers and the datasets they name, the parameters.
 Out: the dataset (`tables.embeddings_schema`), its record.
 """
 
-from evo2_embed.fusion.jobs import fuse_layers
+from evo2_embed.fusion.writing import fuse_layers
 from evo2_embed.logs import logged_to
 
 

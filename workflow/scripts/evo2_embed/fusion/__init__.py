@@ -2,10 +2,12 @@
 
 faults       what a configuration says of fusions, checked (light)
 shape        numbers in a fused vector (light)
-parameters   fitting to rows, and applying: arrays in, arrays out
+vectors      vectors of several layers to one
+parameters   what that takes, fitted to rows: arrays in, arrays out
 weights      weights learned from labels
 stored       parameters in a file
 strands      the + and - rows of the same bases
 datasets     layers' datasets, read side by side
-jobs         the two jobs: fit the parameters, write the fused dataset
+fitting      the job that fits the parameters to a sample
+writing      the job that writes the fused dataset
 """

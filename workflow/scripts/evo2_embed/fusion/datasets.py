@@ -66,6 +66,11 @@ def open_layers(paths: list[str]) -> list[LayerDataset]:
     return datasets
 
 
+def widths_of(datasets: list[LayerDataset]) -> dict[str, int]:
+    """Numbers in a vector, by layer."""
+    return {dataset.layer: dataset.record["width"] for dataset in datasets}
+
+
 def read_side_by_side(
     datasets: list[LayerDataset],
 ) -> Iterator[tuple[pa.Table, dict[str, np.ndarray]]]:
@@ -111,21 +116,9 @@ def read_rows_at(datasets: list[LayerDataset], wanted: np.ndarray) -> dict[str, 
     return {dataset.layer: values for dataset, (_, values) in zip(datasets, read, strict=True)}
 
 
-def read_keys(dataset: LayerDataset, rows: int) -> Iterator[pl.DataFrame]:
-    """Keys of all rows of a dataset, about so many rows at a time."""
-    held, count = [], 0
-    for table in dataset.tables(list(KEYS)):
-        held.append(table)
-        count += len(table)
-        if count >= rows:
-            yield _keys(held)
-            held, count = [], 0
-    if count:
-        yield _keys(held)
-
-
-def _keys(tables: list[pa.Table]) -> pl.DataFrame:
-    keys = pl.from_arrow(pa.concat_tables(tables).unify_dictionaries())
+def read_keys(dataset: LayerDataset) -> pl.DataFrame:
+    """Keys of all rows of a dataset."""
+    keys = pl.from_arrow(pa.concat_tables(dataset.tables(list(KEYS))).unify_dictionaries())
     return keys.with_columns(pl.col("genome", "contig").cast(pl.String))
 
 

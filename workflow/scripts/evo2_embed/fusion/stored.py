@@ -9,8 +9,8 @@ import numpy as np
 
 from evo2_embed.errors import InputError
 from evo2_embed.files import atomic_path
-from evo2_embed.fusion.parameters import Fusion
 from evo2_embed.fusion.shape import method_of
+from evo2_embed.fusion.vectors import Fusion
 
 _ARRAYS = ("means", "deviations", "weights", "components", "explained")
 _SAID = ("method", "layers", "widths")
