@@ -1,11 +1,13 @@
 """Fusions in a real run: what they leave, and what a new one reruns."""
 
+import contextlib
 import json
 import shutil
 
 import numpy as np
 import polars as pl
 import pytest
+import show_plan
 from evo2_embed.summary import load_results, render_summary
 
 from workflow import Workflow, random_bases, write_fasta
@@ -75,6 +77,18 @@ def test_the_manifest_and_the_summary_have_them(finished):
     assert list(result.datasets) == [*LAYERS, *FUSIONS]
     assert "2 + 2 fused" in render_summary([result])
     assert str(finished.folder) not in json.dumps(manifest)
+
+
+def test_they_were_in_the_plan(finished):
+    with contextlib.chdir(finished.folder):
+        plan = json.loads(show_plan.main("config/config.yaml", ".", True))
+    assert plan["jobs"]["fit_fusion"] == plan["jobs"]["fuse_layers"] == 2
+    for layer in plan["layers"]:
+        path = finished.folder / "results/embeddings/default" / layer["layer"]
+        record = json.loads(path.with_name(f"{path.name}.json").read_text())
+        assert (layer["rows"], layer["width"]) == (record["rows"], record["width"])
+        size = sum(file.stat().st_size for file in path.glob("*.parquet"))
+        assert layer["dataset_bytes"] == pytest.approx(size, rel=0.25)
 
 
 def test_a_second_run_does_nothing(finished):
