@@ -17,6 +17,7 @@ include: "workflow/rules/model.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/fusion.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
 
@@ -25,6 +26,7 @@ rule all:
     default_target: True
     input:
         datasets=DATASETS.values(),
+        fused=FUSED.values(),
         manifests=MANIFESTS,
         report="results/report.html",
 

@@ -33,6 +33,8 @@ def test_there_are_rules():
         "aggregate_embeddings",
         "shuffle_windows",
         "compare_layers",
+        "fit_fusion",
+        "fuse_layers",
         "write_manifest",
         "write_report",
     }
@@ -65,14 +67,15 @@ def test_headers_name_the_columns_of_the_tables():
     def columns(schema):
         return "columns: " + ", ".join(schema.names)
 
-    chunk, pack, embed, aggregate = (
+    chunk, pack, embed, aggregate, fusion = (
         " ".join(header(ROOT / "workflow" / "rules" / f"{name}.smk").split())
-        for name in ("chunk", "pack", "embed", "aggregate")
+        for name in ("chunk", "pack", "embed", "aggregate", "fusion")
     )
     assert columns(CHUNKS) in chunk
     assert columns(PACKS) in pack
     assert columns(embeddings_schema(8, "float32", chunk=True)) in embed
     assert columns(embeddings_schema(8, "float32")) in aggregate
+    assert columns(embeddings_schema(8, "float32")) in fusion
     assert columns(level_schema(8)) in aggregate
 
 

@@ -8,7 +8,7 @@
 #      columns: genome, contig, start, end, strand, name, n_tokens, embedding
 #      results/embeddings/{extraction}/{layer}.contig.parquet and .genome.parquet, if asked for
 #      columns: genome, contig, strand, n_rows, n_tokens, embedding
-#      results/embeddings/{extraction}/manifest.json
+#      results/embeddings/{extraction}/manifest.json, of fused datasets as well
 
 
 rule aggregate_embeddings:
@@ -37,6 +37,7 @@ rule write_manifest:
     """Write down what the datasets of {wildcards.extraction} are and were made from."""
     input:
         records=layer_records,
+        fused=fused_records,
         chunks=chunk_tables,
     output:
         manifest="results/embeddings/{extraction}/manifest.json",
@@ -50,5 +51,6 @@ rule write_manifest:
         mem_mb=500,
     params:
         layers=layer_names,
+        fusions=fusion_names,
     script:
         "../scripts/write_manifest.py"

@@ -4,6 +4,7 @@
 # results/run_config.yaml. A cluster job, which parses the workflow again, takes them from there, so
 # an edit of the configuration in mid-run changes nothing until the next run.
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.errors import InputError
+from evo2_embed.models import layer_widths
 from evo2_embed.run import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 
 STARTED = time.time()
@@ -35,6 +37,13 @@ DATASETS = {
     name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction["layers"]]
     for name, extraction in SETTINGS["extractions"].items()
 }
+FUSED = {
+    name: [f"results/embeddings/{name}/{fusion}.json" for fusion in extraction["fusion"]]
+    for name, extraction in SETTINGS["extractions"].items()
+}
+FUSIONS = {
+    fusion for extraction in SETTINGS["extractions"].values() for fusion in extraction["fusion"]
+}
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 
@@ -43,6 +52,8 @@ wildcard_constraints:
     shard=r"\d{5}",
     extraction=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     layer=r"(embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*)",
+    # Those of the configuration; with none, a pattern that matches nothing.
+    fusion="|".join(map(re.escape, sorted(FUSIONS))) or r"(?!)",
 
 
 def freeze_run():
@@ -198,6 +209,64 @@ STAGES = [
     "embed_control",
     "compare_layers",
 ]
+
+
+def fused_records(wildcards):
+    """Records of an extraction's fused datasets."""
+    return FUSED[wildcards.extraction]
+
+
+def fusion_names(wildcards):
+    """Fusions of an extraction, in the order of the configuration."""
+    return list(SETTINGS["extractions"][wildcards.extraction]["fusion"])
+
+
+def fusion_of(wildcards):
+    """What the configuration says of a fusion."""
+    return SETTINGS["extractions"][wildcards.extraction]["fusion"][wildcards.fusion]
+
+
+def fusion_layers(wildcards):
+    """Records of the layers that a fusion joins."""
+    layers = fusion_of(wildcards)["layers"]
+    return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
+
+
+def fusion_parameters(wildcards):
+    """The file of parameters that a fusion takes, if it fits none."""
+    given = fusion_of(wildcards)["parameters"]
+    return [] if given is None else [given]
+
+
+def fusion_labels(wildcards):
+    """The labels, if a fusion learns its weights."""
+    return [SETTINGS["probe"]["labels"]] if fusion_of(wildcards)["weights"] == "probe" else []
+
+
+def fit_settings(wildcards):
+    """What the parameters of a fusion depend on, but for files."""
+    fusion = fusion_of(wildcards)
+    settings = {"code": CODE_VERSIONS["fuse"]}
+    settings |= {key: fusion[key] for key in ("method", "layers", "weights")}
+    if fusion["weights"] != "probe":
+        return settings
+    genomes = [genome.name for bundle in RUN.bundles.values() for genome in bundle.genomes]
+    return {**settings, "probe": SETTINGS["probe"], "genomes": genomes}
+
+
+def fuse_settings(wildcards):
+    """How the rows of a fused dataset follow from its layers' and the parameters."""
+    fusion = fusion_of(wildcards)
+    return {"code": CODE_VERSIONS["fuse"], "method": fusion["method"], "strands": fusion["strands"]}
+
+
+def fit_memory(wildcards, attempt):
+    """Megabytes for a fusion's sample: 5,000 rows of all layers, four times. Labels need the keys of
+    all rows."""
+    widths = layer_widths(SETTINGS["extractions"][wildcards.extraction]["model"]["name"])
+    numbers = 5000 * sum(widths[layer] for layer in fusion_of(wildcards)["layers"])
+    base = 2000 if fusion_of(wildcards)["weights"] == "probe" else 1000
+    return (base + numbers * 4 * 4 // 1_000_000) * attempt
 
 
 def all_speeds(wildcards):

@@ -1,14 +1,22 @@
 """Write down what an extraction's datasets are and were made from.
 
-In: the records of its layers, the chunk tables. Out: manifest.json.
+In: the records of its layers and fusions, the chunk tables. Out: manifest.json.
 """
 
 from evo2_embed.logs import logged_to
 from evo2_embed.manifest import write_manifest
 
 
-def main(layers: list[str], records: list[str], chunks: list[str], manifest: str) -> None:
-    write_manifest(chunks, dict(zip(layers, records, strict=True)), manifest)
+def main(
+    layers: list[str],
+    records: list[str],
+    fusions: list[str],
+    fused: list[str],
+    chunks: list[str],
+    manifest: str,
+) -> None:
+    by_layer = dict(zip(layers, records, strict=True))
+    write_manifest(chunks, by_layer, dict(zip(fusions, fused, strict=True)), manifest)
 
 
 if "snakemake" in globals():
@@ -16,6 +24,8 @@ if "snakemake" in globals():
         main(
             snakemake.params.layers,
             list(snakemake.input.records),
+            snakemake.params.fusions,
+            list(snakemake.input.fused),
             list(snakemake.input.chunks),
             snakemake.output.manifest,
         )

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from evo2_embed import models
 from evo2_embed.errors import InputError
+from evo2_embed.fusion.faults import fusion_faults
 from evo2_embed.presets import expand_layers
 from evo2_embed.sheet import NOT_LITERAL, Genome, file_faults, is_literal, read_sheet
 
@@ -208,6 +209,8 @@ def _extraction_faults(where: str, extraction: dict, settings: dict) -> list[str
     name = extraction["model"]["name"]
     if name not in models.model_names():
         return faults
+    # Of layers that are not known, nothing can be said.
+    faults = faults or fusion_faults(where, extraction, settings)
     context, tokens = models.context_length(name), settings["windows"]["size"]
     if tokens + settings["packing"]["bos"] > context:
         faults.append(

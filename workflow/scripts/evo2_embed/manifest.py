@@ -5,9 +5,12 @@ from evo2_embed.files import read_json, write_json
 from evo2_embed.tables import CHUNKS, open_table, table_metadata
 
 _OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest", "self_check")
+_OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
 
 
-def write_manifest(chunks: list[str], layers: dict[str, str], output: str) -> dict:
+def write_manifest(
+    chunks: list[str], layers: dict[str, str], fusions: dict[str, str], output: str
+) -> dict:
     """Write `manifest.json`. It holds nothing that differs from run to run.
 
     Parameters
@@ -16,10 +19,13 @@ def write_manifest(chunks: list[str], layers: dict[str, str], output: str) -> di
         Chunk tables of all bundles, in the order of the sheet.
     layers : dict of str to str
         By layer, the record that `aggregate_layer` wrote.
+    fusions : dict of str to str
+        By fusion, the record that `fuse_layers` wrote.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
     records = {layer: read_json(path) for layer, path in layers.items()}
+    fused = {name: read_json(path) for name, path in fusions.items()}
     first = next(iter(records.values()))
     manifest = {
         "workflow": __version__,
@@ -42,7 +48,10 @@ def write_manifest(chunks: list[str], layers: dict[str, str], output: str) -> di
         "layers": {
             layer: {key: record[key] for key in _OF_LAYER} for layer, record in records.items()
         },
-        "rows": sum(record["rows"] for record in records.values()),
+        "fusions": {
+            name: {key: record[key] for key in _OF_FUSION} for name, record in fused.items()
+        },
+        "rows": sum(record["rows"] for record in [*records.values(), *fused.values()]),
     }
     write_json(output, manifest)
     return manifest

@@ -51,10 +51,10 @@ class Run:
         """What an extraction's embeddings depend on, but for packs and weights; keys sorted.
 
         The path of a checkpoint is not among them: its digest is in what was made from it. Nor
-        are the levels, which are means of embeddings.
+        are levels and fusions, which are made of embeddings.
         """
         settings = dict(self.settings["extractions"][extraction])
-        del settings["levels"]
+        del settings["levels"], settings["fusion"]
         settings["model"] = {"name": settings["model"]["name"]}
         return {
             "code": CODE_VERSIONS["embed"],

@@ -25,7 +25,7 @@ class ShardStates:
     speed : float or None
         Tokens a second of a job, of those that finished last or are at work.
     datasets, layers : int
-        Layers whose datasets are finished, and all.
+        Layers and fusions whose datasets are finished, and all.
     finished : float
         When the last of the finished shards was (seconds since 1970).
     """
@@ -82,7 +82,8 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
     recent = sorted(states.timed)[-RECENT:]
     seconds = sum(seconds for _, _, seconds in recent)
     states.speed = sum(tokens for _, tokens, _ in recent) / seconds if seconds else None
-    layers = run.settings["extractions"][extraction]["layers"]
+    known = run.settings["extractions"][extraction]
+    layers = [*known["layers"], *known["fusion"]]
     states.layers = len(layers)
     if states.done == sum(bundle.n_shards for bundle in run.bundles.values()):
         folder = results / "embeddings" / extraction
@@ -173,6 +174,11 @@ def _jobs(run: Run) -> list[tuple[str, str, str]]:
             (f"aggregate_embeddings {name}/{layer}", f"embeddings/{name}/{layer}.json")
             for layer in extraction["layers"]
         ]
+        for fusion in extraction["fusion"]:
+            jobs += [
+                (f"fit_fusion {name}/{fusion}", f"fusions/{name}/{fusion}.npz"),
+                (f"fuse_layers {name}/{fusion}", f"embeddings/{name}/{fusion}.json"),
+            ]
         jobs.append((f"write_manifest {name}", f"embeddings/{name}/manifest.json"))
     jobs.append(("write_report", "report.html"))
     return [(name, f"{name.replace(' ', '/', 1)}.log", output) for name, output in jobs]

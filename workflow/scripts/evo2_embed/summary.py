@@ -67,7 +67,7 @@ class Result:
     @property
     def datasets(self) -> dict[str, dict]:
         """Layers and fusions, by name: their entries of the manifest."""
-        return {**self.manifest["layers"], **self.manifest.get("fusions", {})}
+        return {**self.manifest["layers"], **self.manifest["fusions"]}
 
     @property
     def rows(self) -> int:
@@ -112,12 +112,17 @@ def summary_rows(results: list[Result]) -> list[dict]:
                 "tokens": f"{result.total('n_tokens'):,}",
                 "padding": f"{result.padding_share:.1%} {'paid' if result.padded else 'avoided'}",
                 "tokens/s a job": f"{speed:,.0f}" if speed else "-",
-                "layers": len(result.manifest["layers"]),
+                "layers": _layers(result.manifest),
                 "rows": f"{result.manifest['rows']:,}",
                 "size": human_bytes(result.bytes),
             }
         )
     return rows
+
+
+def _layers(manifest: dict) -> str:
+    fused = f" + {len(manifest['fusions'])} fused" if manifest["fusions"] else ""
+    return f"{len(manifest['layers'])}{fused}"
 
 
 def render_summary(results: list[Result]) -> str:

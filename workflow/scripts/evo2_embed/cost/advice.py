@@ -77,10 +77,11 @@ def _huge(layer: LayerEstimate) -> str:
     if not isinstance(layer.pooling, dict):
         return f"{where} {size}: longer windows or fewer genomes make it smaller"
     bases = layer.pooling["bin"]
+    again = ", and its shard files as much again" if layer.shard_bytes else ""
     what = "base" if bases == 1 else f"{bases} bases"
     return (
-        f"{where} {size}, with a row for every {what} ({layer.rows:,} rows), and its shard files "
-        "as much again: larger bins, or one row a window (mean), make it smaller"
+        f"{where} {size}, with a row for every {what} ({layer.rows:,} rows){again}: "
+        "larger bins, or one row a window (mean), make it smaller"
     )
 
 

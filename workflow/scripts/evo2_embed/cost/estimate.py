@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evo2_embed.cost import filesizes
 from evo2_embed.cost.contigs import Contigs, read_contigs, sample_size
+from evo2_embed.fusion.shape import joined_width
 from evo2_embed.models import layer_widths
 from evo2_embed.plan import Bundle
 from evo2_embed.sheet import Genome, read_regions
@@ -34,7 +35,10 @@ class GenomeEstimate:
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """Rows and bytes of one layer of an extraction: its shard files together, its dataset."""
+    """Rows and bytes of one layer of an extraction: its shard files together, its dataset.
+
+    Or of one fusion, by its name, which has no shard files.
+    """
 
     extraction: str
     layer: str
@@ -214,12 +218,29 @@ def _estimate_layers(
             layers.append(
                 LayerEstimate(name, layer, pooling, extraction["dtype"], width, rows, *sizes)
             )
+        layers += _estimate_fusions(name, extraction, rows)
     return layers
+
+
+def _estimate_fusions(name: str, extraction: dict, rows: int) -> list[LayerEstimate]:
+    known, pooling = layer_widths(extraction["model"]["name"]), extraction["pooling"]
+    # What is fused compresses as means do.
+    stored = {**extraction, "pooling": "mean"}
+    fusions = []
+    for fusion, settings in extraction["fusion"].items():
+        width = joined_width(settings, [known[layer] for layer in settings["layers"]])
+        mine = rows if settings["strands"] == "keep" else rows // 2
+        size = filesizes.dataset(stored, width, mine, [], 1)
+        fusions.append(
+            LayerEstimate(name, fusion, pooling, extraction["dtype"], width, mine, 0, size)
+        )
+    return fusions
 
 
 def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
     extractions = settings["extractions"]
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
+    fusions = sum(len(extraction["fusion"]) for extraction in extractions.values())
     compared = len(extractions) if settings["compare"]["rows"] else 0
     shuffled = compared if settings["compare"]["control"] else 0
     jobs = {
@@ -229,6 +250,8 @@ def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
         "fetch_model": len(models),
         "embed_shard": shards * len(extractions),
         "aggregate_embeddings": sum(len(e["layers"]) for e in extractions.values()),
+        "fit_fusion": fusions,
+        "fuse_layers": fusions,
         "shuffle_windows": min(shuffled, 1),
         "embed_control": shuffled,
         "compare_layers": compared,
