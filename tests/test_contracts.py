@@ -33,6 +33,9 @@ def test_there_are_rules():
         "aggregate_embeddings",
         "write_manifest",
         "write_report",
+        "split_chunks",
+        "export_packs",
+        "write_finetune",
     }
 
 

@@ -56,6 +56,7 @@ class Estimate:
     jobs: dict[str, int]
     chunk_bytes: int
     pack_bytes: int
+    finetune_bytes: int
 
     @property
     def windows(self) -> int:
@@ -79,8 +80,10 @@ class Estimate:
 
     @property
     def bytes(self) -> int:
-        """All that `results/` will hold: chunk tables, packs, shard files and datasets."""
-        return self.chunk_bytes + self.pack_bytes + self.shard_bytes + self.dataset_bytes
+        """All that `results/` will hold: chunk tables, packs, shard files, datasets and, if asked
+        for, the training set."""
+        inputs = self.chunk_bytes + self.pack_bytes
+        return inputs + self.shard_bytes + self.dataset_bytes + self.finetune_bytes
 
 
 def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path) -> Estimate:
@@ -112,9 +115,10 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         genomes,
         _estimate_layers(settings, genomes, shards),
         shards,
-        _count_jobs(settings["extractions"], len(bundles), shards),
+        _count_jobs(settings, len(bundles), shards),
         filesizes.chunk_tables(windows, len(bundles)),
         filesizes.pack_files(settings["windows"], tokens, windows, shards),
+        filesizes.training_set(settings, tokens, windows, shards),
     )
 
 
@@ -217,7 +221,9 @@ def _estimate_layers(
     return layers
 
 
-def _count_jobs(extractions: dict, bundles: int, shards: int) -> dict[str, int]:
+def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
+    extractions = settings["extractions"]
+    training = {"split_chunks": 1, "export_packs": shards, "write_finetune": 1}
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
     return {
         "chunk_fasta": bundles,
@@ -227,5 +233,6 @@ def _count_jobs(extractions: dict, bundles: int, shards: int) -> dict[str, int]:
         "embed_shard": shards * len(extractions),
         "aggregate_embeddings": sum(len(e["layers"]) for e in extractions.values()),
         "write_manifest": len(extractions),
+        **(training if settings["export"] == "finetune" else {}),
         "write_report": 1,
     }

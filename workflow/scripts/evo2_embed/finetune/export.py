@@ -7,7 +7,7 @@ import numpy as np
 from evo2_embed.digests import file_sha256, settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.files import atomic_directory, write_json
-from evo2_embed.finetune.forms import SCHEMAS, packed_rows, padded_rows
+from evo2_embed.finetune.forms import SCHEMAS, encodings, packed_rows, padded_rows
 from evo2_embed.finetune.segments import Segments, read_shard
 from evo2_embed.finetune.split import PARTS, SPLITS, open_split
 from evo2_embed.fitting import first_fit
@@ -90,7 +90,7 @@ def _write_forms(
         for form, schema in SCHEMAS.items():
             path = folder / f"{form}-{name}.parquet"
             schema = metadata_schema(schema, {**metadata, "form": form, "part": name})
-            with table_writer(path, schema) as writer:
+            with table_writer(path, schema, **encodings(schema)) as writer:
                 for table in tables[form]:
                     writer.write_table(table.cast(schema), row_group_size=len(table))
             files[form][name] = {

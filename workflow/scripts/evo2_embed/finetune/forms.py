@@ -55,6 +55,20 @@ PADDED = pa.schema(
 SCHEMAS = {"packed": PACKED, "padded": PADDED}
 
 
+def encodings(schema: pa.Schema) -> dict:
+    """How pyarrow's writer is to write a form's columns.
+
+    Positions as differences, which are all 1: as numbers they took more than all the rest where
+    windows are long.
+    """
+    others = [name for name in schema.names if name != "position_ids"]
+    lists = [name for name in others if pa.types.is_list(schema.field(name).type)]
+    return {
+        "use_dictionary": [f"{name}.list.element" if name in lists else name for name in others],
+        "column_encoding": {"position_ids.list.element": "DELTA_BINARY_PACKED"},
+    }
+
+
 def packed_rows(segments: Segments, packs: list[np.ndarray]) -> Iterator[pa.Table]:
     """Rows of the packed form (`PACKED`), some row groups.
 
