@@ -6,6 +6,8 @@ import re
 import pytest
 import yaml
 from evo2_embed.config import SCHEMA
+from evo2_embed.finetune.forms import PACKED, PADDED
+from evo2_embed.finetune.split import BLOCKS
 from evo2_embed.levels import level_schema
 from evo2_embed.tables import CHUNKS, PACKS, embeddings_schema
 
@@ -66,15 +68,16 @@ def test_headers_name_the_columns_of_the_tables():
     def columns(schema):
         return "columns: " + ", ".join(schema.names)
 
-    chunk, pack, embed, aggregate = (
+    chunk, pack, embed, aggregate, finetune = (
         " ".join(header(ROOT / "workflow" / "rules" / f"{name}.smk").split())
-        for name in ("chunk", "pack", "embed", "aggregate")
+        for name in ("chunk", "pack", "embed", "aggregate", "finetune")
     )
     assert columns(CHUNKS) in chunk
     assert columns(PACKS) in pack
     assert columns(embeddings_schema(8, "float32", chunk=True)) in embed
     assert columns(embeddings_schema(8, "float32")) in aggregate
     assert columns(level_schema(8)) in aggregate
+    assert all(columns(schema) in finetune for schema in (BLOCKS, PACKED, PADDED))
 
 
 def test_the_snakefile_is_a_table_of_contents():

@@ -24,7 +24,7 @@ def card_text(summary: dict) -> str:
         "width": f"{summary['width']:,}",
         "pad_token": summary["settings"]["pad_token"],
         "pad": "1" if summary["settings"]["pad_token"] == "pad" else "0",
-        "bos": "The first token of every window is a BOS (id 0). " * summary["packing"]["bos"],
+        "bos": "The first token of every window is a BOS (id 0)." * summary["packing"]["bos"],
     }
     text = _TEMPLATE.read_text()
     for name, value in values.items():
@@ -46,8 +46,8 @@ def _windows(summary: dict) -> str:
 
 def _units(split: dict) -> str:
     if split["split"] == "contig":
-        return "whole contigs"
-    return f"blocks of {split['block']:,} bases of a contig"
+        return "contig"
+    return f"block of {split['block']:,} bases of a contig"
 
 
 def _form(name: str, form: dict) -> str:
