@@ -18,6 +18,7 @@ include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/fusion.smk"
+include: "workflow/rules/finetune.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
 
@@ -28,6 +29,7 @@ rule all:
         datasets=DATASETS.values(),
         fused=FUSED.values(),
         manifests=MANIFESTS,
+        finetune=FINETUNE,
         report="results/report.html",
 
 

@@ -6,6 +6,8 @@ import re
 import pytest
 import yaml
 from evo2_embed.config import SCHEMA
+from evo2_embed.finetune.forms import PACKED, PADDED
+from evo2_embed.finetune.split import BLOCKS
 from evo2_embed.levels import level_schema
 from evo2_embed.tables import CHUNKS, PACKS, embeddings_schema
 
@@ -37,6 +39,9 @@ def test_there_are_rules():
         "fuse_layers",
         "write_manifest",
         "write_report",
+        "split_chunks",
+        "export_packs",
+        "write_finetune",
     }
 
 
@@ -67,9 +72,9 @@ def test_headers_name_the_columns_of_the_tables():
     def columns(schema):
         return "columns: " + ", ".join(schema.names)
 
-    chunk, pack, embed, aggregate, fusion = (
+    chunk, pack, embed, aggregate, fusion, finetune = (
         " ".join(header(ROOT / "workflow" / "rules" / f"{name}.smk").split())
-        for name in ("chunk", "pack", "embed", "aggregate", "fusion")
+        for name in ("chunk", "pack", "embed", "aggregate", "fusion", "finetune")
     )
     assert columns(CHUNKS) in chunk
     assert columns(PACKS) in pack
@@ -77,6 +82,7 @@ def test_headers_name_the_columns_of_the_tables():
     assert columns(embeddings_schema(8, "float32")) in aggregate
     assert columns(embeddings_schema(8, "float32")) in fusion
     assert columns(level_schema(8)) in aggregate
+    assert all(columns(schema) in finetune for schema in (BLOCKS, PACKED, PADDED))
 
 
 def test_the_snakefile_is_a_table_of_contents():

@@ -44,6 +44,7 @@ FUSED = {
 FUSIONS = {
     fusion for extraction in SETTINGS["extractions"].values() for fusion in extraction["fusion"]
 }
+FINETUNE = ["results/finetune/summary.json"] if SETTINGS["export"] == "finetune" else []
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 
@@ -110,6 +111,14 @@ def model_record(wildcards):
 
 CHUNK_SETTINGS = {"code": CODE_VERSIONS["chunk"], "windows": SETTINGS["windows"]}
 PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS["packing"]}
+SPLIT_SETTINGS = {
+    "code": CODE_VERSIONS["export"],
+    **{key: SETTINGS["finetune"][key] for key in ("split", "block", "gap", "validation_share")},
+}
+EXPORT_SETTINGS = {
+    "code": CODE_VERSIONS["export"],
+    "pad_token": SETTINGS["finetune"]["pad_token"],
+}
 EMBED_SETTINGS = {name: RUN.embed_settings(name) for name in EXTRACTIONS}
 
 
@@ -182,6 +191,15 @@ def shard_files(name):
         ]
 
     return files
+
+
+def export_records(wildcards):
+    """Records of what every shard gives to the training set, in order."""
+    return [
+        f"results/export/{bundle.name}/{shard}/export.json"
+        for bundle in RUN.bundles.values()
+        for shard in bundle.shards
+    ]
 
 
 def shard_counts(wildcards):

@@ -19,6 +19,7 @@ The way of the data, one module a step::
     levels, manifest                 what is written beside it
     compare/                         the layers of an extraction, without labels
     fusion/                          layers, or strands, joined into one dataset
+    finetune/                        pack files -> a training set
     tables, seals, files, digests    what is written is whole, or says that it is not
     summary, sampling, report/, text         what a person looks at
 """
@@ -35,5 +36,6 @@ CODE_VERSIONS = {
     "aggregate": 1,
     "fuse": 1,
     "compare": 1,
+    "export": 1,
     "report": 1,
 }

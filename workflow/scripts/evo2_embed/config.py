@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from evo2_embed import models
 from evo2_embed.errors import InputError
+from evo2_embed.finetune.settings import complete_finetune, finetune_faults
 from evo2_embed.fusion.faults import fusion_faults
 from evo2_embed.presets import expand_layers
 from evo2_embed.sheet import NOT_LITERAL, Genome, file_faults, is_literal, read_sheet
@@ -46,8 +47,9 @@ def resolve(config: dict) -> tuple[dict, list[Genome]]:
         raise InputError("\n".join(faults + _faults_beside(config)))
     settings = _with_defaults(copy.deepcopy(config), _schema())
     settings["windows"]["stride"] = settings["windows"]["stride"] or settings["windows"]["size"]
+    complete_finetune(settings)
     genomes, faults = _check_sheet(settings["genomes"])
-    faults += _window_faults(settings)
+    faults += _window_faults(settings) + finetune_faults(settings)
     for name, extraction in settings["extractions"].items():
         extraction.setdefault("model", settings["model"])
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)

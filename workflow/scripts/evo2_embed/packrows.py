@@ -57,15 +57,15 @@ def _batch(
 ) -> pa.RecordBatch:
     """Rows of packs from number `first` on, of `counts` chunks each; `keys` are the chunks."""
     lengths = keys["length"].to_numpy() + int(packing["bos"])
-    ends, edges = _edges(lengths), _edges(counts)  # of segments in tokens, of packs in segments
+    ends, edges = edges_of(lengths), edges_of(counts)  # of segments in tokens, of packs in segments
     tokens = buffers.take("tokens", int(ends[-1]))
     _fill(tokens, ends, keys, sequences, int(packing["bos"]))
     widths, places = np.zeros(len(counts), np.int32), ends[edges]  # of packs in tokens
     mask = pa.nulls(len(counts), pa.large_binary())
     if packing["strategy"] == "padded":
         widths = np.maximum.reduceat(lengths, edges[:-1]).astype(np.int32)
-        places = _edges(widths.astype(np.int64) * counts)
-        tokens, real = _pad(tokens, lengths, np.repeat(widths, counts), PADS[packing["pad"]])
+        places = edges_of(widths.astype(np.int64) * counts)
+        tokens, real = pad_rows(tokens, lengths, np.repeat(widths, counts), PADS[packing["pad"]])
         mask = _bytes(places, real)
     # A pack of n segments has n + 1 ends, the first of which is 0.
     owner = np.repeat(np.arange(len(counts)), np.add(counts, 1))
@@ -75,7 +75,7 @@ def _batch(
         "tokens": _bytes(places, tokens),
         "width": pa.array(widths),
         "mask": mask,
-        "cu_seqlens": _lists("cu_seqlens", _edges(np.add(counts, 1)), pa.array(cu_seqlens)),
+        "cu_seqlens": _lists("cu_seqlens", edges_of(np.add(counts, 1)), pa.array(cu_seqlens)),
     }
     for name in ("chunk", "genome", "contig", "start", "end", "strand", "name"):
         columns[name] = _lists(name, edges, keys[name].combine_chunks())
@@ -94,18 +94,33 @@ def _fill(
         sequences.copy_tokens(*row, out=tokens[start:end])
 
 
-def _pad(
+def pad_rows(
     tokens: np.ndarray, lengths: np.ndarray, widths: np.ndarray, pad: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Segments as rows of `widths` tokens, end to end, and which of the tokens are no pads."""
-    column = np.arange(widths.sum()) - np.repeat(_edges(widths)[:-1], widths)
+    """Segments as rows of `widths` tokens, end to end, and which of the tokens are no pads.
+
+    Parameters
+    ----------
+    tokens : ndarray of uint8, (lengths.sum(),)
+        Segments end to end.
+    lengths, widths : ndarray, (n,)
+        Of each segment, and of its row.
+    pad : int
+        What fills a row up on the right.
+
+    Returns
+    -------
+    padded : ndarray of uint8, (widths.sum(),)
+    mask : ndarray of bool, (widths.sum(),)
+    """
+    column = np.arange(widths.sum()) - np.repeat(edges_of(widths)[:-1], widths)
     mask = column < np.repeat(lengths, widths)
     padded = np.full(len(mask), pad, np.uint8)
     padded[mask] = tokens
     return padded, mask
 
 
-def _edges(counts) -> np.ndarray:
+def edges_of(counts) -> np.ndarray:
     """Where things of these sizes start and end when they lie end to end, from 0."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 

@@ -180,6 +180,10 @@ def _jobs(run: Run) -> list[tuple[str, str, str]]:
                 (f"fuse_layers {name}/{fusion}", f"embeddings/{name}/{fusion}.json"),
             ]
         jobs.append((f"write_manifest {name}", f"embeddings/{name}/manifest.json"))
+    if run.settings["export"] == "finetune":
+        jobs.append(("split_chunks", "export/blocks.parquet"))
+        jobs += [(f"export_packs {s}", f"export/{s}/export.json") for s in _shards(bundles)]
+        jobs.append(("write_finetune", "finetune/summary.json"))
     jobs.append(("write_report", "report.html"))
     return [(name, f"{name.replace(' ', '/', 1)}.log", output) for name, output in jobs]
 

@@ -115,19 +115,19 @@ def metadata_schema(schema: pa.Schema, metadata: dict) -> pa.Schema:
 
 
 @contextmanager
-def table_writer(path: str | Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def table_writer(path: str | Path, schema: pa.Schema, **options) -> Iterator[pq.ParquetWriter]:
     """A Parquet writer whose file appears whole and sealed when the block ends well, and else not
-    at all."""
+    at all; `options` are those of pyarrow's writer."""
     with atomic_path(path) as temporary:
-        with parquet_writer(temporary, schema) as writer:
+        with parquet_writer(temporary, schema, **options) as writer:
             yield writer
             writer.add_key_value_metadata({PARQUET_KEY: UNSEALED})
         seal_parquet(temporary)
 
 
-def parquet_writer(path: str | Path, schema: pa.Schema) -> pq.ParquetWriter:
+def parquet_writer(path: str | Path, schema: pa.Schema, **options) -> pq.ParquetWriter:
     """A Parquet writer with this workflow's settings: zstd, and a page index for region queries."""
-    return pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True)
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True, **options)
 
 
 def row_group_rows(width: int, itemsize: int) -> int:

@@ -60,6 +60,7 @@ class Estimate:
     jobs: dict[str, int]
     chunk_bytes: int
     pack_bytes: int
+    finetune_bytes: int
 
     @property
     def windows(self) -> int:
@@ -83,8 +84,10 @@ class Estimate:
 
     @property
     def bytes(self) -> int:
-        """All that `results/` will hold: chunk tables, packs, shard files and datasets."""
-        return self.chunk_bytes + self.pack_bytes + self.shard_bytes + self.dataset_bytes
+        """All that `results/` will hold: chunk tables, packs, shard files, datasets and, if asked
+        for, the training set."""
+        inputs = self.chunk_bytes + self.pack_bytes
+        return inputs + self.shard_bytes + self.dataset_bytes + self.finetune_bytes
 
 
 def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path) -> Estimate:
@@ -119,6 +122,7 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         _count_jobs(settings, len(bundles), shards),
         filesizes.chunk_tables(windows, len(bundles)),
         filesizes.pack_files(settings["windows"], tokens, windows, shards),
+        filesizes.training_set(settings, tokens, windows, shards),
     )
 
 
@@ -239,6 +243,7 @@ def _estimate_fusions(name: str, extraction: dict, rows: int) -> list[LayerEstim
 
 def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
     extractions = settings["extractions"]
+    training = {"split_chunks": 1, "export_packs": shards, "write_finetune": 1}
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
     fusions = sum(len(extraction["fusion"]) for extraction in extractions.values())
     compared = len(extractions) if settings["compare"]["rows"] else 0
@@ -256,6 +261,7 @@ def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
         "embed_control": shuffled,
         "compare_layers": compared,
         "write_manifest": len(extractions),
+        **(training if settings["export"] == "finetune" else {}),
         "write_report": 1,
     }
     return {name: number for name, number in jobs.items() if number}

@@ -11,6 +11,10 @@ _SEGMENT, _PACK_FILE = 11, 4_000  # of a window's keys, of a file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # of a row's keys, of a file's metadata
 _MEAN = 1_200  # of the row group that a contig or genome has in the table of its level
 
+# Of a training set, in each of two forms: bytes of a token among its inputs (with a BOS or without)
+# and its labels, of a window's keys, and of the files of a shard.
+_INPUT, _INPUT_BOS, _LABEL, _KEY, _FORM_FILES = 0.25, 0.335, 0.335, 10, 9_000
+
 # Vectors hardly compress. Those that come out of a bf16 model unpooled are float32 with 16 bits in
 # use, so that each is an index into a dictionary.
 _COMPRESSED, _FLOAT16, _UNPOOLED = 0.93, 1.0, 0.5
@@ -28,6 +32,19 @@ def pack_files(windows: dict, tokens: int, count: int, shards: int) -> int:
     """Bytes of all pack files, with `count` windows of these settings."""
     new = min(1, windows["stride"] / windows["size"])
     return round(tokens * new * _TOKEN + count * _SEGMENT + shards * _PACK_FILE)
+
+
+def training_set(settings: dict, tokens: int, count: int, shards: int) -> int:
+    """Bytes of the files that `export: finetune` adds, with `count` windows; 0 without it."""
+    if settings["export"] != "finetune":
+        return 0
+    windows = settings["windows"]
+    new = min(1, windows["stride"] / windows["size"])
+    # Labels take three bits each, so those of windows that overlap are the same bytes again only
+    # where windows start on a multiple of eight.
+    labels = _LABEL * (new if windows["stride"] % 8 == 0 else 1)
+    inputs = new * (_INPUT_BOS if settings["packing"]["bos"] else _INPUT)
+    return round(2 * (tokens * (inputs + labels) + count * _KEY + shards * _FORM_FILES))
 
 
 def shard_files(extraction: dict, width: int, rows: int, shards: int) -> int:

@@ -52,6 +52,7 @@ def as_json(cost: Cost) -> dict:
             "pack_bytes": estimate.pack_bytes,
             "shard_bytes": estimate.shard_bytes,
             "dataset_bytes": estimate.dataset_bytes,
+            "finetune_bytes": estimate.finetune_bytes,
             "bytes": estimate.bytes,
             "free_bytes": cost.free,
         },
@@ -220,6 +221,7 @@ def _disk(cost: Cost) -> str:
         "packs": estimate.pack_bytes,
         "shard files": estimate.shard_bytes,
         "datasets": estimate.dataset_bytes,
+        "training set": estimate.finetune_bytes,
     }
-    shown = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items())
+    shown = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items() if size)
     return f"{human_bytes(estimate.bytes)} ({shown}); {human_bytes(cost.free)} are free"

@@ -1,0 +1,184 @@
+"""The rows of all shards to one training set: checked, counted, and put where loaders look."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from evo2_embed import __version__
+from evo2_embed.digests import settings_digest
+from evo2_embed.errors import InputError
+from evo2_embed.files import atomic_directory, atomic_path, read_json, write_json
+from evo2_embed.finetune.card import card_text
+from evo2_embed.finetune.forms import SCHEMAS
+from evo2_embed.finetune.split import BLOCKS, PARTS, SPLITS
+from evo2_embed.logs import log
+from evo2_embed.shards import BundleFiles, Shard, check_ranges
+from evo2_embed.tables import CHUNKS, open_table, table_metadata
+
+CARD, SUMMARY = "README.md", "summary.json"
+
+# What all shards of a training set have in common.
+_SHARED = ("packing", "width")
+
+
+def write_dataset(bundles: list[BundleFiles], blocks: str, settings: dict, output: str) -> dict:
+    """Put a training set together: `packed/`, `padded/`, `README.md` and, last, `summary.json`.
+
+    The files of a split are `{split}-00000.parquet` and on, in the order of the shards; one that
+    has no rows of it has none. They are links to the shards' files where the file system has links.
+
+    Parameters
+    ----------
+    bundles : list of BundleFiles
+        In the order of the sheet, with the records that `export_shard` wrote.
+    blocks : str
+        The run's table of blocks.
+    settings : dict
+        Those that the shards have to be made with: `pad_token` and `code`.
+    output : str
+        Folder.
+
+    Returns
+    -------
+    dict
+        The summary.
+
+    Raises
+    ------
+    InputError
+        When a shard is missing, damaged, of other settings or blocks, or when the shards have not
+        exactly the chunks that they should.
+    """
+    table = open_table(blocks, BLOCKS)
+    origin = table_metadata(table)
+    by_bundle = [[Shard.open(bundle, path) for path in bundle.records] for bundle in bundles]
+    for mine in by_bundle:
+        check_ranges(mine)
+    shards = [shard for mine in by_bundle for shard in mine]
+    _check_shards(shards, origin, {**settings, "split": origin["settings"]})
+    folder = Path(output)
+    forms = {form: _write_form(shards, form, folder / form) for form in SCHEMAS}
+    units = table.read(["split"])["split"].value_counts().to_pylist()
+    summary = {
+        "workflow": __version__,
+        **_origins(bundles),
+        **{key: shards[0].record[key] for key in ("settings", *_SHARED)},
+        "blocks": {unit["values"]: unit["counts"] for unit in units},
+        "chunks": origin["parts"],
+        "tokens": {split: _total(shards, "padded", split, "tokens") for split in SPLITS},
+        "forms": forms,
+        "digest": settings_digest([shard.record["digest"] for shard in shards]),
+    }
+    with atomic_path(folder / CARD) as temporary:
+        temporary.write_text(card_text(summary))
+    write_json(folder / SUMMARY, summary)
+    for line in summary_lines(summary):
+        log.info("%s", line)
+    return summary
+
+
+def read_summary(folder: str | Path) -> dict | None:
+    """The summary of a training set; None where the folder has none.
+
+    Keys, of those that a report shows: `chunks` (train, validation, left_out), `blocks` and
+    `tokens` (train, validation), and `forms`: of `packed` and `padded` the `rows` (train,
+    validation), `padding_share`, `room_share` and `bytes`.
+    """
+    path = Path(folder) / SUMMARY
+    return read_json(path) if path.exists() else None
+
+
+def summary_lines(summary: dict) -> list[str]:
+    """What a training set has, a line for its split and one for each form."""
+    chunks, tokens = summary["chunks"], summary["tokens"]
+    lines = [
+        f"chunks: {chunks['train']:,} to train on, {chunks['validation']:,} to validate with, "
+        f"{chunks['left_out']:,} left out near these; tokens: {tokens['train']:,} and "
+        f"{tokens['validation']:,}"
+    ]
+    for name, form in summary["forms"].items():
+        lines.append(
+            f"{name}: {form['rows']['train']:,} and {form['rows']['validation']:,} rows of "
+            f"{'at most ' if name == 'packed' else ''}{form['width']:,} tokens, "
+            f"{form['padding_share']:.1%} pads, {form['room_share']:.1%} of their room filled"
+        )
+    return lines
+
+
+def _check_shards(shards: list[Shard], origin: dict, settings: dict) -> None:
+    first = shards[0].record
+    for shard in shards:
+        record = shard.record
+        if record["settings"] != settings or record["blocks_digest"] != origin["digest"]:
+            raise InputError(
+                f"{shard.path}: made with another split or other settings than this run's; delete "
+                f"{shard.path.parent} and rerun to redo it"
+            )
+        for key in _SHARED:
+            if record[key] != first[key]:
+                raise InputError(
+                    f"{shard.path}: {key} differs from that of {shards[0].path}; delete the older "
+                    "of the two folders and rerun"
+                )
+    for part in PARTS:
+        found, wanted = sum(shard.record["parts"][part] for shard in shards), origin["parts"][part]
+        if found != wanted:
+            raise InputError(
+                f"{shards[0].path}: with the other shards {found} chunks of the part '{part}', and "
+                f"the split says {wanted}; delete {shards[0].path.parents[2]} and rerun"
+            )
+
+
+def _write_form(shards: list[Shard], form: str, output: Path) -> dict:
+    """Put the files of a form into a folder of their own; what they have."""
+    files = {}
+    with atomic_directory(output) as folder:
+        for split in SPLITS:
+            for number, (source, entry) in enumerate(_files(shards, form, split)):
+                open_table(source, SCHEMAS[form], entry["sha256"], source.parent)
+                name = f"{split}-{number:05d}.parquet"
+                _link(source, folder / name)
+                files[name] = {key: entry[key] for key in ("rows", "tokens", "bytes", "sha256")}
+    rows = {split: _total(shards, form, split, "rows") for split in SPLITS}
+    tokens = sum(_total(shards, form, split, "tokens") for split in SPLITS)
+    record = shards[0].record
+    width = record["width"] if form == "padded" else record["packing"]["max_tokens"]
+    room_share = tokens / (sum(rows.values()) * width)
+    return {
+        "rows": rows,
+        "width": width,
+        "padding_share": 1 - room_share if form == "padded" else 0.0,
+        "room_share": room_share,
+        "bytes": sum(file["bytes"] for file in files.values()),
+        "files": files,
+    }
+
+
+def _files(shards: list[Shard], form: str, split: str) -> Iterator[tuple[Path, dict]]:
+    """A form's files of a split, shard by shard, and what the shards' records say of them."""
+    for shard in shards:
+        entry = shard.record["files"][form].get(split)
+        if entry is not None:
+            yield shard.path.parent / entry["file"], entry
+
+
+def _total(shards: list[Shard], form: str, split: str, key: str) -> int:
+    return sum(entry[key] for _, entry in _files(shards, form, split))
+
+
+def _link(source: Path, target: Path) -> None:
+    """A second name of a file, or a copy where there is no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _origins(bundles: list[BundleFiles]) -> dict:
+    """What the chunks were cut from, and how."""
+    tables = [table_metadata(open_table(bundle.chunks, CHUNKS)) for bundle in bundles]
+    return {
+        "windows": tables[0]["settings"]["windows"],
+        "genomes": [entry for table in tables for entry in table["inputs"]],
+    }

@@ -1,0 +1,82 @@
+"""A shard's segments in the order of their chunks, whatever packs they came in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+
+from evo2_embed.packrows import edges_of
+from evo2_embed.packs import read_packs, read_segments
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Chunks with their tokens.
+
+    Attributes
+    ----------
+    keys : polars.DataFrame
+        genome, contig, start, end, strand of each, in the order of the chunk table.
+    tokens : ndarray of uint8
+        Of all, end to end, each with its BOS if the packs have one.
+    edges : ndarray, (n + 1,)
+        Segment i has the tokens edges[i] to edges[i + 1].
+    """
+
+    keys: pl.DataFrame
+    tokens: np.ndarray
+    edges: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each segment."""
+        return np.diff(self.edges)
+
+    def tokens_of(self, members: np.ndarray) -> np.ndarray:
+        """Tokens of some segments, end to end in this order."""
+        starts, ends = self.edges[members].tolist(), self.edges[members + 1].tolist()
+        return np.concatenate([self.tokens[a:b] for a, b in zip(starts, ends, strict=True)])
+
+
+def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
+    """All segments of a pack file: a byte of memory a token.
+
+    Parameters
+    ----------
+    file : pyarrow.parquet.ParquetFile
+        Of `tables.PACKS`.
+    source : str
+        What to name in an error.
+    bos : bool
+        Whether each segment begins with a BOS.
+
+    Raises
+    ------
+    InputError
+        When a pack's lists do not fit together.
+    """
+    found = read_segments(file)
+    del found["name"]
+    keys = pl.DataFrame(
+        found,
+        schema={
+            "chunk": pl.Int64,
+            "genome": pl.String,
+            "contig": pl.String,
+            "start": pl.Int64,
+            "end": pl.Int64,
+            "strand": pl.String,
+        },
+    ).sort("chunk")
+    chunks = keys["chunk"].to_numpy()
+    edges = edges_of((keys["end"] - keys["start"]).to_numpy() + int(bos))
+    tokens = np.empty(edges[-1], np.uint8)
+    for pack in read_packs(file, source):
+        # Pads left out, the segments of a pack lie end to end.
+        mine = pack["tokens"] if pack["mask"] is None else pack["tokens"][pack["mask"]]
+        places = edges[np.searchsorted(chunks, pack["chunk"])].tolist()
+        ends = pack["cu_seqlens"].tolist()
+        for place, start, end in zip(places, ends[:-1], ends[1:], strict=True):
+            tokens[place : place + end - start] = mine[start:end]
+    return Segments(keys.drop("chunk"), tokens, edges)

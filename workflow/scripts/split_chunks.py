@@ -1,0 +1,16 @@
+"""Say which blocks of the genomes are for validation.
+
+In: the chunk tables. Out: the table of blocks (`split.BLOCKS`).
+"""
+
+from evo2_embed.finetune.split import split_chunks
+from evo2_embed.logs import log, logged_to
+
+
+def main(chunks: list[str], settings: dict, blocks: str) -> None:
+    log.info("chunks: %s", split_chunks(chunks, settings, blocks)["parts"])
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(list(snakemake.input.chunks), snakemake.params.settings, snakemake.output.blocks)

@@ -1,0 +1,39 @@
+"""Put the training set together.
+
+In: the records of all shards and the files they name, the chunk tables, the table of blocks.
+Out: the folder with both forms, its card and its summary.
+"""
+
+from pathlib import Path
+
+from evo2_embed.finetune.dataset import write_dataset
+from evo2_embed.logs import logged_to
+from evo2_embed.shards import BundleFiles
+
+
+def main(
+    records: list[str],
+    chunks: list[str],
+    shard_counts: list[int],
+    blocks: str,
+    settings: dict,
+    summary: str,
+) -> None:
+    remaining = iter(records)
+    bundles = [
+        BundleFiles(table, [next(remaining) for _ in range(count)])
+        for table, count in zip(chunks, shard_counts, strict=True)
+    ]
+    write_dataset(bundles, blocks, settings, str(Path(summary).parent))
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            list(snakemake.input.records),
+            list(snakemake.input.chunks),
+            snakemake.params.shard_counts,
+            snakemake.input.blocks,
+            snakemake.params.settings,
+            snakemake.output.summary,
+        )
