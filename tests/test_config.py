@@ -3,8 +3,9 @@
 import pytest
 import yaml
 from evo2_embed import models
-from evo2_embed.config import SCHEMA, resolve, schema_faults
+from evo2_embed.config import resolve
 from evo2_embed.errors import InputError
+from evo2_embed.schema import SCHEMA, schema_faults
 from evo2_embed.sheet import Genome, file_faults, read_sheet
 
 from workflow import CONFIG, ROOT, merged, run_python

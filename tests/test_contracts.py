@@ -5,10 +5,10 @@ import re
 
 import pytest
 import yaml
-from evo2_embed.config import SCHEMA
 from evo2_embed.finetune.forms import PACKED, PADDED
 from evo2_embed.finetune.split import BLOCKS
 from evo2_embed.levels import level_schema
+from evo2_embed.schema import SCHEMA
 from evo2_embed.tables import CHUNKS, PACKS, embeddings_schema
 
 from workflow import ROOT

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 import torch
 from evo2_embed import models
-from evo2_embed.config import schema_faults
 from evo2_embed.errors import InputError
 from evo2_embed.loading import load_model
+from evo2_embed.schema import schema_faults
 from evo2_embed.sheet import read_sheet
 
 from workflow import Workflow, random_bases

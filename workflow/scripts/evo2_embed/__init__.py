@@ -2,7 +2,7 @@
 
 The way of the data, one module a step::
 
-    config, sheet, plan, run         what to run (imported when the workflow is parsed: light)
+    config, schema, sheet, plan, run what to run (imported when the workflow is parsed: light)
     cost/, footprint                 what it will make, and what that takes: time, memory, disk
     status, status_text              how far a run is
     gpus, fitness/                   a GPU of one's own; is this machine fit?

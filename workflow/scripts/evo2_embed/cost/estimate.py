@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evo2_embed.cost import filesizes
 from evo2_embed.cost.contigs import Contigs, read_contigs, sample_size
+from evo2_embed.cost.jobs import count_jobs
 from evo2_embed.fusion.shape import joined_width
 from evo2_embed.models import layer_widths
 from evo2_embed.plan import Bundle
@@ -119,7 +120,7 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         genomes,
         _estimate_layers(settings, genomes, shards),
         shards,
-        _count_jobs(settings, len(bundles), shards),
+        count_jobs(settings, len(bundles), shards),
         filesizes.chunk_tables(windows, len(bundles)),
         filesizes.pack_files(settings["windows"], tokens, windows, shards),
         filesizes.training_set(settings, tokens, windows, shards),
@@ -239,29 +240,3 @@ def _estimate_fusions(name: str, extraction: dict, rows: int) -> list[LayerEstim
             LayerEstimate(name, fusion, pooling, extraction["dtype"], width, mine, 0, size)
         )
     return fusions
-
-
-def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
-    extractions = settings["extractions"]
-    training = {"split_chunks": 1, "export_packs": shards, "write_finetune": 1}
-    models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
-    fusions = sum(len(extraction["fusion"]) for extraction in extractions.values())
-    compared = len(extractions) if settings["compare"]["rows"] else 0
-    shuffled = compared if settings["compare"]["control"] else 0
-    jobs = {
-        "chunk_fasta": bundles,
-        "pack_tokens": shards,
-        "check_machine": len(models),
-        "fetch_model": len(models),
-        "embed_shard": shards * len(extractions),
-        "aggregate_embeddings": sum(len(e["layers"]) for e in extractions.values()),
-        "fit_fusion": fusions,
-        "fuse_layers": fusions,
-        "shuffle_windows": min(shuffled, 1),
-        "embed_control": shuffled,
-        "compare_layers": compared,
-        "write_manifest": len(extractions),
-        **(training if settings["export"] == "finetune" else {}),
-        "write_report": 1,
-    }
-    return {name: number for name, number in jobs.items() if number}
