@@ -14,8 +14,9 @@ import show_plan
 import torch
 from evo2_embed.chunks import chunk_bundle
 from evo2_embed.errors import InputError
+from evo2_embed.files import read_json
 from evo2_embed.finetune import dataset
-from evo2_embed.finetune.dataset import read_summary, write_dataset
+from evo2_embed.finetune.dataset import write_dataset
 from evo2_embed.finetune.export import export_shard
 from evo2_embed.finetune.forms import packed_rows, padded_rows
 from evo2_embed.finetune.segments import Segments
@@ -142,7 +143,7 @@ def test_every_window_is_in_one_split_and_in_both_forms(finished):
     chunks = pl.concat(
         [pl.read_parquet(path) for path in finished.folder.glob("results/chunks/*.parquet")]
     )
-    summary = read_summary(finished.folder / "results" / "finetune")
+    summary = read_json(finished.folder / "results/finetune/summary.json")
     found = []
     for split in ("train", "validation"):
         padded = rows_of(finished, "padded", split).sort(KEYS)
@@ -183,7 +184,7 @@ def check_tokens(key, tokens):
 
 def test_datasets_finds_the_splits_by_itself(finished, load_dataset):
     folder = finished.folder / "results" / "finetune"
-    forms = read_summary(folder)["forms"]
+    forms = read_json(folder / "summary.json")["forms"]
     for form in FORMS:
         for found in (load_dataset(str(folder / form)), load_dataset(str(folder), form)):
             assert {split: len(rows) for split, rows in found.items()} == forms[form]["rows"]
@@ -192,7 +193,7 @@ def test_datasets_finds_the_splits_by_itself(finished, load_dataset):
 
 
 def test_the_share_of_pads_is_that_of_the_rows(finished):
-    summary = read_summary(finished.folder / "results" / "finetune")
+    summary = read_json(finished.folder / "results/finetune/summary.json")
     card = (finished.folder / "results" / "finetune" / "README.md").read_text()
     log = (finished.folder / "logs" / "write_finetune.log").read_text()
     for form in FORMS:

@@ -1,6 +1,7 @@
 """The genomes that evo2_tiny learns from: read, checked, and drawn from at random."""
 
 import gzip
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,12 +97,15 @@ def draw_windows(corpus: Corpus, number: int, length: int, rng: np.random.Genera
 
 def read_fasta(path: Path) -> list[np.ndarray]:
     """Tokens of the records of a FASTA file, upper case."""
+    return [tokens for _, tokens in read_records(path)]
+
+
+def read_records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and tokens, upper case, of the records of a FASTA file."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt") as handle:
-        return [
-            np.frombuffer(str(record.seq).upper().encode(), np.uint8)
-            for record in SeqIO.parse(handle, "fasta")
-        ]
+        for record in SeqIO.parse(handle, "fasta"):
+            yield record.id, np.frombuffer(str(record.seq).upper().encode(), np.uint8)
 
 
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:

@@ -2,7 +2,9 @@
 #
 # in:  results/embeddings/{extraction}/manifest.json and the datasets that they name,
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json and shard.json,
-#      results/chunks/{bundle}.parquet
+#      results/chunks/{bundle}.parquet, and where there are such:
+#      results/comparisons/{extraction}.json, results/probes/{extraction}.json and .parquet,
+#      results/finetune/summary.json
 # out: results/report.html, results/summary.txt
 
 
@@ -12,6 +14,8 @@ rule write_report:
         manifests=MANIFESTS,
         speeds=all_speeds,
         comparisons=COMPARISONS,
+        probes=PROBES,
+        finetune=FINETUNE,
         chunks=chunk_tables,
     output:
         report="results/report.html",
@@ -26,6 +30,8 @@ rule write_report:
         mem_mb=4000,
     params:
         settings=REPORT_SETTINGS,
+        probe=SETTINGS["probe"],
+        genomes=GENOMES,
         stages=STAGES,
     script:
         "../scripts/write_report.py"

@@ -1,34 +1,40 @@
 """Write the report page and the summary for the terminal.
 
-In: manifests and the datasets beside them, the shards' speeds and records, the comparisons of
-layers, the chunk tables. Out: report.html, summary.txt.
+In: manifests and the datasets beside them, the shards' speeds and records, comparisons of layers,
+probes, the training set's summary, the chunk tables. Out: report.html, summary.txt.
 """
 
+from functools import partial
 from pathlib import Path
 
 from evo2_embed.files import atomic_path
 from evo2_embed.logs import logged_to
-from evo2_embed.report.render import render_report
+from evo2_embed.probes.rows import label_rows
+from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.summary import load_results, render_summary
+
+BENCHMARKS = Path("benchmarks")
 
 
 def main(
     manifests: list[str],
     speeds: list[str],
-    comparisons: list[str],
-    chunks: list[str],
+    sources: Sources,
     settings: dict,
+    probe: dict | None,
+    genomes: list[str],
     stages: list[str],
     report: str,
     summary: str,
 ) -> None:
     results = load_results(manifests, speeds)
-    took = read_stages(Path("benchmarks"), stages)
+    labels = partial(label_rows, probe=probe, genomes=genomes) if probe else None
+    page = render_report(results, sources, read_stages(BENCHMARKS, stages), settings, labels)
     with atomic_path(summary) as temporary:
         temporary.write_text(render_summary(results))
     with atomic_path(report) as temporary:
-        temporary.write_text(render_report(results, chunks, comparisons, took, settings, None))
+        temporary.write_text(page)
 
 
 if "snakemake" in globals():
@@ -36,9 +42,15 @@ if "snakemake" in globals():
         main(
             list(snakemake.input.manifests),
             list(snakemake.input.speeds),
-            list(snakemake.input.comparisons),
-            list(snakemake.input.chunks),
+            Sources(
+                chunks=list(snakemake.input.chunks),
+                comparisons=list(snakemake.input.comparisons),
+                probes=[path for path in snakemake.input.probes if path.endswith(".json")],
+                training_set=next(iter(snakemake.input.finetune), None),
+            ),
             snakemake.params.settings,
+            snakemake.params.probe,
+            snakemake.params.genomes,
             snakemake.params.stages,
             snakemake.output.report,
             snakemake.output.summary,

@@ -8,7 +8,7 @@ from pathlib import Path
 from evo2_embed import __version__
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
-from evo2_embed.files import atomic_directory, atomic_path, read_json, write_json
+from evo2_embed.files import atomic_directory, atomic_path, write_json
 from evo2_embed.finetune.card import card_text
 from evo2_embed.finetune.forms import SCHEMAS
 from evo2_embed.finetune.split import BLOCKS, PARTS, SPLITS
@@ -78,19 +78,16 @@ def write_dataset(bundles: list[BundleFiles], blocks: str, settings: dict, outpu
     return summary
 
 
-def read_summary(folder: str | Path) -> dict | None:
-    """The summary of a training set; None where the folder has none.
-
-    Keys, of those that a report shows: `chunks` (train, validation, left_out), `blocks` and
-    `tokens` (train, validation), and `forms`: of `packed` and `padded` the `rows` (train,
-    validation), `padding_share`, `room_share` and `bytes`.
-    """
-    path = Path(folder) / SUMMARY
-    return read_json(path) if path.exists() else None
-
-
 def summary_lines(summary: dict) -> list[str]:
-    """What a training set has, a line for its split and one for each form."""
+    """What a training set has, a line for its split and one for each form.
+
+    Parameters
+    ----------
+    summary : dict
+        What `write_dataset` wrote: `chunks` (train, validation, left_out), `tokens` (train,
+        validation), and `forms`: of `packed` and `padded` the `rows`, `width`, `padding_share` and
+        `room_share`.
+    """
     chunks, tokens = summary["chunks"], summary["tokens"]
     lines = [
         f"chunks: {chunks['train']:,} to train on, {chunks['validation']:,} to validate with, "

@@ -3,16 +3,35 @@
 from html import escape
 
 import plotly.graph_objects as go
+import polars as pl
 
 from evo2_embed.report.html import PALETTE, Raw, grid, note, plot, section, table
+from evo2_embed.report.probes import probes
 
 MOST_NUMBERED = 12  # layers up to which the heat map says its numbers
 
 
-def comparison(name: str, compared: dict) -> str:
-    """The section on one extraction's layers, from what `compare.layers.compare_layers` wrote."""
-    layers = compared["layers"]
-    alike = [layer for layer, measures in layers.items() if measures["alike"]]
+def layers(name: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] | None) -> str:
+    """The section on one extraction's layers.
+
+    Parameters
+    ----------
+    name : str
+    compared : dict, optional
+        What `compare.layers.compare_layers` wrote.
+    probed : (dict, DataFrame), optional
+        What `probes.extraction.probe_extraction` wrote: record and table.
+    """
+    body = ""
+    if probed is not None:
+        body += f"<h3>By labels</h3>{probes(*probed)}"
+    if compared is not None:
+        body += f"<h3>Without labels</h3>{_without_labels(compared)}"
+    return section(f"Layers: {name}", body) if body else ""
+
+
+def _without_labels(compared: dict) -> str:
+    described = compared["layers"]
     shuffled = compared["shuffled_windows"]
     remark = note(
         f"{compared['rows']:,} rows of each layer"
@@ -21,19 +40,19 @@ def comparison(name: str, compared: dict) -> str:
         "principal components. Cosine: of all pairs of rows, mean and 5 to 95 %. Similarity of "
         "layers: linear CKA, unbiased; 1 is the same up to rotation and scale."
     )
-    if alike:
+    if any(measures["alike"] for measures in described.values()):
         remark += note(
             "alike: the mean cosine is 0.95 or more, to shuffled sequence too. Such embeddings may "
             "still hold all there is to know, in small differences: subtract the mean, or "
             "standardise, before cosines are compared."
         )
-    figures = [_ranks(layers), _cosines(layers)]
-    if len(layers) > 1:
+    figures = [_ranks(described), _cosines(described)]
+    if len(described) > 1:
         figures.append(_similarity(compared["cka"]))
-    return section(f"Layers: {name}", grid(*figures) + _measures(layers) + remark)
+    return grid(*figures) + _measures(described) + remark
 
 
-def _measures(layers: dict) -> str:
+def _measures(described: dict) -> str:
     rows = [
         (
             layer,
@@ -44,7 +63,7 @@ def _measures(layers: dict) -> str:
             _text(m["cosine_to_shuffled"], ".3f"),
             Raw("<span class=mark>alike</span>") if m["alike"] else "",
         )
-        for layer, m in layers.items()
+        for layer, m in described.items()
     ]
     heads = (
         "layer",
@@ -58,16 +77,16 @@ def _measures(layers: dict) -> str:
     return table(heads, rows)
 
 
-def _ranks(layers: dict) -> str:
-    ranks = [measures["effective_rank"] for measures in layers.values()]
-    figure = go.Figure(go.Bar(x=_names(layers), y=ranks, marker_color=PALETTE[0]))
+def _ranks(described: dict) -> str:
+    ranks = [measures["effective_rank"] for measures in described.values()]
+    figure = go.Figure(go.Bar(x=_names(described), y=ranks, marker_color=PALETTE[0]))
     figure.update_layout(title="Effective rank", yaxis_title="directions", bargap=0.4)
     return plot(figure, 320)
 
 
-def _cosines(layers: dict) -> str:
+def _cosines(described: dict) -> str:
     figure = go.Figure()
-    known = {layer: m for layer, m in layers.items() if m["cosine"] is not None}
+    known = {layer: m for layer, m in described.items() if m["cosine"] is not None}
     low, middle, high = (
         zip(*(m["cosine_quantiles"] for m in known.values()), strict=True)
         if (known)
@@ -85,10 +104,10 @@ def _cosines(layers: dict) -> str:
             "color": PALETTE[0],
         },
     )
-    if any(m["cosine_to_shuffled"] is not None for m in layers.values()):
+    if any(m["cosine_to_shuffled"] is not None for m in described.values()):
         figure.add_scatter(
-            x=_names(layers),
-            y=[m["cosine_to_shuffled"] for m in layers.values()],
+            x=_names(described),
+            y=[m["cosine_to_shuffled"] for m in described.values()],
             mode="markers",
             name="to shuffled windows, mean",
             marker={"color": PALETTE[1], "size": 9, "symbol": "x"},
@@ -122,8 +141,8 @@ def _similarity(cka: dict) -> str:
     return plot(figure, 340 if numbered else 460)
 
 
-def _names(layers: dict) -> list[str]:
-    return [escape(layer) for layer in layers]
+def _names(described: dict) -> list[str]:
+    return [escape(layer) for layer in described]
 
 
 def _text(value: float | None, form: str) -> str:

@@ -5,6 +5,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from evo2_embed.finetune.dataset import summary_lines
 from evo2_embed.report.html import PALETTE, cards, note, plot, section, table
 from evo2_embed.report.stages import Stage
 from evo2_embed.summary import Result
@@ -46,8 +47,8 @@ def overview(results: list[Result]) -> str:
     return section("Overview", numbers + table(heads, rows) + more)
 
 
-def packing(results: list[Result]) -> str:
-    """How full the packs are, and the padding that they avoid."""
+def packing(results: list[Result], training_set: dict | None) -> str:
+    """How full the packs are, and the padding that they avoid; the same of a training set."""
     rows = [
         (
             result.name,
@@ -62,7 +63,10 @@ def packing(results: list[Result]) -> str:
         "the same size, in their order, each padded to its longest."
     )
     heads = ("extraction", "packs", "room used", "padding would have been")
-    return section("Packing", table(heads, rows) + explained)
+    exported = ""
+    if training_set is not None:
+        exported = "<h3>Training set</h3>" + "".join(map(note, summary_lines(training_set)))
+    return section("Packing", table(heads, rows) + explained + exported)
 
 
 def speed(results: list[Result], stages: list[Stage]) -> str:

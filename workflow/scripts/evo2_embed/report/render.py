@@ -1,26 +1,52 @@
 """The page, put together from its sections."""
 
 import re
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
 
+import polars as pl
 from plotly.offline import get_plotlyjs
 
 from evo2_embed.files import read_json
+from evo2_embed.probes.extraction import PROBES
 from evo2_embed.report.embeddings import Labels, embeddings
-from evo2_embed.report.layers import comparison
+from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
 from evo2_embed.report.stages import Stage
 from evo2_embed.summary import Result
+from evo2_embed.tables import open_table
 
 HERE = Path(__file__).resolve().parent
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Files that the page is made from, beside the results.
+
+    Attributes
+    ----------
+    chunks : list of str
+        Chunk tables of all bundles.
+    comparisons : list of str
+        What `compare.layers.compare_layers` wrote, `{extraction}.json` each.
+    probes : list of str
+        What `probes.extraction.probe_extraction` wrote, `{extraction}.json` each, with its table
+        beside it.
+    training_set : str, optional
+        The summary that `finetune.dataset` wrote.
+    """
+
+    chunks: list[str]
+    comparisons: list[str]
+    probes: list[str]
+    training_set: str | None
+
+
 def render_report(
     results: list[Result],
-    chunks: list[str],
-    comparisons: list[str],
+    sources: Sources,
     stages: list[Stage],
     settings: dict,
     labels: Labels | None,
@@ -30,23 +56,22 @@ def render_report(
     Parameters
     ----------
     results : list of Result
-    chunks : list of str
-        Chunk tables of all bundles.
-    comparisons : list of str
-        What `compare.layers.compare_layers` wrote, `{extraction}.json` each.
+    sources : Sources
     stages : list of Stage
     settings : dict
         The section `report` of the configuration.
     labels : callable, optional
         What says the label of each row, if labels were given.
     """
-    compared = {Path(path).stem: read_json(path) for path in comparisons}
-    sections = [overview(results), packing(results), speed(results, stages)]
+    compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
+    probed = {Path(path).stem: _read_probes(path) for path in sources.probes}
+    training_set = read_json(sources.training_set) if sources.training_set else None
+    sections = [overview(results), packing(results, training_set), speed(results, stages)]
     for result in results:
-        if result.name in compared:
-            sections.append(comparison(result.name, compared[result.name]))
-        sections.append(embeddings(result, chunks, settings, labels))
+        sections.append(layers(result.name, compared.get(result.name), probed.get(result.name)))
+        sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
+    sections = [text for text in sections if text]
     page = Template((HERE / "page.html").read_text())
     return page.substitute(
         plotly=get_plotlyjs(),
@@ -54,6 +79,11 @@ def render_report(
         sections="\n".join(sections),
         figures=(HERE / "figures.js").read_text(),
     )
+
+
+def _read_probes(path: str) -> tuple[dict, pl.DataFrame]:
+    table = Path(path).with_suffix(".parquet")
+    return read_json(path), pl.from_arrow(open_table(table, PROBES).read())
 
 
 def _links(sections: list[str]) -> str:

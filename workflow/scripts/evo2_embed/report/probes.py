@@ -1,0 +1,103 @@
+"""Which layer predicts the labels best."""
+
+from html import escape
+
+import plotly.graph_objects as go
+import polars as pl
+
+from evo2_embed.report.html import PALETTE, note, plot, says, table
+
+NAMES = {
+    "gc_kmers": "GC and k-mer counts",
+    "shuffled_labels": "shuffled labels",
+    "roc_auc": "area under the ROC curve",
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "r2": "R²",
+    "spearman": "Spearman's correlation",
+}
+BASES = ("gc_kmers", "shuffled_labels")
+MOST_NAMED = 4  # layers that a sentence names
+
+
+def probes(record: dict, values: pl.DataFrame) -> str:
+    """What the probes of an extraction say, from what `probes.extraction` wrote.
+
+    Parameters
+    ----------
+    record : dict
+    values : DataFrame
+        layer, metric, fold, value.
+    """
+    labels = ", ".join(f"{label} {count:,}" for label, count in (record["labels"] or {}).items())
+    explained = note(
+        f"{record['rows']:,} labelled rows"
+        + (f" ({labels})" if labels else "")
+        + f", in {record['folds']} folds of whole {record['group']}s ({record['groups']:,}); rows "
+        f"within {record['gap']:,} bp of a tested one are not trained on. A linear probe of "
+        "standardised embeddings; mean over folds and its 95 % interval, corrected for folds that "
+        f"share training rows. Shuffled labels: those of {record['shuffled_layer']}."
+    )
+    skipped = "".join(note(f"{name}: {why}") for name, why in record["skipped"].items())
+    return says(verdict(record)) + _figure(record) + _table(record, values) + explained + skipped
+
+
+def verdict(record: dict) -> str:
+    """Which layer is best, in a sentence; and whether it beats counts of k-mers."""
+    best, others = record["best"], record["undecided"]
+    if record["winner"]:
+        first = f"{best} is best, by more than the noise."
+    else:
+        named = ", ".join(others[:MOST_NAMED])
+        more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
+        first = f"{best} has the best mean, but the folds do not tell it from {named}{more}."
+    if record["beats_gc_kmers"]:
+        return f"{first} It beats GC and k-mer counts."
+    return f"{first} It does not beat GC and k-mer counts by more than the noise."
+
+
+def _figure(record: dict) -> str:
+    figure = go.Figure()
+    scores = record["scores"]
+    for bases, color in ((False, PALETTE[0]), (True, PALETTE[1])):
+        names = [name for name in scores if (name in BASES) == bases]
+        means = [scores[name]["mean"] for name in names]
+        figure.add_scatter(
+            x=means,
+            y=[escape(NAMES.get(name, name)) for name in names],
+            mode="markers",
+            marker={"color": color, "size": 9},
+            error_x={
+                "array": [scores[name]["high"] - scores[name]["mean"] for name in names],
+                "arrayminus": [scores[name]["mean"] - scores[name]["low"] for name in names],
+                "color": color,
+            },
+            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        )
+    figure.add_vline(
+        x=scores["gc_kmers"]["mean"], line={"dash": "dot", "color": PALETTE[1], "width": 1}
+    )
+    figure.update_layout(
+        title="What a probe reads off each layer",
+        xaxis_title=NAMES[record["metric"]],
+        showlegend=False,
+    )
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    return plot(figure, 130 + 24 * len(scores))
+
+
+def _table(record: dict, values: pl.DataFrame) -> str:
+    means = values.group_by("layer", "metric", maintain_order=True).agg(pl.col("value").mean())
+    metrics = [record["metric"]]
+    metrics += [name for name in means["metric"].unique(maintain_order=True) if name not in metrics]
+    known = {(layer, metric): value for layer, metric, value in means.iter_rows()}
+    rows = [
+        (
+            NAMES.get(name, name),
+            *(f"{known[name, metric]:.3f}" for metric in metrics),
+            f"{score['low']:.3f} to {score['high']:.3f}",
+        )
+        for name, score in record["scores"].items()
+    ]
+    heads = ("layer", *(NAMES[metric] for metric in metrics), f"{NAMES[metrics[0]]}, 95 %")
+    return table(heads, rows)
