@@ -64,7 +64,7 @@ def test_a_rule_has_all_that_a_rule_has(name):
 )
 def test_headers_name_every_output(path):
     text = header(path)
-    for output in re.findall(r'="(results/[^"]+)"', path.read_text()):
+    for output in re.findall(r'=(?:report\(\s*)?"(results/[^"]+)"', path.read_text()):
         assert output in text, output
 
 

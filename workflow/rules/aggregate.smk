@@ -40,7 +40,11 @@ rule write_manifest:
         fused=fused_records,
         chunks=chunk_tables,
     output:
-        manifest="results/embeddings/{extraction}/manifest.json",
+        manifest=report(
+            "results/embeddings/{extraction}/manifest.json",
+            caption="../report/manifest.rst",
+            category="Datasets",
+        ),
     log:
         "logs/write_manifest/{extraction}.log",
     benchmark:

@@ -53,7 +53,11 @@ rule compare_layers:
         unpack(control_record),
         records=layer_records,
     output:
-        comparison="results/comparisons/{extraction}.json",
+        comparison=report(
+            "results/comparisons/{extraction}.json",
+            caption="../report/comparison.rst",
+            category="Layers",
+        ),
     log:
         "logs/compare_layers/{extraction}.log",
     benchmark:

@@ -18,8 +18,8 @@ rule write_report:
         finetune=FINETUNE,
         chunks=chunk_tables,
     output:
-        report="results/report.html",
-        summary="results/summary.txt",
+        report=report("results/report.html", caption="../report/page.rst", category="Run"),
+        summary=report("results/summary.txt", caption="../report/summary.rst", category="Run"),
     log:
         "logs/write_report.log",
     benchmark:
