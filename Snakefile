@@ -16,6 +16,7 @@ include: "workflow/rules/machine.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
 
@@ -25,6 +26,7 @@ rule all:
     input:
         datasets=DATASETS.values(),
         manifests=MANIFESTS,
+        probes=PROBES,
         report="results/report.html",
 
 

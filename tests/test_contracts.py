@@ -7,6 +7,7 @@ import pytest
 import yaml
 from evo2_embed.config import SCHEMA
 from evo2_embed.levels import level_schema
+from evo2_embed.probes.extraction import PROBES
 from evo2_embed.tables import CHUNKS, PACKS, embeddings_schema
 
 from workflow import ROOT
@@ -32,6 +33,8 @@ def test_there_are_rules():
         "embed_shard",
         "aggregate_embeddings",
         "write_manifest",
+        "check_labels",
+        "probe_layers",
         "write_report",
     }
 
@@ -63,15 +66,16 @@ def test_headers_name_the_columns_of_the_tables():
     def columns(schema):
         return "columns: " + ", ".join(schema.names)
 
-    chunk, pack, embed, aggregate = (
+    chunk, pack, embed, aggregate, probe = (
         " ".join(header(ROOT / "workflow" / "rules" / f"{name}.smk").split())
-        for name in ("chunk", "pack", "embed", "aggregate")
+        for name in ("chunk", "pack", "embed", "aggregate", "probe")
     )
     assert columns(CHUNKS) in chunk
     assert columns(PACKS) in pack
     assert columns(embeddings_schema(8, "float32", chunk=True)) in embed
     assert columns(embeddings_schema(8, "float32")) in aggregate
     assert columns(level_schema(8)) in aggregate
+    assert columns(PROBES) in probe
 
 
 def test_the_snakefile_is_a_table_of_contents():

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.errors import InputError
+from evo2_embed.probes.memory import probe_mb
 from evo2_embed.run import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 
 STARTED = time.time()
@@ -35,6 +36,12 @@ DATASETS = {
     name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction["layers"]]
     for name, extraction in SETTINGS["extractions"].items()
 }
+PROBES = [
+    f"results/probes/{name}.{kind}"
+    for name in EXTRACTIONS
+    if SETTINGS["probe"]
+    for kind in ("json", "parquet")
+]
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 
@@ -147,6 +154,45 @@ def layer_records(wildcards):
 def layer_names(wildcards):
     """Layers of an extraction, in the order of the configuration."""
     return SETTINGS["extractions"][wildcards.extraction]["layers"]
+
+
+def labels_file(wildcards):
+    """The file with the labels."""
+    return SETTINGS["probe"]["labels"]
+
+
+def fasta_files(wildcards):
+    """FASTA files of all genomes."""
+    return [genome.fasta for bundle in RUN.bundles.values() for genome in bundle.genomes]
+
+
+def genomes_by_bundle(wildcards):
+    """Names and FASTA files of the genomes, bundle by bundle."""
+    return [
+        [[genome.name, genome.fasta] for genome in bundle.genomes]
+        for bundle in RUN.bundles.values()
+    ]
+
+
+def check_settings(wildcards):
+    """What decides which rows have which label, and which are probed."""
+    pooling = {name: SETTINGS["extractions"][name]["pooling"] for name in EXTRACTIONS}
+    return {"code": CODE_VERSIONS["probe"], "probe": SETTINGS["probe"], "pooling": pooling}
+
+
+def probe_settings(wildcards):
+    """What the probes of an extraction depend on, but for its datasets."""
+    return {
+        "code": CODE_VERSIONS["probe"],
+        "probe": SETTINGS["probe"],
+        "fusion": SETTINGS["extractions"][wildcards.extraction]["fusion"],
+    }
+
+
+def probe_memory(wildcards):
+    """MB for the rows that are probed, a few times over: of one layer, or all that a fusion joins."""
+    extraction = SETTINGS["extractions"][wildcards.extraction]
+    return probe_mb(extraction, SETTINGS["probe"]["max_rows"])
 
 
 def all_speeds(wildcards):

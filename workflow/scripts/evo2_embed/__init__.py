@@ -18,6 +18,7 @@ The way of the data, one module a step::
     shards, merge, parts, aggregate  shards -> the dataset of a layer
     levels, manifest                 what is written beside it
     tables, seals, files, digests    what is written is whole, or says that it is not
+    probes/                          labels -> which layer tells them apart
     summary, sampling, report, page, text    what a person looks at
 """
 
@@ -26,4 +27,4 @@ __version__ = "0.1.0"
 # Raised, one stage at a time, when a change to the code changes that stage's results: it stands in
 # the params of the stage's rule, so Snakemake reruns the stage and what is below it. An edit that
 # changes no result, nor the form of its file, does not raise it.
-CODE_VERSIONS = {"chunk": 2, "pack": 2, "embed": 2, "aggregate": 1}
+CODE_VERSIONS = {"chunk": 2, "pack": 2, "embed": 2, "aggregate": 1, "probe": 1}

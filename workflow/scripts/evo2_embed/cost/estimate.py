@@ -112,7 +112,7 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         genomes,
         _estimate_layers(settings, genomes, shards),
         shards,
-        _count_jobs(settings["extractions"], len(bundles), shards),
+        _count_jobs(settings, len(bundles), shards),
         filesizes.chunk_tables(windows, len(bundles)),
         filesizes.pack_files(settings["windows"], tokens, windows, shards),
     )
@@ -217,7 +217,9 @@ def _estimate_layers(
     return layers
 
 
-def _count_jobs(extractions: dict, bundles: int, shards: int) -> dict[str, int]:
+def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
+    extractions = settings["extractions"]
+    probes = {"check_labels": 1, "probe_layers": len(extractions)} if settings["probe"] else {}
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
     return {
         "chunk_fasta": bundles,
@@ -227,5 +229,6 @@ def _count_jobs(extractions: dict, bundles: int, shards: int) -> dict[str, int]:
         "embed_shard": shards * len(extractions),
         "aggregate_embeddings": sum(len(e["layers"]) for e in extractions.values()),
         "write_manifest": len(extractions),
+        **probes,
         "write_report": 1,
     }

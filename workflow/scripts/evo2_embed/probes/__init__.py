@@ -12,5 +12,6 @@ metrics      how well predictions fit
 probe        the probe, and its cross-validation
 fusing       fused layers, fitted on each fold's training rows
 winner       means with their intervals, and which layer is best, if one is
+memory       what a job takes (light)
 extraction   all of it for one extraction: its table and its record
 """

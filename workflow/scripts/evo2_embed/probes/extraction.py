@@ -102,14 +102,7 @@ def probe_extraction(
     genomes = [genome.name for bundle in bundles for genome in bundle]
     work = _Work(records, keys, plan_probe(keys, probe, genomes), datasets)
     with threadpool_limits(1):
-        scores = _probe_layers(work)
-        best_layer = judge(main_scores(scores, work.plan), work.plan.folds.test_share).best
-        fused, skipped = _probe_fusions(work, settings["fusion"], fit)
-        scores |= fused
-        scores[GC_KMERS] = _probe(GC_KMERS, work.plan, gc_kmers(work.plan.keys, bundles, indexes))
-        chance = permuted(work.plan.labels, work.plan.folds)
-        values = work.vectors(best_layer, work.plan.rows)
-        scores[SHUFFLED] = _probe(SHUFFLED, work.plan, values, chance)
+        scores, notes = _score_all(work, bundles, settings["fusion"], indexes, fit)
     made_from = {
         "settings": settings,
         "labels_sha256": file_sha256(probe["labels"]),
@@ -120,8 +113,7 @@ def probe_extraction(
         **work.plan.describe(probe["gap"]),
         **summarise(main_scores(scores, work.plan), work.plan.folds.test_share),
         "metric": MAIN[work.plan.kind],
-        "shuffled_layer": best_layer,
-        "skipped": skipped,
+        **notes,
         **made_from,
     }
     write_json(record, result)
@@ -160,6 +152,21 @@ def summarise(scores: dict[str, np.ndarray], test_share: float) -> dict:
         "undecided": verdict.undecided,
         "beats_gc_kmers": beats(scores[verdict.best], scores[GC_KMERS], test_share),
     }
+
+
+def _score_all(
+    work: _Work, bundles: list[list[Genome]], fusions: dict, indexes: str, fit: Callable | None
+) -> tuple[Scores, dict]:
+    """Scores of layers, fusions and bases of comparison; and what has to be said of them."""
+    plan = work.plan
+    scores = _probe_layers(work)
+    best = judge(main_scores(scores, plan), plan.folds.test_share).best
+    fused, skipped = _probe_fusions(work, fusions, fit)
+    scores |= fused
+    scores[GC_KMERS] = _probe(GC_KMERS, plan, gc_kmers(plan.keys, bundles, indexes))
+    chance = permuted(plan.labels, plan.folds)
+    scores[SHUFFLED] = _probe(SHUFFLED, plan, work.vectors(best, plan.rows), chance)
+    return scores, {"shuffled_layer": best, "skipped": skipped}
 
 
 def _probe_layers(work: _Work) -> Scores:

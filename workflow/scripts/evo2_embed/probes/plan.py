@@ -44,13 +44,13 @@ class Plan:
     def describe(self, gap: int) -> dict:
         """All that a reader needs to know of it."""
         values, counts = np.unique(self.labels, return_counts=True)
-        span = {"least": float(values[0]), "most": float(values[-1])}
+        labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        if self.kind == "number":
+            labels = {"least": float(values[0]), "most": float(values[-1])}
         return {
             "kind": self.kind,
             "rows": self.counts,
-            "labels": dict(zip(values.tolist(), counts.tolist(), strict=True))
-            if self.kind == "class"
-            else span,
+            "labels": labels,
             "group": self.folds.by,
             "groups": len(np.unique(self.folds.groups)),
             "block": self.folds.block,
