@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from evo2_embed.digests import file_sha256
 from evo2_embed.errors import InputError
@@ -72,8 +71,6 @@ def probe_extraction(
 ) -> dict:
     """Probe the layers and fusions of an extraction, and write what came of it.
 
-    Arithmetic runs on one thread: results do not depend on how many cores there are.
-
     Parameters
     ----------
     records : dict of str to str
@@ -101,8 +98,7 @@ def probe_extraction(
     keys = read_keys(Path(records[first].removesuffix(".json")), datasets[first])
     genomes = [genome.name for bundle in bundles for genome in bundle]
     work = _Work(records, keys, plan_probe(keys, probe, genomes), datasets)
-    with threadpool_limits(1):
-        scores, notes = _score_all(work, bundles, settings["fusion"], indexes, fit)
+    scores, notes = _score_all(work, bundles, settings["fusion"], indexes, fit)
     made_from = {
         "settings": settings,
         "labels_sha256": file_sha256(probe["labels"]),

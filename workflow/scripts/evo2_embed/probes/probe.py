@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from evo2_embed.probes.folds import Folds, inner_parts
 from evo2_embed.probes.metrics import mean_auc, score_classes, score_numbers
@@ -16,8 +17,6 @@ COMPONENTS, WIDE = 256, 512  # vectors of more than `WIDE` numbers are reduced t
 INNER_PARTS = 3
 CLASS_GRID = (1e-5, 1e-3, 1e-1, 10.0)  # C: the larger, the less regularised
 NUMBER_GRID = (1e-1, 1e1, 1e3, 1e5)  # alpha: the larger, the more regularised
-# Above this many coefficients the matrix that Newton's method solves is too large.
-NEWTON_COEFFICIENTS = 1536
 
 
 def cross_validate(
@@ -29,7 +28,7 @@ def cross_validate(
     numbers. Vectors of more than 512 numbers are reduced to 256 principal components first; a
     probe of 4,096 numbers a row would take too long. Regularisation is chosen from a small grid by
     cross-validation within the training rows, groups together. All of it is fitted on training rows
-    only.
+    only. Arithmetic runs on one thread, so that results do not depend on how many cores there are.
 
     Parameters
     ----------
@@ -45,12 +44,13 @@ def cross_validate(
         Metrics of each fold.
     """
     results = []
-    for train, test in folds.parts:
-        values = vectors(train)
-        reduce = _reduction(values.shape[1], len(train)).fit(values[train])
-        inner = inner_parts(labels[train], folds.groups[train], INNER_PARTS)
-        model = _fit(reduce.transform(values[train]), labels[train], inner)
-        results.append(_score(model, reduce.transform(values[test]), labels[test]))
+    with threadpool_limits(1):
+        for train, test in folds.parts:
+            values = vectors(train)
+            reduce = _reduction(values.shape[1], len(train)).fit(values[train])
+            inner = inner_parts(labels[train], folds.groups[train], INNER_PARTS)
+            model = _fit(reduce.transform(values[train]), labels[train], inner)
+            results.append(_score(model, reduce.transform(values[test]), labels[test]))
     return results
 
 
@@ -72,8 +72,8 @@ def _fit(values: np.ndarray, labels: np.ndarray, inner: list):
     if labels.dtype == float:
         model, grid, scoring = Ridge(), {"alpha": NUMBER_GRID}, "r2"
     else:
-        coefficients = (values.shape[1] + 1) * len(np.unique(labels))
-        solver = "newton-cholesky" if coefficients <= NEWTON_COEFFICIENTS else "lbfgs"
+        # Newton's method solves a matrix of coefficients by coefficients: fast for two classes.
+        solver = "newton-cholesky" if len(np.unique(labels)) == 2 else "lbfgs"
         model = LogisticRegression(
             solver=solver, class_weight="balanced", max_iter=10_000, random_state=0
         )
