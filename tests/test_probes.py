@@ -1,6 +1,5 @@
 """Probes: they find what is there and nothing else, and name a winner only beyond the noise."""
 
-
 import numpy as np
 import polars as pl
 import pytest

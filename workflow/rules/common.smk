@@ -189,6 +189,12 @@ def probe_settings(wildcards):
     }
 
 
+def given_parameters(wildcards):
+    """Files with fitted parameters that fusions of an extraction name."""
+    fusions = SETTINGS["extractions"][wildcards.extraction]["fusion"].values()
+    return [fusion["parameters"] for fusion in fusions if fusion["parameters"]]
+
+
 def probe_memory(wildcards):
     """MB for the rows that are probed, a few times over: of one layer, or all that a fusion joins."""
     extraction = SETTINGS["extractions"][wildcards.extraction]

@@ -1,7 +1,8 @@
 # Labels to a comparison of layers, if the configuration has a section probe.
 #
 # in:  the file with the labels, results/chunks/{bundle}.parquet, the FASTA files,
-#      results/embeddings/{extraction}/{layer}.json and the datasets beside them
+#      results/embeddings/{extraction}/{layer}.json and the datasets beside them, files with
+#      parameters that fusions name
 # out: results/labels.json
 #      keys: extractions (of each: kind, rows, labels, group, groups, block, gap, folds), settings,
 #      labels_sha256
@@ -44,6 +45,7 @@ rule probe_layers:
         check="results/labels.json",
         records=layer_records,
         fasta=fasta_files,
+        parameters=given_parameters,
     output:
         table="results/probes/{extraction}.parquet",
         record="results/probes/{extraction}.json",

@@ -13,7 +13,7 @@ from evo2_embed.errors import InputError
 from evo2_embed.files import read_json, write_json
 from evo2_embed.logs import log
 from evo2_embed.probes.baselines import gc_kmers
-from evo2_embed.probes.fusing import Strands, find_strands, fused_vectors
+from evo2_embed.probes.fusing import Strands, find_strands, fit_fusion, fused_vectors
 from evo2_embed.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.probes.metrics import MAIN
 from evo2_embed.probes.plan import Plan, plan_probe, read_keys, strings
@@ -67,7 +67,7 @@ def probe_extraction(
     indexes: str,
     table: str,
     record: str,
-    fit: Callable | None = None,
+    fit: Callable = fit_fusion,
 ) -> dict:
     """Probe the layers and fusions of an extraction, and write what came of it.
 
@@ -85,7 +85,7 @@ def probe_extraction(
     record : str
         JSON file to write: what was probed, means with intervals of the main metric, the winner.
     fit : function, optional
-        In the place of `fusion.fit_fusion`.
+        In the place of `fusing.fit_fusion`.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def summarise(scores: dict[str, np.ndarray], test_share: float) -> dict:
 
 
 def _score_all(
-    work: _Work, bundles: list[list[Genome]], fusions: dict, indexes: str, fit: Callable | None
+    work: _Work, bundles: list[list[Genome]], fusions: dict, indexes: str, fit: Callable
 ) -> tuple[Scores, dict]:
     """Scores of layers, fusions and bases of comparison; and what has to be said of them."""
     plan = work.plan
@@ -173,7 +173,7 @@ def _probe_layers(work: _Work) -> Scores:
 
 
 def _probe_fusions(
-    work: _Work, fusions: dict[str, dict], fit: Callable | None
+    work: _Work, fusions: dict[str, dict], fit: Callable
 ) -> tuple[Scores, dict[str, str]]:
     """Scores of the fusions, and those that are left out, with the reason."""
     scores, skipped = {}, {}
@@ -185,8 +185,6 @@ def _probe_fusions(
             skipped[name] = ONE_STRAND
             log.warning("fusion %s is not probed: it %s", name, ONE_STRAND)
             continue
-        if fit is None:
-            from evo2_embed.fusion import fit_fusion as fit
         names = fusion["layers"] or list(work.records)
         layers = {layer: work.vectors(layer, strands.wanted) for layer in names}
         vectors = fused_vectors(layers, fusion, work.plan.labels, strands, fit)

@@ -37,17 +37,43 @@ def find_strands(keys: pl.DataFrame, rows: np.ndarray) -> Strands | None:
     rows : ndarray of int64, (n,)
         Numbers of the rows that are probed, ascending.
     """
-    numbered = keys.with_row_index("row")
-    both = []
+    # Bins of overlapping windows may lie on the same bases: the first of one strand belongs to the
+    # first of the other, and so on.
+    numbered = keys.with_row_index("row").with_columns(
+        turn=pl.int_range(pl.len()).over(*_WINDOW, "strand")
+    )
+    by, both = [*_WINDOW, "turn"], []
     for strand in "+-":
-        mine = numbered.filter(pl.col("strand") == strand)
-        mine = mine.unique(_WINDOW, keep="first", maintain_order=True).select(*_WINDOW, "row")
-        found = keys[rows].join(mine, on=_WINDOW, how="left", maintain_order="left")["row"]
+        mine = numbered.filter(pl.col("strand") == strand).select(*by, "row")
+        found = numbered[rows].drop("row").join(mine, on=by, how="left", maintain_order="left")
+        found = found["row"]
         if found.null_count():
             return None
         both.append(found.to_numpy().astype(np.int64))
     wanted = np.unique(np.concatenate([rows, *both]))
     return Strands(wanted, *(np.searchsorted(wanted, which) for which in (rows, *both)))
+
+
+def fit_fusion(layers: dict[str, np.ndarray], fusion: dict, labels: np.ndarray):
+    """Fit a fusion to rows, or take the parameters that its section names.
+
+    Parameters
+    ----------
+    layers : dict of str to ndarray, (n, width)
+    fusion : dict
+        Its section of the settings.
+    labels : ndarray of object or of float64, (n,)
+
+    Returns
+    -------
+    An object with `apply(layers)`: from layers to fused vectors, (n, width).
+    """
+    from evo2_embed.fusion.parameters import fit_fusion
+    from evo2_embed.fusion.stored import load_fusion
+
+    if fusion["parameters"] is not None:
+        return load_fusion(fusion["parameters"])
+    return fit_fusion(layers, fusion, labels)
 
 
 def fused_vectors(
@@ -72,8 +98,7 @@ def fused_vectors(
         Of the probed rows.
     strands : Strands
     fit : function
-        `evo2_embed.fusion.fit_fusion`: from layers, settings and labels to an object with
-        `apply(layers)`.
+        `fit_fusion`, or another one like it.
     """
 
     def vectors(train: np.ndarray) -> np.ndarray:
