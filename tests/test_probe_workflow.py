@@ -1,6 +1,5 @@
 """Labels and probes in real runs: from a GFF3 to the table and its record."""
 
-import json
 import random
 from pathlib import Path
 
@@ -40,10 +39,11 @@ def genome_with_genes(folder, genes=25, seed=0):
     (folder / "g.gff3").write_text("\n".join([*lines, "tiny\tx\tCDS\t1\t4\t.\t+\t0\t"]) + "\n")
 
 
-def configure(flow, **probe):
-    extractions = {"default": {"layers": ["blocks.0", "norm"]}}
+def configure(flow, extractions=None, **probe):
+    extractions = {"default": {"layers": ["blocks.0", "norm"]}, **(extractions or {})}
     windows = {"size": 200, "min_length": 20}
-    flow.configure(windows=windows, extractions=extractions, probe={**PROBE, **probe})
+    changes = {"windows": windows, "report": {"umap": False}, "probe": {**PROBE, **probe}}
+    flow.configure(extractions=extractions, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +81,11 @@ def test_the_table_has_a_value_a_layer_metric_and_fold(finished):
 
 def test_the_check_before_embedding_says_what_the_probe_then_does(finished):
     results = finished.folder / "results"
-    before = json.loads((results / "labels.json").read_text())["extractions"]["default"]
-    after = json.loads((results / "probes" / "default.json").read_text())
+    before = read_json(results / "probes" / "default.labels.json")
+    after = read_json(results / "probes" / "default.json")
     assert set(before["labels"]) == {"CDS", "background"}
-    assert {key: after[key] for key in before} == before
+    for key in ("kind", "rows", "labels", "groups", "block", "gap", "folds", "labels_sha256"):
+        assert after[key] == before[key]
 
 
 def test_the_plan_counts_the_jobs_and_a_second_run_does_nothing(finished):
@@ -100,6 +101,10 @@ def test_other_labels_and_another_section_rerun_the_probes_only(finished, tmp_pa
     flow = finished.copy_to(tmp_path / "flow")
     configure(flow, min_overlap=0.9)
     assert set(flow.planned()) == OWN
+    configure(flow)
+    configure(flow, extractions={"bins": {"layers": ["norm"], "pooling": {"bin": 50}}})
+    jobs = flow.planned()
+    assert jobs["check_labels"] == jobs["probe_layers"] == 1
     configure(flow)
     path = flow.folder / "g.gff3"
     path.write_text(path.read_text().rsplit("\n", 9)[0] + "\n")
@@ -163,13 +168,13 @@ def check(complete, tmp_path):
         name = bundle[0].name
         chunk_bundle(bundle, sections["windows"], "indexes", f"{name}.parquet", 1)
 
-    def check(name, text, **probe):
+    def check(name, text, pooling="mean"):
         (tmp_path / name).write_text(text)
         section = {**PROBE, "labels": name, "feature": None, "min_overlap": 0.5, "gap": 0}
-        section |= {"stranded": False, "group": "auto", "block": None, **probe}
-        settings = {"probe": section, "pooling": {"default": "mean", "bins": {"bin": 10}}}
+        section |= {"stranded": False, "group": "auto", "block": None}
+        settings = {"probe": section, "pooling": pooling}
         chunks = ["g.parquet", "h.parquet"]
-        return check_labels(chunks, genomes, settings, "indexes", "labels.json")["extractions"]
+        return check_labels(chunks, genomes, settings, "indexes", "labels.json")
 
     return check
 
@@ -182,9 +187,9 @@ def tsv(rows):
 def test_labels_are_checked_before_anything_is_embedded(check):
     good = [("g", "c", i, i + 50, "xy"[i // 50 % 2]) for i in range(0, 1000, 50)]
     skipped = [("h", "short", 0, 4, "x")]
-    found = check("a.tsv", tsv(good + skipped))
-    assert found["default"]["labels"] == {"x": 10, "y": 10}
-    assert found["bins"]["rows"] == {"all": 200, "labelled": 100, "left_out": 100, "used": 100}
+    assert check("a.tsv", tsv(good + skipped))["labels"] == {"x": 10, "y": 10}
+    bins = check("a.tsv", tsv(good), {"bin": 10})
+    assert bins["rows"] == {"all": 200, "labelled": 100, "left_out": 100, "used": 100}
     for name, text, said in (
         ("b.tsv", tsv([*good, ("h", "d", 0, 9, "x")]), "'d' of genome 'h' (there are: c)"),
         (

@@ -176,8 +176,11 @@ def genomes_by_bundle(wildcards):
 
 def check_settings(wildcards):
     """What decides which rows have which label, and which are probed."""
-    pooling = {name: SETTINGS["extractions"][name]["pooling"] for name in EXTRACTIONS}
-    return {"code": CODE_VERSIONS["probe"], "probe": SETTINGS["probe"], "pooling": pooling}
+    return {
+        "code": CODE_VERSIONS["probe"],
+        "probe": SETTINGS["probe"],
+        "pooling": SETTINGS["extractions"][wildcards.extraction]["pooling"],
+    }
 
 
 def probe_settings(wildcards):

@@ -3,9 +3,8 @@
 # in:  the file with the labels, results/chunks/{bundle}.parquet, the FASTA files,
 #      results/embeddings/{extraction}/{layer}.json and the datasets beside them, files with
 #      parameters that fusions name
-# out: results/labels.json
-#      keys: extractions (of each: kind, rows, labels, group, groups, block, gap, folds), settings,
-#      labels_sha256
+# out: results/probes/{extraction}.labels.json
+#      keys: kind, rows, labels, group, groups, block, gap, folds, settings, labels_sha256
 #      results/probes/{extraction}.parquet
 #      columns: layer, metric, fold, value
 #      results/probes/{extraction}.json
@@ -14,17 +13,17 @@
 
 
 rule check_labels:
-    """See that rows can be labelled by {input.labels} and divided, before any are embedded."""
+    """See that {input.labels} fits the rows of {wildcards.extraction}, before they are embedded."""
     input:
         labels=labels_file,
         chunks=chunk_tables,
         fasta=fasta_files,
     output:
-        record="results/labels.json",
+        record="results/probes/{extraction}.labels.json",
     log:
-        "logs/check_labels.log",
+        "logs/check_labels/{extraction}.log",
     benchmark:
-        "benchmarks/check_labels.tsv"
+        "benchmarks/check_labels/{extraction}.tsv"
     priority: 25
     conda:
         "../../envs/cpu.yaml"
@@ -42,7 +41,7 @@ rule probe_layers:
     """See how well each layer of {wildcards.extraction} predicts the labels of {input.labels}."""
     input:
         labels=labels_file,
-        check="results/labels.json",
+        check="results/probes/{extraction}.labels.json",
         records=layer_records,
         fasta=fasta_files,
         parameters=given_parameters,

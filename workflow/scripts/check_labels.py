@@ -1,6 +1,6 @@
 """Hold the labels against the windows, before anything is embedded.
 
-In: the labels, the chunk tables, the FASTA files. Out: by extraction, rows by label and the folds.
+In: the labels, the chunk tables, the FASTA files. Out: rows by label, and the folds.
 """
 
 from evo2_embed.logs import logged_to

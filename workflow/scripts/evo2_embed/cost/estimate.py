@@ -219,7 +219,7 @@ def _estimate_layers(
 
 def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
     extractions = settings["extractions"]
-    probes = {"check_labels": 1, "probe_layers": len(extractions)} if settings["probe"] else {}
+    probes = dict.fromkeys(("check_labels", "probe_layers"), len(extractions))
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
     return {
         "chunk_fasta": bundles,
@@ -229,6 +229,6 @@ def _count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
         "embed_shard": shards * len(extractions),
         "aggregate_embeddings": sum(len(e["layers"]) for e in extractions.values()),
         "write_manifest": len(extractions),
-        **probes,
+        **(probes if settings["probe"] else {}),
         "write_report": 1,
     }

@@ -24,7 +24,7 @@ def check_labels(
     indexes: str,
     output: str,
 ) -> dict:
-    """See that every extraction's rows can be labelled and divided, and write what came of it.
+    """See that an extraction's rows can be labelled and divided, and write what came of it.
 
     Parameters
     ----------
@@ -32,11 +32,11 @@ def check_labels(
         Chunk tables of all bundles.
     bundles : list of list of Genome
     settings : dict
-        `probe`, the section; `pooling` by extraction; `code`.
+        `probe`, the section; `pooling`, the extraction's; `code`.
     indexes : str
         Folder with the indexes of genomes that stand alone.
     output : str
-        JSON file: by extraction what `Plan.describe` says.
+        JSON file: what `Plan.describe` says.
 
     Raises
     ------
@@ -48,24 +48,12 @@ def check_labels(
     tables = [open_table(path, CHUNKS).read(columns=KEYS) for path in chunks]
     windows = strings(pa.concat_tables(tables).unify_dictionaries())
     _check_contigs(windows, bundles, probe, indexes)
-    plans, described = {}, {}
-    for name, pooling in settings["pooling"].items():
-        bins = str(pooling) if isinstance(pooling, dict) else None
-        if bins not in plans:
-            try:
-                plan = plan_probe(rows_of_chunks(windows, pooling), probe, genomes)
-            except InputError as error:
-                raise InputError(f"extraction '{name}': {error}") from None
-            plans[bins] = plan.describe(probe["gap"])
-            log.info("%s: %s", name, plans[bins])
-        described[name] = plans[bins]
-    result = {
-        "labels_sha256": file_sha256(probe["labels"]),
-        "settings": settings,
-        "extractions": described,
-    }
-    write_json(output, result)
-    return result
+    plan = plan_probe(rows_of_chunks(windows, settings["pooling"]), probe, genomes)
+    described = plan.describe(probe["gap"])
+    log.info("%s", described)
+    digest = file_sha256(probe["labels"])
+    write_json(output, {**described, "settings": settings, "labels_sha256": digest})
+    return described
 
 
 def rows_of_chunks(windows: pl.DataFrame, pooling: str | dict) -> pl.DataFrame:

@@ -65,7 +65,7 @@ def make_folds(keys: pl.DataFrame, labels: np.ndarray, probe: dict) -> Folds:
     by = probe["group"] if probe["group"] != "auto" else _choose(keys, probe["folds"])
     block = (probe["block"] or _block(keys, probe["folds"])) if by == "block" else None
     groups = _groups(keys, by, block)
-    _check_groups(labels, groups, by, probe["folds"])
+    _check_groups(labels, groups, by, probe)
     splitter = GroupKFold if labels.dtype == float else StratifiedGroupKFold
     splitter = splitter(probe["folds"], shuffle=True, random_state=SEED)
     axis = Axis(keys, margin=probe["gap"])
@@ -146,8 +146,8 @@ def _check_labels(labels: np.ndarray, probe: dict) -> None:
         )
 
 
-def _check_groups(labels: np.ndarray, groups: np.ndarray, by: str, folds: int) -> None:
-    count = len(np.unique(groups))
+def _check_groups(labels: np.ndarray, groups: np.ndarray, by: str, probe: dict) -> None:
+    folds, count = probe["folds"], len(np.unique(groups))
     if count < folds:
         finer = {"genome": "contig or block", "contig": "block", "block": "a smaller probe.block"}
         other = finer[by] if by == "block" else f"probe.group: {finer[by]}"
@@ -161,7 +161,7 @@ def _check_groups(labels: np.ndarray, groups: np.ndarray, by: str, folds: int) -
         mine = labels == label
         if mine.sum() < folds or len(np.unique(groups[mine])) < 2:
             raise InputError(
-                f"probe.labels: label '{label}' has {mine.sum():,} rows in "
+                f"probe.labels: {probe['labels']}: label '{label}' has {mine.sum():,} rows in "
                 f"{len(np.unique(groups[mine]))} {by}s: too few for {folds} folds (wanted: "
                 f"{folds} rows in 2; leave that label out, or change probe.folds, group or block)"
             )
