@@ -1,5 +1,6 @@
 """Labels and probes in real runs: from a GFF3 to the table and its record."""
 
+import json
 import random
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def test_the_table_has_a_value_a_layer_metric_and_fold(finished):
     assert {name: score["mean"] for name, score in record["scores"].items()} == pytest.approx(means)
     assert record["rows"]["used"] == sum(record["labels"].values())
     assert record["metric"] == "roc_auc"
+    assert record["settings"]["probe"]["min_overlap"] == 0.5
+    assert "g.gff3" not in json.dumps(record)
     assert record["winner"] is None or not record["undecided"]
     assert str(finished.folder) not in path.with_suffix(".json").read_text()
     assert str(finished.folder) not in str(pq.read_metadata(path).metadata)

@@ -181,3 +181,13 @@ def test_memory_grows_with_what_is_read_at_once(complete):
     assert one == two == 2000 + 4 * 100_000 * 128 * 4 // 10**6
     fused = mb(["norm", "blocks.0"], {"all": {"method": "concat"}})
     assert fused - 2000 == 2 * (one - 2000) + 1
+
+
+def test_of_layers_that_are_alike_a_winner_is_rarely_named():
+    rng = np.random.default_rng(1)
+    named = 0
+    for _ in range(500):
+        shared = rng.normal(size=5)  # folds differ more than layers
+        scores = {name: shared + rng.normal(0, 0.1, 5) for name in ("a", "b", "c")}
+        named += judge(scores, 0.25).winner is not None
+    assert named / 500 < 0.05

@@ -4,14 +4,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.digests import file_sha256
 from evo2_embed.errors import InputError
 from evo2_embed.fasta import fasta_index, index_folder, open_fasta, short
 from evo2_embed.files import write_json
 from evo2_embed.logs import log
 from evo2_embed.probes.formats import some_of
 from evo2_embed.probes.labels import read_labels
-from evo2_embed.probes.plan import KEYS, plan_probe, strings
+from evo2_embed.probes.plan import KEYS, made_with, plan_probe, strings
 from evo2_embed.rows import contig_ranks, locate_rows
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import CHUNKS, open_table
@@ -51,8 +50,7 @@ def check_labels(
     plan = plan_probe(rows_of_chunks(windows, settings["pooling"]), probe, genomes)
     described = plan.describe(probe["gap"])
     log.info("%s", described)
-    digest = file_sha256(probe["labels"])
-    write_json(output, {**described, "settings": settings, "labels_sha256": digest})
+    write_json(output, {**described, **made_with(settings)})
     return described
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.digests import file_sha256
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json, write_json
 from evo2_embed.logs import log
@@ -16,7 +15,7 @@ from evo2_embed.probes.baselines import gc_kmers
 from evo2_embed.probes.fusing import Strands, find_strands, fit_fusion, fused_vectors
 from evo2_embed.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.probes.metrics import MAIN
-from evo2_embed.probes.plan import Plan, plan_probe, read_keys, strings
+from evo2_embed.probes.plan import Plan, made_with, plan_probe, read_keys, strings
 from evo2_embed.probes.probe import cross_validate, permuted
 from evo2_embed.probes.winner import beats, interval, judge
 from evo2_embed.sampling import read_at
@@ -100,8 +99,7 @@ def probe_extraction(
     work = _Work(records, keys, plan_probe(keys, probe, genomes), datasets)
     scores, notes = _score_all(work, bundles, settings["fusion"], indexes, fit)
     made_from = {
-        "settings": settings,
-        "labels_sha256": file_sha256(probe["labels"]),
+        **made_with(settings),
         "datasets": {layer: dataset["digest"] for layer, dataset in datasets.items()},
     }
     _write_table(scores, made_from, table)

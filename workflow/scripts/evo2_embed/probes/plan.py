@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from evo2_embed.digests import file_sha256
 from evo2_embed.probes.folds import Folds, make_folds
 from evo2_embed.probes.rows import label_rows, thin_rows
 from evo2_embed.tables import embeddings_schema, open_table
@@ -88,6 +89,22 @@ def plan_probe(keys: pl.DataFrame, probe: dict, genomes: list[str]) -> Plan:
         "used": len(rows),
     }
     return Plan(rows, chosen, mine, make_folds(chosen, mine, probe), counts)
+
+
+def made_with(settings: dict) -> dict:
+    """Settings and labels, for what was made with them: digests in the place of paths."""
+    probe = {key: value for key, value in settings["probe"].items() if key != "labels"}
+    result = {**settings, "probe": probe}
+    if "fusion" in settings:
+        result["fusion"] = {
+            name: {**fusion, "parameters": _digest(fusion["parameters"])}
+            for name, fusion in settings["fusion"].items()
+        }
+    return {"settings": result, "labels_sha256": file_sha256(settings["probe"]["labels"])}
+
+
+def _digest(path: str | None) -> str | None:
+    return None if path is None else file_sha256(path)
 
 
 def read_keys(folder: Path, dataset: dict) -> pl.DataFrame:
