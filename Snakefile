@@ -13,6 +13,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/common_layers.smk"
 include: "workflow/rules/chunk.smk"
 include: "workflow/rules/pack.smk"
 include: "workflow/rules/machine.smk"
@@ -22,6 +23,7 @@ include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/fusion.smk"
 include: "workflow/rules/finetune.smk"
+include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/slurm.smk"
 
@@ -33,6 +35,7 @@ rule all:
         fused=FUSED.values(),
         manifests=MANIFESTS,
         finetune=FINETUNE,
+        probes=PROBES,
         report="results/report.html",
 
 

@@ -8,6 +8,7 @@ import yaml
 from evo2_embed.finetune.forms import PACKED, PADDED
 from evo2_embed.finetune.split import BLOCKS
 from evo2_embed.levels import level_schema
+from evo2_embed.probes.extraction import PROBES
 from evo2_embed.schema import SCHEMA
 from evo2_embed.tables import CHUNKS, PACKS, embeddings_schema
 
@@ -38,6 +39,8 @@ def test_there_are_rules():
         "fit_fusion",
         "fuse_layers",
         "write_manifest",
+        "check_labels",
+        "probe_layers",
         "write_report",
         "split_chunks",
         "export_packs",
@@ -59,7 +62,7 @@ def test_a_rule_has_all_that_a_rule_has(name):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in RULE_FILES if p.name not in ("common.smk", "slurm.smk")],
+    [p for p in RULE_FILES if p.name not in ("common.smk", "common_layers.smk", "slurm.smk")],
     ids=lambda p: p.name,
 )
 def test_headers_name_every_output(path):
@@ -72,9 +75,9 @@ def test_headers_name_the_columns_of_the_tables():
     def columns(schema):
         return "columns: " + ", ".join(schema.names)
 
-    chunk, pack, embed, aggregate, fusion, finetune = (
+    chunk, pack, embed, aggregate, fusion, finetune, probe = (
         " ".join(header(ROOT / "workflow" / "rules" / f"{name}.smk").split())
-        for name in ("chunk", "pack", "embed", "aggregate", "fusion", "finetune")
+        for name in ("chunk", "pack", "embed", "aggregate", "fusion", "finetune", "probe")
     )
     assert columns(CHUNKS) in chunk
     assert columns(PACKS) in pack
@@ -83,6 +86,7 @@ def test_headers_name_the_columns_of_the_tables():
     assert columns(embeddings_schema(8, "float32")) in fusion
     assert columns(level_schema(8)) in aggregate
     assert all(columns(schema) in finetune for schema in (BLOCKS, PACKED, PADDED))
+    assert columns(PROBES) in probe
 
 
 def test_the_snakefile_is_a_table_of_contents():

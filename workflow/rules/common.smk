@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.errors import InputError
-from evo2_embed.models import layer_widths
 from evo2_embed.run import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 
 STARTED = time.time()
@@ -44,7 +43,6 @@ FUSED = {
 FUSIONS = {
     fusion for extraction in SETTINGS["extractions"].values() for fusion in extraction["fusion"]
 }
-FINETUNE = ["results/finetune/summary.json"] if SETTINGS["export"] == "finetune" else []
 EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
 
 
@@ -136,45 +134,6 @@ def aggregate_settings(wildcards):
     }
 
 
-COMPARE_SETTINGS = {"code": CODE_VERSIONS["compare"], "rows": SETTINGS["compare"]["rows"]}
-COMPARISONS = [
-    f"results/comparisons/{name}.json" for name in EXTRACTIONS if SETTINGS["compare"]["rows"]
-]
-# Bundles that shuffled windows are taken from: a few, for a run may have thousands.
-CONTROL_BUNDLES = list(RUN.bundles.values())[:: -(-len(RUN.bundles) // 8)]
-
-
-def control_tables(wildcards):
-    """Chunk tables of the bundles that shuffled windows are taken from."""
-    return [f"results/chunks/{bundle.name}.parquet" for bundle in CONTROL_BUNDLES]
-
-
-def control_genomes(wildcards):
-    """Rows of the sheet that these bundles have, bundle by bundle."""
-    return [
-        [[genome.name, genome.fasta, genome.regions] for genome in bundle.genomes]
-        for bundle in CONTROL_BUNDLES
-    ]
-
-
-def control_files(wildcards):
-    """FASTA files of these bundles."""
-    return [genome.fasta for bundle in CONTROL_BUNDLES for genome in bundle.genomes]
-
-
-def control_record(wildcards):
-    """Record of the embeddings of shuffled windows, if there are any."""
-    name = f"results/controls/{wildcards.extraction}/shard.json"
-    return {"control": name} if SETTINGS["compare"]["control"] else {}
-
-
-def compare_memory(wildcards):
-    """Memory of a comparison (MB): a matrix of rows by rows is kept of every layer."""
-    rows = SETTINGS["compare"]["rows"]
-    layers = len(SETTINGS["extractions"][wildcards.extraction]["layers"])
-    return 1000 + (layers * 4 + 40) * rows**2 // 10**6
-
-
 def chunk_tables(wildcards):
     """Chunk tables of all bundles, in the order of the sheet."""
     return [f"results/chunks/{bundle}.parquet" for bundle in RUN.bundles]
@@ -191,15 +150,6 @@ def shard_files(name):
         ]
 
     return files
-
-
-def export_records(wildcards):
-    """Records of what every shard gives to the training set, in order."""
-    return [
-        f"results/export/{bundle.name}/{shard}/export.json"
-        for bundle in RUN.bundles.values()
-        for shard in bundle.shards
-    ]
 
 
 def shard_counts(wildcards):
@@ -224,67 +174,14 @@ STAGES = [
     "pack_tokens",
     "embed_shard",
     "aggregate_embeddings",
+    "fit_fusion",
+    "fuse_layers",
     "embed_control",
     "compare_layers",
+    "probe_layers",
+    "export_packs",
+    "write_finetune",
 ]
-
-
-def fused_records(wildcards):
-    """Records of an extraction's fused datasets."""
-    return FUSED[wildcards.extraction]
-
-
-def fusion_names(wildcards):
-    """Fusions of an extraction, in the order of the configuration."""
-    return list(SETTINGS["extractions"][wildcards.extraction]["fusion"])
-
-
-def fusion_of(wildcards):
-    """What the configuration says of a fusion."""
-    return SETTINGS["extractions"][wildcards.extraction]["fusion"][wildcards.fusion]
-
-
-def fusion_layers(wildcards):
-    """Records of the layers that a fusion joins."""
-    layers = fusion_of(wildcards)["layers"]
-    return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
-
-
-def fusion_parameters(wildcards):
-    """The file of parameters that a fusion takes, if it fits none."""
-    given = fusion_of(wildcards)["parameters"]
-    return [] if given is None else [given]
-
-
-def fusion_labels(wildcards):
-    """The labels, if a fusion learns its weights."""
-    return [SETTINGS["probe"]["labels"]] if fusion_of(wildcards)["weights"] == "probe" else []
-
-
-def fit_settings(wildcards):
-    """What the parameters of a fusion depend on, but for files."""
-    fusion = fusion_of(wildcards)
-    settings = {"code": CODE_VERSIONS["fuse"]}
-    settings |= {key: fusion[key] for key in ("method", "layers", "weights")}
-    if fusion["weights"] != "probe":
-        return settings
-    genomes = [genome.name for bundle in RUN.bundles.values() for genome in bundle.genomes]
-    return {**settings, "probe": SETTINGS["probe"], "genomes": genomes}
-
-
-def fuse_settings(wildcards):
-    """How the rows of a fused dataset follow from its layers' and the parameters."""
-    fusion = fusion_of(wildcards)
-    return {"code": CODE_VERSIONS["fuse"], "method": fusion["method"], "strands": fusion["strands"]}
-
-
-def fit_memory(wildcards, attempt):
-    """Megabytes for a fusion's sample: 5,000 rows of all layers, four times. Labels need the keys of
-    all rows."""
-    widths = layer_widths(SETTINGS["extractions"][wildcards.extraction]["model"]["name"])
-    numbers = 5000 * sum(widths[layer] for layer in fusion_of(wildcards)["layers"])
-    base = 2000 if fusion_of(wildcards)["weights"] == "probe" else 1000
-    return (base + numbers * 4 * 4 // 1_000_000) * attempt
 
 
 def all_speeds(wildcards):

@@ -21,6 +21,7 @@ The way of the data, one module a step::
     fusion/                          layers, or strands, joined into one dataset
     finetune/                        pack files -> a training set
     tables, seals, files, digests    what is written is whole, or says that it is not
+    probes/                          labels -> which layer tells them apart
     summary, sampling, report/, text         what a person looks at
 """
 
@@ -36,6 +37,7 @@ CODE_VERSIONS = {
     "aggregate": 1,
     "fuse": 1,
     "compare": 1,
+    "probe": 1,
     "export": 1,
     "report": 1,
 }

@@ -11,6 +11,7 @@ from evo2_embed.errors import InputError
 from evo2_embed.finetune.settings import complete_finetune, finetune_faults
 from evo2_embed.fusion.faults import fusion_faults
 from evo2_embed.presets import expand_layers
+from evo2_embed.probes.labels import probe_faults
 from evo2_embed.schema import hint, schema_faults, with_defaults
 from evo2_embed.sheet import NOT_LITERAL, Genome, file_faults, is_literal, read_sheet
 
@@ -46,6 +47,7 @@ def resolve(config: dict) -> tuple[dict, list[Genome]]:
     for name, extraction in settings["extractions"].items():
         extraction.setdefault("model", settings["model"])
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
+    faults += _check_probe(settings, [genome.name for genome in genomes])
     if faults:
         raise InputError("\n".join(faults))
     return settings, genomes
@@ -54,6 +56,14 @@ def resolve(config: dict) -> tuple[dict, list[Genome]]:
 def _check_sheet(path: str) -> tuple[list[Genome], list[str]]:
     genomes, faults = read_sheet(path)
     return genomes, faults + file_faults(path, genomes)
+
+
+def _check_probe(settings: dict, genomes: list[str]) -> list[str]:
+    probe = settings["probe"]
+    if probe is not None and probe["gap"] is None:
+        probe["gap"] = settings["windows"]["size"]
+    fusions = [name for e in settings["extractions"].values() for name in e["fusion"]]
+    return probe_faults(probe, genomes, fusions)
 
 
 def _faults_beside(config: dict) -> list[str]:

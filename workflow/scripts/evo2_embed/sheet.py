@@ -112,27 +112,39 @@ def read_regions(path: str) -> dict[str, list[Region]]:
     """
     regions: dict[str, list[Region]] = {}
     for number, raw in enumerate(_bed_text(path).splitlines(), 1):
-        if not raw.strip() or raw.startswith(("#", "track", "browser")):
-            continue
-        cells = raw.split("\t") if "\t" in raw else raw.split()
-        where = f"{path}: line {number}"
         try:
-            start, end = int(cells[1]), int(cells[2])
-        except (IndexError, ValueError):
-            raise InputError(
-                f"{where}: not BED (wanted: contig, start and end, separated by tabs)"
-            ) from None
-        if not 0 <= start < end:
-            raise InputError(f"{where}: start {start} and end {end} (wanted: 0 <= start < end)")
-        strand = cells[5].strip() if len(cells) > 5 else "."
-        if strand not in ("+", "-", "."):
-            raise InputError(f"{where}: strand '{strand}' (allowed: + - .)")
-        name = cells[3] if len(cells) > 3 and cells[3] not in ("", ".") else None
-        region = Region(start, end, name, None if strand == "." else strand, number)
-        regions.setdefault(cells[0], []).append(region)
+            parsed = parse_bed(raw, number)
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        if parsed:
+            regions.setdefault(parsed[0], []).append(parsed[1])
     if not regions:
         raise InputError(f"{path}: no regions in this BED file")
     return regions
+
+
+def parse_bed(raw: str, number: int) -> tuple[str, Region] | None:
+    """Contig and region of a line of a BED file; None for one that has none.
+
+    Raises
+    ------
+    InputError
+        What is wrong with the line.
+    """
+    if not raw.strip() or raw.startswith(("#", "track", "browser")):
+        return None
+    cells = raw.split("\t") if "\t" in raw else raw.split()
+    try:
+        start, end = int(cells[1]), int(cells[2])
+    except (IndexError, ValueError):
+        raise InputError("not BED (wanted: contig, start and end, separated by tabs)") from None
+    if not 0 <= start < end:
+        raise InputError(f"start {start} and end {end} (wanted: 0 <= start < end)")
+    strand = cells[5].strip() if len(cells) > 5 else "."
+    if strand not in ("+", "-", "."):
+        raise InputError(f"strand '{strand}' (allowed: + - .)")
+    name = cells[3] if len(cells) > 3 and cells[3] not in ("", ".") else None
+    return cells[0], Region(start, end, name, None if strand == "." else strand, number)
 
 
 def _bed_text(path: str) -> str:

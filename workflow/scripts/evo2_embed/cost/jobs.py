@@ -14,6 +14,7 @@ def count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
     extractions = settings["extractions"]
     training = {"split_chunks": 1, "export_packs": shards, "write_finetune": 1}
     models = {tuple(extraction["model"].values()) for extraction in extractions.values()}
+    probes = len(extractions) if settings["probe"] else 0
     fusions = sum(len(extraction["fusion"]) for extraction in extractions.values())
     compared = len(extractions) if settings["compare"]["rows"] else 0
     shuffled = compared if settings["compare"]["control"] else 0
@@ -29,6 +30,8 @@ def count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
         "shuffle_windows": min(shuffled, 1),
         "embed_control": shuffled,
         "compare_layers": compared,
+        "check_labels": probes,
+        "probe_layers": probes,
         "write_manifest": len(extractions),
         **(training if settings["export"] == "finetune" else {}),
         "write_report": 1,

@@ -1,0 +1,26 @@
+"""Hold the labels against the windows, before anything is embedded.
+
+In: the labels, the chunk tables, the FASTA files. Out: rows by label, and the folds.
+"""
+
+from evo2_embed.logs import logged_to
+from evo2_embed.probes.check import check_labels
+from evo2_embed.sheet import Genome
+
+
+def main(
+    genomes: list[list[list]], chunks: list[str], settings: dict, indexes: str, record: str
+) -> None:
+    bundles = [[Genome(*row) for row in rows] for rows in genomes]
+    check_labels(chunks, bundles, settings, indexes, record)
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            snakemake.params.genomes,
+            list(snakemake.input.chunks),
+            snakemake.params.settings,
+            snakemake.params.indexes,
+            snakemake.output.record,
+        )
