@@ -9,15 +9,20 @@
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill, damage and disturb real runs, dozens of times (half an hour or more)
+# make tiny-model train the bundled model again (an hour on two cores; Debian's packages have genomes)
+# make tiny-model-card  the numbers of its model card
 # make clean      remove what runs have written; the environment stays
 # CONFIG=path/to/config.yaml: make plan and make doctor are for a run with that --configfile.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
 .PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint doctor
-.PHONY: benchmark scale soak clean tiny-model
+.PHONY: benchmark scale soak clean tiny-model tiny-model-card
 
 BIN := .venv/bin
+# Genes of the bundled genome, for the comparison of layers.
+DEMO_LABELS := probe={labels: resources/lambda_genes.gff3, feature: CDS, stranded: true}
+GENOMES := build/genomes
 
 help:
 	@sed -n '1,/^$$/s/^# //p' Makefile
@@ -26,7 +31,7 @@ env: .venv/.env
 test-env: .venv/.test-env
 
 demo: env
-	@$(BIN)/snakemake --cores all --quiet rules host
+	@$(BIN)/snakemake --cores all --quiet rules host --config "$(DEMO_LABELS)"
 	@cat results/summary.txt
 
 plan: env
@@ -65,8 +70,13 @@ soak: test-env
 clean:
 	rm -rf results logs benchmarks .snakemake
 
-tiny-model: env
-	$(BIN)/python resources/make_evo2_tiny.py
+tiny-model: test-env
+	$(BIN)/python resources/training/fetch_genomes.py $(GENOMES)
+	$(BIN)/python resources/training/train_evo2_tiny.py $(GENOMES)
+
+tiny-model-card: test-env
+	$(BIN)/python resources/training/fetch_genomes.py $(GENOMES)
+	$(BIN)/python resources/training/evaluate_evo2_tiny.py $(GENOMES) $(GENOMES)/evaluation
 
 # The first Python of 3.11 or 3.12 that runs; a shim for one that is not installed does not.
 .venv/bin/python:

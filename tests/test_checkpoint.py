@@ -88,13 +88,15 @@ def test_two_workflows_at_once_fetch_once(tmp_path, archive):
     assert "arcinstitute/evo2_7b ['evo2_7b.pt*']" in (tmp_path / "log").read_text()
 
 
-def test_the_bundled_weights_are_those_of_the_script():
+def test_the_bundled_weights_are_an_ordinary_checkpoint_of_at_most_4_mb():
     bundled = torch.load(models.bundled_checkpoint(), weights_only=True)
     made = random_weights.make_state(models.model_config(models.TINY))
     assert bundled.keys() == made.keys()
     for name, value in made.items():
         assert bundled[name].dtype == value.dtype, name
-        assert torch.equal(bundled[name], value), name
+        assert bundled[name].shape == value.shape, name
+        assert bundled[name].isfinite().all(), name
+        assert name.endswith("log_poles") <= bool((bundled[name] < 0).all()), name
     assert models.bundled_checkpoint().stat().st_size <= 4_000_000
 
 

@@ -22,7 +22,7 @@ from test_probes import Standin
 from workflow import Workflow, random_bases, write_fasta
 
 PROBE = {"labels": "g.gff3", "feature": "CDS", "folds": 3, "max_rows": 400}
-OWN = {"check_labels", "probe_layers", "all"}
+OWN = {"check_labels", "probe_layers", "write_report", "all"}
 
 
 def genome_with_genes(folder, genes=25, seed=0):

@@ -31,7 +31,7 @@ def probes(record: dict, values: pl.DataFrame) -> str:
     """
     labels = ", ".join(f"{label} {count:,}" for label, count in (record["labels"] or {}).items())
     explained = note(
-        f"{record['rows']:,} labelled rows"
+        f"{record['rows']['used']:,} of {record['rows']['labelled']:,} labelled rows"
         + (f" ({labels})" if labels else "")
         + f", in {record['folds']} folds of whole {record['group']}s ({record['groups']:,}); rows "
         f"within {record['gap']:,} bp of a tested one are not trained on. A linear probe of "
