@@ -20,8 +20,6 @@
 .PHONY: benchmark scale soak clean tiny-model tiny-model-card
 
 BIN := .venv/bin
-# Genes of the bundled genome, for the comparison of layers.
-DEMO_LABELS := probe={labels: resources/lambda_genes.gff3, feature: CDS, stranded: true}
 GENOMES := build/genomes
 
 help:
@@ -31,7 +29,7 @@ env: .venv/.env
 test-env: .venv/.test-env
 
 demo: env
-	@$(BIN)/snakemake --cores all --quiet rules host --config "$(DEMO_LABELS)"
+	@$(BIN)/snakemake --cores all --quiet rules host --configfile config/demo.yaml
 	@cat results/summary.txt
 
 plan: env

@@ -33,7 +33,7 @@ def probes(record: dict, values: pl.DataFrame) -> str:
     explained = note(
         f"{record['rows']['used']:,} of {record['rows']['labelled']:,} labelled rows"
         + (f" ({labels})" if labels else "")
-        + f", in {record['folds']} folds of whole {record['group']}s ({record['groups']:,}); rows "
+        + f", in {len(record['folds'])} folds of whole {record['group']}s ({record['groups']:,}); rows "
         f"within {record['gap']:,} bp of a tested one are not trained on. A linear probe of "
         "standardised embeddings; mean over folds and its 95 % interval, corrected for folds that "
         f"share training rows. Shuffled labels: those of {record['shuffled_layer']}."
