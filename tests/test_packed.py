@@ -10,11 +10,12 @@ from evo2_embed import models
 from evo2_embed.engines import PackedEngine
 from evo2_embed.engines.segments import Segments
 from evo2_embed.errors import InputError
-from evo2_embed.loading import build_model
+from evo2_embed.loading import build_model, load_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stock import (
     LAYERS,
+    alone,
     assert_same,
     make_pack,
     random_segments,
@@ -44,6 +45,23 @@ def assert_equal_to_stock(evo2, engine, pack, layers=LAYERS, tolerance=1e-5):
 
 def test_segments_of_every_critical_length(evo2, engine):
     assert_equal_to_stock(evo2, engine, make_pack(random_segments(EDGES)))
+
+
+def test_the_trained_model_differs_from_stock_as_float32_does_from_float64():
+    torch.set_num_threads(1)
+    evo2, exact = (load_model(models.TINY, models.bundled_checkpoint(), "fp32") for _ in range(2))
+    exact.model.double()
+    pack = make_pack(random_segments([700, 300, 64, 7, 2]))
+    found = PackedEngine(evo2, LAYERS).run(pack)
+    outputs = [
+        [alone(model, tokens, LAYERS) for tokens in segments_of(pack)] for model in (evo2, exact)
+    ]
+    for layer in LAYERS:
+        stock, wanted = (torch.cat([each[layer] for each in model]) for model in outputs)
+        difference = (found[layer].double() - stock.double()).square().mean().sqrt()
+        rounding = (stock.double() - wanted).square().mean().sqrt()
+        assert difference <= 1e-6 * wanted.square().mean().sqrt(), layer
+        assert difference <= max(2 * rounding, 1e-7 * wanted.abs().mean()), layer
 
 
 @pytest.mark.parametrize("length", EDGES)

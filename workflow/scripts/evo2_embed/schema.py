@@ -89,6 +89,7 @@ def _bounds(schema: dict) -> str:
 
 
 def hint(key: str, known: list[str]) -> str:
+    """What is allowed in the place of an unknown name, and what it may have been meant to be."""
     close = difflib.get_close_matches(key, known, n=1)
     allowed = f"allowed: {', '.join(known)}"
     return f"did you mean '{close[0]}'? {allowed}" if close else allowed

@@ -33,8 +33,8 @@ def probes(record: dict, values: pl.DataFrame) -> str:
     explained = note(
         f"{record['rows']['used']:,} of {record['rows']['labelled']:,} labelled rows"
         + (f" ({labels})" if labels else "")
-        + f", in {len(record['folds'])} folds of whole {record['group']}s ({record['groups']:,}); rows "
-        f"within {record['gap']:,} bp of a tested one are not trained on. A linear probe of "
+        + f", in {len(record['folds'])} folds of whole {record['group']}s ({record['groups']:,}); "
+        f"rows within {record['gap']:,} bp of a tested one are not trained on. A linear probe of "
         "standardised embeddings; mean over folds and its 95 % interval, corrected for folds that "
         f"share training rows. Shuffled labels: those of {record['shuffled_layer']}."
     )
@@ -68,7 +68,7 @@ def _figure(record: dict) -> str:
             mode="markers",
             marker={"color": color, "size": 9},
             error_x={
-                "array": [scores[name]["high"] - scores[name]["mean"] for name in names],
+                "array": [_high(scores[name]) - scores[name]["mean"] for name in names],
                 "arrayminus": [scores[name]["mean"] - scores[name]["low"] for name in names],
                 "color": color,
             },
@@ -95,9 +95,14 @@ def _table(record: dict, values: pl.DataFrame) -> str:
         (
             NAMES.get(name, name),
             *(f"{known[name, metric]:.3f}" for metric in metrics),
-            f"{score['low']:.3f} to {score['high']:.3f}",
+            f"{score['low']:.3f} to {_high(score):.3f}",
         )
         for name, score in record["scores"].items()
     ]
     heads = ("layer", *(NAMES[metric] for metric in metrics), f"{NAMES[metrics[0]]}, 95 %")
     return table(heads, rows)
+
+
+def _high(score: dict) -> float:
+    """The upper end of an interval; no metric is more than 1."""
+    return min(score["high"], 1.0)
