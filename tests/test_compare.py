@@ -48,11 +48,13 @@ def test_cka_sees_rotation_and_scale_as_the_same_and_noise_as_nothing():
     turned = 7 * values @ np.linalg.qr(RNG.normal(size=(6, 6)))[0] + 3
     # Far wider than there are rows: the biased CKA of such noise is near 1.
     noise = RNG.normal(size=(300, 2000))
-    same, other = measures.gram(values), measures.gram(noise)
-    assert measures.cka(same, measures.gram(turned)) == pytest.approx(1, abs=1e-4)
-    assert abs(measures.cka(same, other)) < 0.05
-    assert measures.cka(other, measures.gram(RNG.normal(size=(300, 2000)))) < 0.05
-    assert np.isnan(measures.cka(same, measures.gram(np.ones((300, 2)))))
+    arrays = (values, turned, noise, RNG.normal(size=(300, 2000)), np.ones((300, 2)))
+    similar = measures.cka([measures.gram(array) for array in arrays])
+    assert similar[0, 1] == pytest.approx(1, abs=1e-4)
+    assert np.diagonal(similar)[:4] == pytest.approx([1] * 4)
+    assert np.abs(similar[[0, 0, 2], [2, 3, 3]]).max() < 0.05
+    assert np.isnan(similar[4]).all()
+    assert np.isnan(measures.cka([measures.gram(values[:3])])).all()
 
 
 def test_hsic_is_the_mean_over_quadruples():

@@ -44,9 +44,7 @@ def compare_layers(
         grams[layer] = measures.gram(values)
         described[layer] = describe(values, grams[layer], others)
         log.info("%s: %s", layer, described[layer])
-    similar = {
-        one: {two: _number(measures.cka(grams[one], grams[two])) for two in grams} for one in grams
-    }
+    similar = measures.cka(list(grams.values())).tolist()
     digests = [entry["digest"] for entry in entries.values()]
     result = {
         "settings": settings,
@@ -54,7 +52,10 @@ def compare_layers(
         "rows": len(rows),
         "shuffled_windows": shuffled["n_chunks"] if shuffled else 0,
         "layers": described,
-        "cka": similar,
+        "cka": {
+            layer: dict(zip(grams, map(_number, row), strict=True))
+            for layer, row in zip(grams, similar, strict=True)
+        },
     }
     write_json(output, result)
     return result

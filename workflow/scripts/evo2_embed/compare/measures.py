@@ -47,16 +47,24 @@ def mean_cosine_to(values: np.ndarray, others: np.ndarray) -> float:
     return float(_unit(values).mean(axis=0) @ _unit(others).mean(axis=0))
 
 
-def cka(one: np.ndarray, two: np.ndarray) -> float:
-    """Similarity of two layers, from their `gram` matrices (n, n) over the same rows.
+def cka(grams: list[np.ndarray]) -> np.ndarray:
+    """Similarity of layers, from their `gram` matrices (n, n) over the same rows.
 
-    About 1 where one is the other turned and scaled, about 0 (or slightly below) where they have
-    nothing in common; NaN where all rows of a layer are equal, or there are fewer than 4.
+    Returns
+    -------
+    ndarray, (layers, layers)
+        About 1 where one is the other turned and scaled, about 0 (or slightly below) where they
+        have nothing in common; NaN where all rows of a layer are equal, or there are fewer than 4.
     """
-    if len(one) < 4:
-        return float("nan")
-    scale = hsic(one, one) * hsic(two, two)
-    return float(hsic(one, two) / np.sqrt(scale)) if scale > 0 else float("nan")
+    result = np.full((len(grams), len(grams)), np.nan)
+    if len(grams[0]) < 4:
+        return result
+    for i, one in enumerate(grams):
+        for j, two in enumerate(grams[: i + 1]):
+            result[i, j] = result[j, i] = hsic(one, two)
+    own = np.diagonal(result).copy()
+    own[own <= 0] = np.nan
+    return result / np.sqrt(np.outer(own, own))
 
 
 def hsic(one: np.ndarray, two: np.ndarray) -> float:
