@@ -1,8 +1,10 @@
 """The comparison of layers without labels: its measures, its shuffled windows, a real run."""
 
 import json
+import re
 
 import numpy as np
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from evo2_embed.compare import measures
@@ -132,6 +134,15 @@ def test_a_run_compares_all_layers_and_the_report_shows_them(finished):
     page = (results / "report.html").read_text()
     assert "Layers: default" in page
     assert all(f"<td>{layer}</td>" in page for layer in layers)
+    text = re.search(r'<script type="application/json">(.*?)</script>', page)[1]
+    data = json.loads(text)
+    assert list(data["datasets"]) == layers
+    (keys,) = data["keys"]
+    rows = pl.read_parquet(results / "embeddings/default/norm/*.parquet")
+    assert keys["start"] == rows["start"].to_list()
+    assert keys["strand"] == rows["strand"].to_list()
+    assert [keys["genomes"][number] for number in keys["genome"]] == rows["genome"].to_list()
+    assert all(len(data["datasets"][layer]["pcs"][2]) == len(rows) for layer in layers)
     assert "Nothing to be done" in finished.run()
 
 

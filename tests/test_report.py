@@ -1,0 +1,82 @@
+"""The parts of the report page."""
+
+import json
+
+import numpy as np
+import pytest
+from evo2_embed.report import html
+from evo2_embed.report.probes import verdict
+from evo2_embed.report.projection import project
+from evo2_embed.report.stages import read_stages
+
+RNG = np.random.default_rng(0)
+
+
+def test_text_from_outside_cannot_become_markup():
+    wild = "<script>alert(1)</script>"
+    for made in (
+        html.table(("head", wild), [(wild, 1)]),
+        html.section(wild, ""),
+        html.note(wild),
+        html.says(wild),
+        html.cards({wild: wild}),
+        html.choice("contig", {wild: wild}),
+        html.data({"contig": wild}).removesuffix("</script>"),
+    ):
+        assert "<script>alert" not in made
+        assert "</script>" not in made
+    text = html.data({"contig": wild})
+    assert json.loads(text[text.index(">") + 1 : text.rindex("<")]) == {"contig": wild}
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"winner": "norm"}, "norm is best, by more than the noise. It beats GC"),
+        ({"undecided": ["a", "b"]}, "best mean, but the folds do not tell it from a, b. It beats"),
+        ({"undecided": list("abcdef")}, "from a, b, c, d and 2 more."),
+        ({"winner": "norm", "beats_gc_kmers": False}, "It does not beat GC and k-mer counts"),
+    ],
+)
+def test_a_winner_is_named_only_if_there_is_one(record, said):
+    whole = {"best": "norm", "winner": None, "undecided": [], "beats_gc_kmers": True, **record}
+    assert said in verdict(whole)
+
+
+def test_components_are_those_with_most_variance_and_always_the_same():
+    values = RNG.normal(size=(60, 8)) * [9, 5, 3, 1, 1, 1, 1, 1]
+    found = project(values, umap=False)
+    assert found.umap is None
+    assert found.components.shape == (3, 60)
+    assert found.shares == sorted(found.shares, reverse=True)
+    spread = found.components.var(axis=1, ddof=1)
+    assert np.allclose(spread / values.var(axis=0, ddof=1).sum(), found.shares)
+    assert np.array_equal(project(values, umap=False).components, found.components)
+
+
+@pytest.mark.parametrize("values", [np.ones((5, 4)), np.ones((1, 4)), RNG.normal(size=(5, 1))])
+def test_what_has_no_directions_is_not_projected(values):
+    assert project(values, umap=True) is None
+
+
+def test_umap_keeps_groups_apart():
+    values = np.concatenate([RNG.normal(size=(30, 20)), 20 + RNG.normal(size=(30, 20))])
+    points = project(values, umap=True).umap.T
+    centres = points[:30].mean(axis=0), points[30:].mean(axis=0)
+    between = np.linalg.norm(centres[0] - centres[1])
+    assert between > 2 * max(
+        np.linalg.norm(p - c, axis=1).max()
+        for p, c in ((points[:30], centres[0]), (points[30:], centres[1]))
+    )
+    assert project(values[:6], umap=True).umap is None
+
+
+def test_stages_add_up_their_jobs(tmp_path):
+    head = "s\th:m:s\tmax_rss\tcpu_time\n"
+    (tmp_path / "embed_shard" / "x").mkdir(parents=True)
+    (tmp_path / "embed_shard" / "x" / "0.tsv").write_text(head + "2.5\t0\t600\t1\n")
+    (tmp_path / "embed_shard" / "x" / "1.tsv").write_text(head + "1.5\t0\tNA\t1\n")
+    (tmp_path / "report.tsv").write_text(head + "3\t0\t100\t1\n")
+    embed, report = read_stages(tmp_path, ["none", "embed_shard", "report"])
+    assert (embed.jobs, embed.seconds, embed.longest, embed.peak_mb) == (2, 4.0, 2.5, 600.0)
+    assert (report.rule, report.jobs, report.seconds) == ("report", 1, 3.0)
