@@ -124,9 +124,12 @@ def test_a_model_that_gives_no_numbers_is_refused(evo2):
         weight.copy_(before)
 
 
-def test_bf16_is_as_near_to_fp32_as_stock_bf16_is(evo2):
+def test_bf16_is_as_near_to_fp32_as_stock_bf16_is():
     layers = ["blocks.2.filter", "blocks.3.inner_mha_cls.Wqkv", "blocks.6.mlp.l3", "norm"]
-    half = load_model(models.TINY, models.bundled_checkpoint(), "bf16")
+    evo2, half = (
+        load_model(models.TINY, models.bundled_checkpoint(), precision)
+        for precision in ("fp32", "bf16")
+    )
     pack = make_pack(random_segments([1000, 64, 7, 400]))
     exact = StockEngine(evo2, layers).run(pack)
     stock, packed = StockEngine(half, layers).run(pack), PackedEngine(half, layers).run(pack)

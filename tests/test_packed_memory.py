@@ -69,7 +69,7 @@ def test_the_memory_formula_is_what_is_measured(tmp_path, lengths, layers):
 import sys
 from pathlib import Path
 import numpy as np, torch
-sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "resources")!r}]
+sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "resources" / "training")!r}]
 from evo2_embed import models
 from evo2_embed.engines import PackedEngine
 from evo2_embed.engines.segments import Segments

@@ -103,7 +103,7 @@ def train(model: torch.nn.Module, corpus: Corpus, steps: int, log) -> None:
             bits.clear()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def held_out_bits(model: torch.nn.Module, tokens: np.ndarray, length: int = LENGTH) -> float:
     """Bits a base of a sequence in windows of `length` bases after a first one, side by side."""
     starts = range(0, len(tokens) - length, length)
