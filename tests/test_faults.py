@@ -13,9 +13,7 @@ def campaign(tmp_path_factory):
     "fault",
     [
         "kill -9 of both",
-        "kill -9 of Snakemake",
         "bit flipped in a pack file",
-        "bit flipped in the weights",
     ],
 )
 def test_after_a_fault_the_dataset_is_the_same(campaign, fault):

@@ -34,7 +34,7 @@ def _explain(error) -> list[str]:
         missing = [key for key in error.validator_value if key not in error.instance]
         return [f"{prefix}key '{key}' is missing" for key in missing]
     if error.validator == "enum":
-        allowed = ", ".join(map(str, error.validator_value))
+        allowed = ", ".join(_plain(value) for value in error.validator_value)
         return [f"{prefix}{value} is not allowed (allowed: {allowed})"]
     if error.validator in ("minimum", "maximum"):
         return [f"{prefix}{value} is out of bounds (allowed: {_bounds(schema)})"]
@@ -54,6 +54,11 @@ def _explain(error) -> list[str]:
     if error.validator == "uniqueItems":
         return [f"{prefix}{value} has an entry twice (allowed: each once)"]
     return [f"{prefix}{error.message.splitlines()[0][:300]}"]
+
+
+def _plain(value: str | None) -> str:
+    """A value as YAML has it."""
+    return "null" if value is None else value
 
 
 def _type_of(error, inner) -> str | None:

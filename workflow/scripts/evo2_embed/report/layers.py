@@ -8,7 +8,7 @@ import polars as pl
 from evo2_embed.report.html import PALETTE, Raw, grid, note, plot, section, table
 from evo2_embed.report.probes import probes
 
-MOST_NUMBERED = 12  # layers up to which the heat map says its numbers
+MOST_NUMBERED = 8  # layers up to which the heat map says its numbers
 
 
 def layers(name: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] | None) -> str:
