@@ -81,6 +81,9 @@ def configure(folder: Path, genomes: dict[str, Path], options: argparse.Namespac
         "model": {"name": options.model, "checkpoint": "weights.pt"},
         "runtime": {"device": "cpu"},
         "extractions": {"default": {"layers": [options.layer], "precision": "fp32"}},
+        # These cost the same however large a genome is.
+        "compare": {"rows": 0},
+        "report": {"umap": False},
     }
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
 
