@@ -41,6 +41,7 @@ rule all:
 
 onstart:
     prepare_slurm()
+    warn()
     freeze_run()
 
 
