@@ -1,9 +1,14 @@
 """Packs for tests of the engines, and the stock model's answer to them."""
 
+import itertools
+
 import numpy as np
 import torch
 from evo2_embed import models
 from evo2_embed.engines import Pack
+from evo2_embed.pieces import PieceRows
+from evo2_embed.pooling import Pooler
+from evo2_embed.rows import ShardRows
 from random_weights import make_state
 
 LAYERS = list(models.layer_widths(models.TINY))
@@ -20,6 +25,39 @@ def make_pack(segments, bos=False):
     segments = [np.concatenate([np.zeros(int(bos), np.uint8), segment]) for segment in segments]
     cu_seqlens = np.concatenate([[0], np.cumsum([len(segment) for segment in segments])])
     return Pack(np.concatenate(segments), cu_seqlens)
+
+
+def pieces_of(segment, piece, alone=False):
+    """A segment as the packs of a stretch that runs `piece` tokens at a time.
+
+    `piece` may be a list of sizes, taken in turn; with `alone` no piece knows of those before it.
+    """
+    sizes = itertools.cycle([piece] if isinstance(piece, int) else piece)
+    first, packs = 0, []
+    while first < len(segment):
+        tokens = segment[first : first + next(sizes)]
+        place = (0, 0) if alone else (first, len(segment) - first - len(tokens))
+        packs.append(Pack(tokens, np.array([0, len(tokens)]), 0, *map(np.atleast_1d, (0, *place))))
+        first += len(tokens)
+    return packs
+
+
+def pool_pack(outputs, pack, bos, pooling):
+    """Vectors of a pack's segments, a window each, by layer: segment after segment."""
+    end = pack.cu_seqlens[1:] - bos * np.arange(1, len(pack.lengths) + 1)
+    text = {key: np.full(len(end), "x", object) for key in ("genome", "contig", "name")}
+    keys = {
+        "chunk": np.arange(len(end)),
+        "start": end - pack.lengths + bos,
+        "end": end,
+        "strand": np.full(len(end), "+", object),
+        "stretch": pack.stretch,
+        "context": pack.lengths - bos,
+    }
+    places = PieceRows(ShardRows(keys | text, pooling), pooling, bos)
+    spans = places.spans(pack.stretch, pack.position, pack.cu_seqlens)
+    rows, values = Pooler(pooling).pool(outputs, spans)
+    return {layer: vectors[np.argsort(rows)].cpu().numpy() for layer, vectors in values.items()}
 
 
 def alone(evo2, tokens, layers):
