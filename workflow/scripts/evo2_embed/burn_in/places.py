@@ -25,7 +25,7 @@ def longest_context(settings: dict) -> int:
     packing, extractions = settings["packing"], settings["extractions"].values()
     tokens = [context_length(extraction["model"]["name"]) for extraction in extractions]
     whole = packing["strategy"] == "padded" or any(e["engine"] == "stock" for e in extractions)
-    tokens += [packing["max_tokens"]] if whole else []
+    tokens += [packing["max_tokens"], packing["piece"]] if whole else []
     return min(settings["burn_in"]["length"], min(tokens) - packing["bos"])
 
 

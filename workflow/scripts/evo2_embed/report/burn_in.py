@@ -57,8 +57,8 @@ def recommendation(measured: dict) -> str:
     return (
         f"{text}Embeddings of {which} are settled after {most:,} bases{last}. Run at least so many "
         f"before each window (windows.context.min: {most}, and a span). If you prefer independent "
-        f"windows: longer ones with bins, that overlap by {most:,} bases; leave out the bins of each "
-        f"one's first {most:,} (their column context is smaller)."
+        f"windows: longer ones with bins, that overlap by {most:,} bases; leave out the bins with "
+        f"fewer before them in their window (column context), but for those at a contig's start."
     )
 
 

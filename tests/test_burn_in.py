@@ -1,0 +1,178 @@
+"""The burn-in: which stretches run, what is measured on them, and what the report says of it."""
+
+import numpy as np
+import polars as pl
+import pytest
+from evo2_embed.burn_in.curves import SETTLED, describe, group_edges, pair_rows, settled_from
+from evo2_embed.burn_in.places import MIN_LENGTH, ROW, longest_context, place_stretches
+from evo2_embed.report.burn_in import burn_in, recommendation
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("length", [MIN_LENGTH, 1100, 5000, 16384, 100_001])
+@pytest.mark.parametrize("starts", [1, 3, 8, 64])
+def test_short_stretches_begin_deep_in_the_long_one_and_end_within(length, starts):
+    stretches = place_stretches(length, starts)
+    (begin, end), short = stretches[0], stretches[1:]
+    assert begin == 0
+    assert length - 4 * ROW < end <= length
+    assert 1 <= len(short) <= starts
+    assert (np.diff(short[:, 0]) > 0).all()
+    assert (short[:, 0] >= end // 2).all()
+    assert (short[:, 1] - short[:, 0] == end // 4).all()
+    assert short.max() <= end
+    assert (stretches % ROW == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({}, 16384),
+        ({"bos": True}, 16384),
+        ({"strategy": "padded"}, 3000),
+        ({"engine": "stock"}, 3000),
+        ({"engine": "stock", "piece": 2000, "bos": True}, 1999),
+        ({"model": "evo2_7b_base"}, 8192),
+        ({"model": "evo2_7b_base", "bos": True}, 8191),
+    ],
+)
+def test_the_longest_context_is_one_that_every_extraction_can_run(changes, most):
+    changes = {"model": "evo2_tiny", "engine": "packed", **changes}
+    model, engine = {"name": changes.pop("model")}, changes.pop("engine")
+    packing = {"strategy": "packed", "max_tokens": 3000, "piece": 3000, "bos": False, **changes}
+    settings = {
+        "burn_in": {"length": 16384},
+        "packing": packing,
+        "extractions": {
+            "one": {"model": {"name": "evo2_tiny"}, "engine": "packed"},
+            "two": {"model": model, "engine": engine},
+        },
+    }
+    assert longest_context(settings) == most
+
+
+def made_up_keys(length, starts, strand, size=ROW):
+    """Rows of `size` bases of all stretches, in any order."""
+    rows = [
+        (begin, at - begin)
+        for begin, end in place_stretches(length, starts).tolist()
+        for at in range(begin, end, size)
+    ]
+    begin, before = np.array(rows)[RNG.permutation(len(rows))].T
+    start = begin + before if strand == "+" else 7000 - begin - before - size
+    return pl.DataFrame(
+        {"start": start, "end": start + size, "n_tokens": size, "context": before + size}
+    )
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize("size", [ROW, ROW // 4])
+def test_rows_of_the_same_bases_are_paired(strand, size):
+    keys = made_up_keys(4096, 5, strand, size)
+    pairs = pair_rows(keys)
+    rows = keys.with_columns(before=pl.col("context") - pl.col("n_tokens")).to_dicts()
+    assert len(pairs.reference) == 4096 // size
+    assert len(pairs.short) == 5 * 1024 // size == len(keys) - len(pairs.reference)
+    assert set(pairs.longest) <= set(pairs.reference)
+    for short, longest, before in zip(pairs.short, pairs.longest, pairs.before, strict=True):
+        assert rows[short]["start"] == rows[longest]["start"]
+        assert rows[short]["before"] == before < 1024
+        assert rows[longest]["before"] - before >= 2048
+
+
+@pytest.mark.parametrize("length", [*range(256, 3000, ROW), 4096, 25_024])
+def test_every_distance_is_in_a_group_and_none_is_empty(length):
+    edges = group_edges(length)
+    before = np.arange(0, length, ROW)
+    group = np.searchsorted(edges, before, side="right") - 1
+    assert edges[0] == 0
+    assert edges[-1] == length
+    assert np.array_equal(np.unique(group), np.arange(len(edges) - 1))
+
+
+def made_up_layer(pairs, rows, until, share=1.0):
+    """Embeddings of the place alone, but for rows nearer to the start than `until` (a share of
+    them), which are of something else; all with a large common mean."""
+    values = RNG.normal(size=(rows, 24))
+    odd = (pairs.before < until) & (RNG.random(len(pairs.before)) < share)
+    values[pairs.short[~odd]] = values[pairs.longest[~odd]]
+    return (values + 100).astype(np.float32)
+
+
+def test_a_layer_is_settled_from_where_context_changes_nothing():
+    keys = made_up_keys(16384, 8, "+")
+    pairs, edges = pair_rows(keys), group_edges(4096)
+    for until in (0, 256, 1024):
+        found = describe(made_up_layer(pairs, len(keys), until), pairs, edges)
+        assert found["settled"] == until
+        low, median, high = np.transpose(found["centred"]["cosine"])
+        assert (median[edges[:-1] < until] < 0.5).all()
+        assert low[edges[:-1] >= until] == pytest.approx(1)
+        assert (low <= median).all()
+        assert (median <= high).all()
+        # With the mean left in, other places look alike, and one would see nothing.
+        assert np.abs(found["centred"]["apart"][1]) < 0.1
+        assert found["raw"]["apart"][0] > 0.999
+        assert np.min(found["raw"]["cosine"]) > 0.999
+    assert describe(made_up_layer(pairs, len(keys), 4096), pairs, edges)["settled"] is None
+    # Where a few rows are still others, the median does not show it.
+    found = describe(made_up_layer(pairs, len(keys), 512, share=0.2), pairs, edges)
+    assert found["centred"]["cosine"][2][1] == pytest.approx(1)
+    assert found["settled"] == 512
+
+
+def test_settled_is_said_of_what_stays_so():
+    low, median = SETTLED
+    good, edges = [low, median, 1], np.array([0, 32, 64, 96])
+    assert settled_from([good] * 3, edges) == 0
+    assert settled_from([good, [low, median - 0.01, 1], good], edges) == 64
+    assert settled_from([good, [low - 0.01, median, 1], good], edges) == 64
+    assert settled_from([good, good, [low - 0.01, 1, 1]], edges) is None
+
+
+def measured(settled):
+    edges = [0, 32, 64, 96]
+    curve = {"cosine": [[0.1, 0.5, 0.9], [0.5, 0.9, 1], [0.96, 0.991, 1]], "apart": [-1, 0.0, 1]}
+    layer = {"raw": curve, "centred": curve}
+    place = {"genome": "g", "contig": "<b>", "start": 0, "end": 384, "strand": "+", "row": 32}
+    return {
+        "reason": None,
+        "place": {**place, "starts": 3, "stretch": 96},
+        "settled_at": [0.95, 0.99],
+        "edges": edges,
+        "layers": {name: {**layer, "settled": bases} for name, bases in settled.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("settled", "said"),
+    [
+        ({"norm": 64}, "Embeddings of norm are settled after 64 bases. Run at least so many"),
+        ({"a": 32, "b": 64}, "of all layers are settled after 64 bases (b last)."),
+        ({"a": None, "b": 64}, "Embeddings of a still change with context after 96 bases"),
+        ({"a": None, "b": 64}, "Embeddings of the others are settled after 64 bases"),
+        ({"a": None}, "measure further (burn_in.length)."),
+        ({"a": 0}, "Embeddings of a are settled from the first base on."),
+        (dict.fromkeys("abcde"), "Embeddings of a, b, c and 2 more still change"),
+    ],
+)
+def test_the_report_recommends_what_was_measured(settled, said):
+    record = measured(settled)
+    assert said in recommendation(record)
+    page = burn_in("default", record)
+    assert 'id="burn-in--default"' in page
+    assert "<b>" not in page
+    assert all(f"<td>{layer}</td>" in page for layer in settled)
+    assert ("not within 96" in page) == (None in settled.values())
+
+
+def test_many_layers_have_colours_of_their_own():
+    page = burn_in("many", measured({f"blocks.{number}": 64 for number in range(32)}))
+    assert "Colours go from the first layer to the last" in page
+
+
+def test_where_nothing_was_measured_the_report_says_why_or_nothing():
+    assert burn_in("default", None) == ""
+    page = burn_in("default", {"reason": "the longest contig, 'c' of g, has 500 bases"})
+    assert "Not measured: the longest contig, &#x27;c&#x27; of g, has 500 bases." in page
