@@ -225,7 +225,8 @@ PEAK = """
 from evo2_embed.chunks import chunk_bundle
 from evo2_embed.sheet import Genome
 windows = dict(size=8192, stride=8192, last="keep", min_length=1, strands="both",
-               lower_case="upper", ambiguous=dict(policy="keep", max_share=0.1))
+               lower_case="upper", ambiguous=dict(policy="keep", max_share=0.1),
+               context=dict(span="size", min=0))
 chunk_bundle([Genome("g", "big.fa")], windows, "indexes", "chunks.parquet", 1)
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(int(status["VmHWM"].split()[0]) // 1024)

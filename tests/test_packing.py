@@ -8,13 +8,8 @@ import pytest
 from evo2_embed.chunks import chunk_bundle
 from evo2_embed.errors import InputError
 from evo2_embed.fasta import KEEP, LETTERS, UPPER
-from evo2_embed.packing import (
-    first_fit,
-    pack_shard,
-    padded_batches,
-    padded_tokens,
-    shard_bounds,
-)
+from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
+from evo2_embed.packing import pack_shard, shard_bounds
 from evo2_embed.packs import read_packs
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import PACKS, open_table
@@ -25,6 +20,7 @@ from workflow import random_bases, write_fasta
 
 LENGTHS = st.lists(st.integers(1, 100), max_size=80).map(np.array)
 COMPLEMENT = str.maketrans("ACGTRN", "TGCAYN")
+PACKING = {"strategy": "packed", "max_tokens": 300, "piece": 300, "bos": False}
 RECORDS = [("b", random_bases(450, 1) + "RN"), ("a", random_bases(130, 2))]
 
 
@@ -54,9 +50,8 @@ def test_first_fit_fills_the_first_pack_with_room_and_keeps_equal_lengths_in_ord
 
 def test_padding_costs_the_longest_of_each_batch():
     lengths = np.array([2, 5, 3, 9])
-    batches = padded_batches(lengths, 15)
-    assert [batch.tolist() for batch in batches] == [[0, 1, 2], [3]]
-    assert padded_tokens(lengths, batches) == 3 * 5 + 9
+    assert [batch.tolist() for batch in padded_batches(lengths, 15)] == [[0, 1, 2], [3]]
+    assert padded_tokens(lengths, {"max_tokens": 15, "piece": 15}) == 3 * 5 + 9
 
 
 @given(lengths=LENGTHS, n_shards=st.integers(1, 20))
@@ -174,7 +169,7 @@ def test_the_same_input_gives_the_same_bytes(pack):
 def test_a_fasta_that_changed_after_chunking_is_refused(pack, tmp_path):
     pack()
     write_fasta(tmp_path / "g.fa", [("b", RECORDS[0][1][:-1] + "A"), RECORDS[1]])
-    settings = {"packing": {"strategy": "packed", "max_tokens": 300, "bos": False}, "code": 1}
+    settings = {"packing": PACKING, "code": 1}
     genomes = [Genome("g", str(tmp_path / "g.fa"))]
     before = Path("packs.parquet").read_bytes()
     with pytest.raises(InputError, match=r"g\.fa: record 'b': .* changed"):
@@ -186,7 +181,7 @@ def test_a_damaged_chunk_table_names_itself(pack, tmp_path):
     pack()
     content = Path("chunks.parquet").read_bytes()
     Path("chunks.parquet").write_bytes(content[:-20])
-    settings = {"packing": {"strategy": "packed", "max_tokens": 300, "bos": False}, "code": 1}
+    settings = {"packing": PACKING, "code": 1}
     with pytest.raises(InputError, match=r"chunks\.parquet: damaged"):
         pack_shard([], "chunks.parquet", 0, 1, settings, "indexes", "packs.parquet")
 

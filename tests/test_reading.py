@@ -136,10 +136,10 @@ def test_only_so_many_files_are_open_at_a_time(tmp_path, monkeypatch):
         Genome(str(number), write_fasta(tmp_path / f"{number}.fa", [("a", "ACGT")]))
         for number in range(5)
     ]
-    out = np.empty(4, np.uint8)
+    out, window = np.empty(4, np.uint8), np.array([[0, 4, zlib.crc32(b"ACGT")]])
     with Sequences(genomes, "c.parquet", str(tmp_path / "i"), "upper") as files:
         for genome in genomes * 2:
-            files.copy_tokens(genome.name, "a", 0, 4, "+", zlib.crc32(b"ACGT"), out)
+            files.copy_tokens(genome.name, "a", "+", 0, 4, window, out)
             assert len(files.open) <= 2
 
 

@@ -22,7 +22,8 @@ def shard_rows(chunks=6, pooling=BIN):
     text = {key: np.full(chunks, "x", object) for key in ("genome", "contig", "name")}
     strand = np.array(["+-"[i % 2] for i in number], object)
     keys = {"chunk": number, "start": start, "end": start + 100, "strand": strand}
-    return ShardRows(keys | text, pooling)
+    context = {"context": np.full(chunks, 100)}
+    return ShardRows(keys | context | text, pooling)
 
 
 def open_store(folder, key="key", rows=None, every=0):

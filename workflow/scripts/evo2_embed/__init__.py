@@ -8,7 +8,7 @@ The way of the data, one module a step::
     gpus, fitness/                   a GPU of one's own; is this machine fit?
     layout, indexing, fasta          FASTA files: their index, and their bases
     reading                          the same in blocks, for plain files
-    windows, measuring, chunks       FASTA -> chunk table
+    windows, stretches, measuring, chunks    FASTA -> chunk table
     fitting, sequences, packrows, packing    chunk table + FASTA -> pack files
     packs                            pack files, for those who read them
     checkpoint, loading, host        a checkpoint on disk -> a model on a device
@@ -32,10 +32,10 @@ __version__ = "0.1.0"
 # the params of the stage's rule, so Snakemake reruns the stage and what is below it. An edit that
 # changes no result, nor the form of its file, does not raise it.
 CODE_VERSIONS = {
-    "chunk": 2,
-    "pack": 2,
-    "embed": 2,
-    "aggregate": 1,
+    "chunk": 3,
+    "pack": 3,
+    "embed": 3,
+    "aggregate": 2,
     "fuse": 1,
     "compare": 1,
     "burn_in": 1,

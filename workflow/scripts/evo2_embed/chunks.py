@@ -22,16 +22,18 @@ from evo2_embed.logs import log
 from evo2_embed.measuring import measure_windows
 from evo2_embed.reading import BLOCK, Buffers
 from evo2_embed.sheet import Genome, Region, read_regions
+from evo2_embed.stretches import Numbering, place_windows
 from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, table_writer
 from evo2_embed.windows import tile_windows
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Threads, and the memory that they work in."""
+    """Threads, the memory that they work in, and the numbers of the bundle's stretches."""
 
     pool: ThreadPoolExecutor
     buffers: Buffers
+    numbering: Numbering
 
 
 def chunk_bundle(
@@ -72,7 +74,7 @@ def chunk_bundle(
         table_writer(output, CHUNKS) as writer,
     ):
         digests = pool.map(_input_digests, genomes)
-        work = _Work(pool, Buffers())
+        work = _Work(pool, Buffers(), Numbering())
         for genome in genomes:
             counts = Counter()
             for batch in _chunk_genome(genome, windows, folder, counts, first, work):
@@ -82,6 +84,7 @@ def chunk_bundle(
                 raise InputError(f"genome '{genome.name}' ({genome.fasta}): {_none_left(counts)}")
             log.info("genome %s: %s", genome.name, dict(counts))
             metadata["genomes"][genome.name] = dict(sorted(counts.items()))
+        metadata["n_stretches"] = work.numbering.count
         metadata["inputs"] = inputs = list(digests)
         metadata["digest"] = settings_digest([settings, inputs])
         # The counts are known only now; a writer adds metadata until it is closed.
@@ -123,10 +126,12 @@ def _chunk_genome(
                 counts["skipped: contig shorter than min_length"] += 1
                 continue
             plan = _plan_windows(record.rlen, windows, regions and regions[contig], counts)
+            work.numbering.begin_contig(len(plan["start"]))
             for batch, skipped in _chunk_contig(genome, contig, fasta, windows, plan, work):
                 if skipped:
                     counts["skipped: ambiguous share above max_share"] += skipped
                 batch["chunk"] = np.arange(first, first + len(batch["start"]))
+                batch["stretch"] = work.numbering.number(batch["stretch"])
                 first += len(batch["start"])
                 counts["chunks"] += len(batch["start"])
                 counts["tokens"] += int(batch["length"].sum())
@@ -136,7 +141,8 @@ def _chunk_genome(
 def _plan_windows(
     length: int, windows: dict, regions: list[Region] | None, counts: Counter
 ) -> dict[str, np.ndarray]:
-    """Starts, ends, names and strands of a contig's windows: sorted, `min_length` applied."""
+    """Starts, ends, names, strands, stretches and contexts of a contig's windows: sorted,
+    `min_length` applied."""
     parts = []
     for region in regions or [Region(0, length, None, None, 0)]:
         starts, ends = tile_windows(
@@ -153,7 +159,10 @@ def _plan_windows(
     keep = order[(ends - starts)[order] >= windows["min_length"]]
     if len(keep) < len(order):
         counts["skipped: window shorter than min_length"] += len(order) - len(keep)
-    return {"start": starts[keep], "end": ends[keep], "strand": strands[keep], "name": names[keep]}
+    starts, ends, strands = starts[keep], ends[keep], strands[keep]
+    stretch, context = place_windows(starts, ends, strands, length, windows["context"])
+    plan = {"start": starts, "end": ends, "strand": strands, "name": names[keep]}
+    return {**plan, "stretch": stretch, "context": context}
 
 
 def _chunk_contig(

@@ -41,6 +41,7 @@ def resolve(config: dict) -> tuple[dict, list[Genome]]:
         raise InputError("\n".join(faults + _faults_beside(config)))
     settings = with_defaults(copy.deepcopy(config))
     settings["windows"]["stride"] = settings["windows"]["stride"] or settings["windows"]["size"]
+    settings["packing"]["piece"] = settings["packing"]["piece"] or settings["packing"]["max_tokens"]
     complete_finetune(settings)
     genomes, faults = _check_sheet(settings["genomes"])
     faults += _window_faults(settings) + finetune_faults(settings)

@@ -1,15 +1,18 @@
-"""Chunks to packs: which chunks a shard has, which pack each goes to, and the tokens of a pack."""
+"""Chunks to packs: which stretches a shard has, in which packs each runs, and their tokens."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from evo2_embed.digests import settings_digest
 from evo2_embed.errors import InputError
 from evo2_embed.fasta import index_folder
-from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
-from evo2_embed.packrows import pack_rows
+from evo2_embed.fitting import fit_stretches, padded_tokens
+from evo2_embed.packrows import pack_rows, stretches_of
 from evo2_embed.packs import place_of
 from evo2_embed.sequences import Sequences
 from evo2_embed.sheet import Genome
+from evo2_embed.stretches import count_bases
 from evo2_embed.tables import (
     CHUNKS,
     PACKS,
@@ -23,20 +26,20 @@ from evo2_embed.tables import (
 
 
 def shard_bounds(lengths: np.ndarray, n_shards: int) -> np.ndarray:
-    """Divide consecutive chunks among shards by near-equal numbers of tokens.
+    """Divide consecutive stretches among shards by near-equal numbers of tokens.
 
-    A chunk goes to the shard in which its middle token falls.
+    A stretch goes to the shard in which its middle token falls.
 
     Parameters
     ----------
     lengths : ndarray, (n,)
-        Tokens of each chunk.
+        Tokens of each stretch.
     n_shards : int
 
     Returns
     -------
     ndarray, (n_shards + 1,)
-        Shard s has the chunks bounds[s] to bounds[s + 1]; it may have none.
+        Shard s has the stretches bounds[s] to bounds[s + 1]; it may have none.
     """
     lengths = lengths.astype(np.int64)
     middles = np.cumsum(lengths) - lengths / 2
@@ -72,43 +75,62 @@ def pack_shard(
     Returns
     -------
     dict
-        The file's metadata: settings, digest, the shard's range of chunks, and its efficiency.
+        The file's metadata: settings, digest, the shard's ranges of stretches and chunks, and its
+        efficiency.
     """
     file = open_table(chunks, CHUNKS)
     origin = table_metadata(file)
     _check_genomes(chunks, [entry["genome"] for entry in origin["inputs"]], genomes)
-    all_lengths = file.read(["length"])["length"].to_numpy()
-    bounds = shard_bounds(all_lengths, n_shards)
-    start, stop = int(bounds[shard]), int(bounds[shard + 1])
-    table = check_chunks(read_rows(file, start, stop, CHUNKS.names), chunks, start)
-
     packing = settings["packing"]
-    lengths = table["length"].to_numpy() + packing["bos"]
-    budget = packing["max_tokens"]
-    batches = padded_batches(lengths, budget)
-    packs = first_fit(lengths, budget) if packing["strategy"] == "packed" else batches
+    table, ranges = _shard_chunks(file, chunks, shard, n_shards, packing["bos"])
+    stretches = stretches_of(table)
+    lengths = stretches.bases + packing["bos"]
+    pieces = fit_stretches(lengths, packing)
     metadata = {
         "settings": settings,
         "digest": settings_digest([settings, origin["digest"], shard, n_shards]),
         "chunks_digest": origin["digest"],
         "place": place_of(output),
         "lower_case": origin["settings"]["windows"]["lower_case"],
-        "first_chunk": start,
-        "n_chunks": stop - start,
-        "n_packs": len(packs),
+        **ranges,
+        "n_packs": pieces.n_passes,
         "n_tokens": int(lengths.sum()),
         "n_bases": int(table["length"].to_numpy().sum()),
-        "budget_tokens": len(packs) * budget,
-        "padded_tokens": padded_tokens(lengths, batches),
+        "budget_tokens": pieces.n_passes * packing["max_tokens"],
+        "padded_tokens": padded_tokens(lengths, packing),
     }
     with (
         table_writer(output, metadata_schema(PACKS, metadata)) as writer,
         index_folder(indexes, len(genomes)) as folder,
         Sequences(genomes, chunks, folder, metadata["lower_case"]) as sequences,
     ):
-        for batch in pack_rows(packs, table, sequences, packing):
+        for batch in pack_rows(pieces, table, stretches, sequences, packing):
             writer.write_batch(batch)
     return metadata
+
+
+def _shard_chunks(
+    file: pq.ParquetFile, source: str, shard: int, n_shards: int, bos: bool
+) -> tuple[pa.Table, dict[str, int]]:
+    """The chunks of a shard, and its ranges: of stretches, and of the chunks that are theirs.
+
+    Where stretches of two strands meet, chunks of other shards lie between its own.
+    """
+    columns = file.read(["stretch", "context"])
+    stretch = columns["stretch"].to_numpy()
+    bounds = shard_bounds(count_bases(stretch, columns["context"].to_numpy()) + bos, n_shards)
+    first, stop = int(bounds[shard]), int(bounds[shard + 1])
+    mine = np.flatnonzero((stretch >= first) & (stretch < stop))
+    begin, end = (int(mine[0]), int(mine[-1]) + 1) if len(mine) else (0, 0)
+    table = check_chunks(read_rows(file, begin, end, CHUNKS.names), source, begin)
+    ranges = {
+        "first_stretch": first,
+        "n_stretches": stop - first,
+        "first_chunk": begin,
+        "stop_chunk": end,
+        "n_chunks": len(mine),
+    }
+    return table.take(mine - begin), ranges
 
 
 def _check_genomes(chunks: str, found: list[str], genomes: list[Genome]) -> None:

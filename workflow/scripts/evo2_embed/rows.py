@@ -30,8 +30,9 @@ def locate_rows(
     Returns
     -------
     dict
-        `chunk` (index into the n chunks), `start`, `end` and `n_tokens`, (rows,) each: chunk after
-        chunk, each one's rows in the order of its tokens.
+        `chunk` (index into the n chunks), `start`, `end`, `n_tokens` and `behind` (bases of the
+        chunk after the row, in the direction of its strand), (rows,) each: chunk after chunk, each
+        one's rows in the order of its tokens.
     """
     lengths = end - start
     counts = count_rows(lengths, pooling)
@@ -41,7 +42,13 @@ def locate_rows(
     n_tokens = np.minimum(size, lengths[chunk] - offset)
     forward = strand[chunk] == "+"
     row_start = np.where(forward, start[chunk] + offset, end[chunk] - offset - n_tokens)
-    return {"chunk": chunk, "start": row_start, "end": row_start + n_tokens, "n_tokens": n_tokens}
+    return {
+        "chunk": chunk,
+        "start": row_start,
+        "end": row_start + n_tokens,
+        "n_tokens": n_tokens,
+        "behind": lengths[chunk] - offset - n_tokens,
+    }
 
 
 class ShardRows:
@@ -56,6 +63,7 @@ class ShardRows:
         rows = locate_rows(segments["start"], segments["end"], segments["strand"], pooling)
         self.rank = rank = contig_ranks(segments["genome"], segments["contig"])
         owner = rows["chunk"]
+        rows["context"] = segments["context"][owner] - rows.pop("behind")
         strand = segments["strand"].astype("U1")
         final = np.lexsort((owner, strand[owner], rows["start"], rank[owner]))
         self.count = len(final)
@@ -89,6 +97,7 @@ class ShardRows:
             "strand": pa.array(taken["strand"], pa.string()),
             "name": pa.array(taken["name"], pa.string()),
             "n_tokens": pa.array(rows["n_tokens"].astype(np.int32)),
+            "context": pa.array(rows["context"].astype(np.int32)),
         }
 
 

@@ -1,4 +1,4 @@
-"""Tokens of chunks from the FASTA files of a bundle."""
+"""Tokens of stretches from the FASTA files of a bundle."""
 
 import resource
 import zlib
@@ -8,7 +8,15 @@ import numpy as np
 import pyfaidx
 
 from evo2_embed.errors import InputError
-from evo2_embed.fasta import fasta_index, fetch_tokens, open_fasta, reverse_complement, short
+from evo2_embed.fasta import (
+    KEEP,
+    UPPER,
+    fasta_index,
+    fetch_tokens,
+    open_fasta,
+    reverse_complement,
+    short,
+)
 from evo2_embed.reading import UPPER_BITS, WindowReader
 from evo2_embed.sheet import Genome
 
@@ -40,13 +48,20 @@ class Sequences:
         self,
         genome: str,
         contig: str,
+        strand: str,
         start: int,
         end: int,
-        strand: str,
-        crc32: int,
+        windows: np.ndarray,
         out: np.ndarray,
     ) -> None:
-        """Write the tokens of a chunk, on its strand, to `out`: uint8, (end - start,).
+        """Write the tokens of a stretch, on its strand, to `out`: uint8, (end - start,).
+
+        Parameters
+        ----------
+        start, end : int
+            Its bases, on the forward strand.
+        windows : ndarray of int64, (n, 3)
+            Start, end and CRC-32 of every chunk that it has.
 
         Raises
         ------
@@ -55,22 +70,32 @@ class Sequences:
         """
         place = (self._fasta(genome), contig, start, end)
         letters = self.reader.read(*place)
-        if letters is not None and self.lower_case == "upper":
-            np.bitwise_and(letters, UPPER_BITS, out=out)
-        elif letters is not None:
-            out[:] = letters
-        # The checksum says that these are the letters of the chunk, and so that all are allowed.
-        if letters is None or zlib.crc32(out) != crc32:
+        rows = windows.tolist()
+        if letters is None or not self._translate(letters, start, rows, out):
             source = self.genomes[genome].fasta
             out[:] = fetch_tokens(*place, self.lower_case, source)
-            if zlib.crc32(out) != crc32:
+            if (bad := _changed(out, start, rows)) is not None:
                 raise InputError(
-                    f"{source}: record '{short(contig)}': bases {start} to {end} are not those "
+                    f"{source}: record '{short(contig)}': bases {bad[0]} to {bad[1]} are not those "
                     "that were chunked; the file changed in between, or its index did: delete "
                     f"{self.chunks} and rerun"
                 )
         if strand == "-":
             out[:] = reverse_complement(out)
+
+    def _translate(
+        self, letters: np.ndarray, start: int, windows: list[list[int]], out: np.ndarray
+    ) -> bool:
+        """Write letters as tokens; False where one is not allowed, or not what was chunked."""
+        if len(windows) > 1 or windows[0][1] - windows[0][0] < len(letters):
+            out[:] = (UPPER if self.lower_case == "upper" else KEEP)[letters]
+            return bool(out.all()) and _changed(out, start, windows) is None
+        # The checksum says that these are the letters of the chunk, and so that all are allowed.
+        if self.lower_case == "upper":
+            np.bitwise_and(letters, UPPER_BITS, out=out)
+        else:
+            out[:] = letters
+        return zlib.crc32(out) == windows[0][2]
 
     def _fasta(self, name: str) -> pyfaidx.Fasta:
         if name not in self.open:
@@ -81,6 +106,14 @@ class Sequences:
             fasta = stack.enter_context(open_fasta(self.genomes[name].fasta, index))
             self.open[name] = (fasta, stack)
         return self.open[name][0]
+
+
+def _changed(tokens: np.ndarray, start: int, windows: list[list[int]]) -> list[int] | None:
+    """The first window whose checksum is not that of its tokens; those given begin at `start`."""
+    for window in windows:
+        if zlib.crc32(tokens[window[0] - start : window[1] - start]) != window[2]:
+            return window
+    return None
 
 
 def _allow_open_files() -> int:

@@ -22,8 +22,10 @@ from evo2_embed.seals import PARQUET_KEY, UNSEALED, is_sealed, seal_parquet
 METADATA_KEY = b"evo2_embed"
 LABEL = pa.dictionary(pa.int32(), pa.string())
 
-# A window of a contig on one strand. `chunk` counts the rows of a bundle from 0; `gc` and
-# `ambiguous` are shares of all letters; `crc32` is of the forward strand's tokens.
+# A window of a contig on one strand. `chunk` counts the rows of a bundle from 0, `stretch` its
+# stretches in the order of their first chunks; `context` are the bases of the stretch up to the
+# chunk's end, its own included; `gc` and `ambiguous` are shares of all letters; `crc32` is of the
+# forward strand's tokens.
 CHUNKS = pa.schema(
     [
         pa.field("chunk", pa.int64(), nullable=False),
@@ -34,16 +36,21 @@ CHUNKS = pa.schema(
         pa.field("strand", pa.string(), nullable=False),
         pa.field("name", pa.string()),
         pa.field("length", pa.int32(), nullable=False),
+        pa.field("stretch", pa.int64(), nullable=False),
+        pa.field("context", pa.int64(), nullable=False),
         pa.field("gc", pa.float32(), nullable=False),
         pa.field("ambiguous", pa.float32(), nullable=False),
         pa.field("crc32", pa.uint32(), nullable=False),
     ]
 )
 
-# One row a pack. `tokens`, a byte each, holds the segments end to end (with each one's BOS), or for
-# strategy `padded` rows of `width` tokens, of which `mask`, a byte each, says which are no pads. As
-# lists of numbers they took four times as long to write. Segment i has the tokens
-# cu_seqlens[i] to cu_seqlens[i + 1], pads not counted; the lists after it have one entry a segment.
+# One row a pack. `tokens`, a byte each, holds the segments end to end, or for strategy `padded`
+# rows of `width` tokens, of which `mask`, a byte each, says which are no pads. As lists of numbers
+# they took four times as long to write. Segment i has the tokens cu_seqlens[i] to
+# cu_seqlens[i + 1], pads not counted: a piece of `stretch`, of which `position` tokens are in
+# earlier packs and `left` in later ones. A stretch begins with its BOS, if there is one. The lists
+# from `chunk` on have an entry for every chunk whose last token is in the pack, in the order of
+# those: in `segment`, behind `context` bases of the stretch.
 PACKS = pa.schema(
     [
         pa.field("pack", pa.int32(), nullable=False),
@@ -51,7 +58,12 @@ PACKS = pa.schema(
         pa.field("width", pa.int32(), nullable=False),
         pa.field("mask", pa.large_binary()),
         pa.field("cu_seqlens", pa.large_list(pa.int32()), nullable=False),
+        pa.field("stretch", pa.large_list(pa.int64()), nullable=False),
+        pa.field("position", pa.large_list(pa.int64()), nullable=False),
+        pa.field("left", pa.large_list(pa.int64()), nullable=False),
         pa.field("chunk", pa.large_list(pa.int64()), nullable=False),
+        pa.field("segment", pa.large_list(pa.int32()), nullable=False),
+        pa.field("context", pa.large_list(pa.int64()), nullable=False),
         pa.field("genome", pa.large_list(pa.string()), nullable=False),
         pa.field("contig", pa.large_list(pa.string()), nullable=False),
         pa.field("start", pa.large_list(pa.int64()), nullable=False),
@@ -64,11 +76,13 @@ PACKS = pa.schema(
 ROW_GROUP_BYTES = 4 << 20  # of vectors, before compression
 ROW_GROUP_ROWS = 8192
 
-KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens")
+KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens", "context")
 
 
 def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
     """Columns of an embedding table: keys and a vector of `width` numbers.
+
+    `context` are the bases that the row's last token has seen, its own included.
 
     Parameters
     ----------
@@ -87,6 +101,7 @@ def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
         pa.field("strand", pa.string(), nullable=False),
         pa.field("name", pa.string()),
         pa.field("n_tokens", pa.int32(), nullable=False),
+        pa.field("context", pa.int32(), nullable=False),
         pa.field(
             "embedding", pa.list_(pa.field("item", number, nullable=False), width), nullable=False
         ),
@@ -192,6 +207,13 @@ def check_chunks(table: pa.Table, source: str, first: int = 0) -> pa.Table:
         "end": pc.greater(table["end"], table["start"]),
         "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
         "length": pc.equal(table["length"], pc.subtract(table["end"], table["start"])),
+        "stretch": pc.and_(
+            pc.greater_equal(table["stretch"], 0), pc.less_equal(table["stretch"], table["chunk"])
+        ),
+        "context": pc.and_(
+            pc.greater_equal(table["context"], table["length"]),
+            pc.or_(pc.equal(table["strand"], "-"), pc.less_equal(table["context"], table["end"])),
+        ),
         "gc": _is_share(table["gc"]),
         "ambiguous": _is_share(table["ambiguous"]),
     }
@@ -214,6 +236,7 @@ def check_embeddings(table: pa.Table, values: np.ndarray, source: str) -> pa.Tab
         "end": pc.greater(table["end"], table["start"]),
         "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
         "n_tokens": pc.greater(table["n_tokens"], 0),
+        "context": pc.greater_equal(table["context"], table["n_tokens"]),
         "embedding": pa.chunked_array([pa.array(np.isfinite(values).all(axis=1))]),
     }
     return _checked(table, checks, source)

@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from evo2_embed.digests import settings_digest
 from evo2_embed.fasta import index_folder
-from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
-from evo2_embed.packrows import pack_rows
+from evo2_embed.fitting import fit_stretches, padded_tokens
+from evo2_embed.packrows import pack_rows, stretches_of
 from evo2_embed.packs import place_of
 from evo2_embed.sampling import evenly
 from evo2_embed.sequences import Sequences
@@ -26,12 +26,13 @@ SEED = 0
 
 
 class ShuffledSequences(Sequences):
-    """Tokens of chunks in random order: the same letters, nothing of their order."""
+    """Tokens of windows in random order: the same letters, nothing of their order."""
 
-    def copy_tokens(self, genome, contig, start, end, strand, crc32, out: np.ndarray) -> None:
-        """As `Sequences.copy_tokens`, then shuffled; the order depends on the letters alone."""
-        super().copy_tokens(genome, contig, start, end, strand, crc32, out)
-        np.random.default_rng([SEED, crc32]).shuffle(out)
+    def copy_tokens(self, genome, contig, strand, start, end, windows, out: np.ndarray) -> None:
+        """As `Sequences.copy_tokens` for stretches of one window, then shuffled; the order depends
+        on the letters alone."""
+        super().copy_tokens(genome, contig, strand, start, end, windows, out)
+        np.random.default_rng([SEED, int(windows[0, 2])]).shuffle(out)
 
 
 def pack_shuffled(
@@ -41,7 +42,7 @@ def pack_shuffled(
     indexes: str,
     output: str,
 ) -> dict:
-    """Write a pack file of shuffled windows, evenly spaced over bundles.
+    """Write a pack file of shuffled windows, evenly spaced over bundles; each is a stretch.
 
     Parameters
     ----------
@@ -67,51 +68,53 @@ def pack_shuffled(
         file = open_table(path, CHUNKS)
         origins.append(table_metadata(file))
         rows = file.read().take(evenly(file.metadata.num_rows, share))
-        chosen.append(_renumbered(rows, first))
+        chosen.append(_alone(rows, first))
         first += len(rows)
-    lengths = np.concatenate([rows["length"].to_numpy() for rows in chosen])
     packing = settings["packing"]
-    lengths = lengths + packing["bos"]
-    packs = [_packs(rows, packing) for rows in chosen]
-    n_packs = sum(map(len, packs))
+    lengths = [rows["length"].to_numpy() + packing["bos"] for rows in chosen]
+    pieces = [fit_stretches(mine, packing) for mine in lengths]
+    n_packs, n_tokens = sum(mine.n_passes for mine in pieces), int(sum(map(np.sum, lengths)))
     metadata = {
         "settings": settings,
         "digest": settings_digest([settings, number, [origin["digest"] for origin in origins]]),
         "chunks_digest": settings_digest([origin["digest"] for origin in origins]),
         "place": place_of(output),
+        "first_stretch": 0,
+        "n_stretches": first,
         "first_chunk": 0,
+        "stop_chunk": first,
         "n_chunks": first,
         "n_packs": n_packs,
-        "n_tokens": int(lengths.sum()),
-        "n_bases": int(lengths.sum()) - first * packing["bos"],
+        "n_tokens": n_tokens,
+        "n_bases": n_tokens - first * packing["bos"],
         "budget_tokens": n_packs * packing["max_tokens"],
-        "padded_tokens": padded_tokens(lengths, padded_batches(lengths, packing["max_tokens"])),
+        "padded_tokens": padded_tokens(np.concatenate(lengths), packing),
     }
     with table_writer(output, metadata_schema(PACKS, metadata)) as writer:
         n_packs = 0
         for (path, genomes), rows, mine, origin in zip(
-            bundles, chosen, packs, origins, strict=True
+            bundles, chosen, pieces, origins, strict=True
         ):
             lower_case = origin["settings"]["windows"]["lower_case"]
             with (
                 index_folder(indexes, len(genomes)) as folder,
                 ShuffledSequences(genomes, path, folder, lower_case) as sequences,
             ):
-                for batch in _numbered(pack_rows(mine, rows, sequences, packing), n_packs):
+                batches = pack_rows(mine, rows, stretches_of(rows), sequences, packing)
+                for batch in _numbered(batches, n_packs):
                     writer.write_batch(batch)
-            n_packs += len(mine)
+            n_packs += mine.n_passes
     return metadata
 
 
-def _packs(rows: pa.Table, packing: dict) -> list[np.ndarray]:
-    lengths = rows["length"].to_numpy() + packing["bos"]
-    fit = first_fit if packing["strategy"] == "packed" else padded_batches
-    return fit(lengths, packing["max_tokens"])
-
-
-def _renumbered(rows: pa.Table, first: int) -> pa.Table:
-    numbers = pa.array(np.arange(first, first + len(rows)), CHUNKS.field("chunk").type)
-    return rows.set_column(CHUNKS.get_field_index("chunk"), CHUNKS.field("chunk"), numbers)
+def _alone(rows: pa.Table, first: int) -> pa.Table:
+    """Chunks with numbers from `first` on, each a stretch of its own."""
+    numbers = np.arange(first, first + len(rows))
+    changed = {"chunk": numbers, "stretch": numbers, "context": rows["length"].to_numpy()}
+    for name, values in changed.items():
+        field = CHUNKS.field(name)
+        rows = rows.set_column(CHUNKS.get_field_index(name), field, pa.array(values, field.type))
+    return rows
 
 
 def _numbered(batches: Iterator[pa.RecordBatch], first: int) -> Iterator[pa.RecordBatch]:

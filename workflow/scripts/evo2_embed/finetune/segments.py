@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from evo2_embed.packrows import edges_of
+from evo2_embed.fitting import edges_of
 from evo2_embed.packs import read_packs, read_segments
 
 
