@@ -4,8 +4,16 @@ import numpy as np
 import polars as pl
 import pytest
 from evo2_embed.burn_in.curves import SETTLED, describe, group_edges, pair_rows, settled_from
+from evo2_embed.burn_in.packs import pack_burn_in
 from evo2_embed.burn_in.places import MIN_LENGTH, ROW, longest_context, place_stretches
+from evo2_embed.chunks import chunk_bundle
+from evo2_embed.packs import read_packs, read_segments
 from evo2_embed.report.burn_in import burn_in, recommendation
+from evo2_embed.schema import with_defaults
+from evo2_embed.sheet import Genome
+from evo2_embed.tables import PACKS, open_table
+
+from workflow import random_bases, write_fasta
 
 RNG = np.random.default_rng(0)
 
@@ -81,14 +89,13 @@ def test_rows_of_the_same_bases_are_paired(strand, size):
         assert rows[longest]["before"] - before >= 2048
 
 
-@pytest.mark.parametrize("length", [*range(256, 3000, ROW), 4096, 25_024])
-def test_every_distance_is_in_a_group_and_none_is_empty(length):
-    edges = group_edges(length)
-    before = np.arange(0, length, ROW)
-    group = np.searchsorted(edges, before, side="right") - 1
-    assert edges[0] == 0
-    assert edges[-1] == length
-    assert np.array_equal(np.unique(group), np.arange(len(edges) - 1))
+def test_every_distance_is_in_a_group_and_none_is_empty():
+    for length in [*range(256, 3000, ROW), 4096, 25_024]:
+        edges = group_edges(length)
+        group = np.searchsorted(edges, np.arange(0, length, ROW), side="right") - 1
+        assert edges[0] == 0
+        assert edges[-1] == length
+        assert np.array_equal(np.unique(group), np.arange(len(edges) - 1))
 
 
 def made_up_layer(pairs, rows, until, share=1.0):
@@ -176,3 +183,86 @@ def test_where_nothing_was_measured_the_report_says_why_or_nothing():
     assert burn_in("default", None) == ""
     page = burn_in("default", {"reason": "the longest contig, 'c' of g, has 500 bases"})
     assert "Not measured: the longest contig, &#x27;c&#x27; of g, has 500 bases." in page
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A function that makes a bundle: the path of its chunk table, and its genomes."""
+
+    def make(genomes, **windows):
+        found = []
+        for name, records in genomes.items():
+            found.append(Genome(name, write_fasta(tmp_path / f"{name}.fa", records)))
+        config = {"genomes": "-", "windows": windows, "extractions": {}}
+        settings = with_defaults(config)["windows"]
+        settings["stride"] = settings["size"]
+        chunks = str(tmp_path / "chunks.parquet")
+        chunk_bundle(found, settings, str(tmp_path / "indexes"), chunks, 1)
+        return chunks, found
+
+    return make
+
+
+def packed(bundle, tmp_path, length=1600, strand="+", starts=3, **packing):
+    """The pack file of a bundle's burn-in: its metadata, its packs, and what chunks are in it."""
+    packing = {"strategy": "packed", "max_tokens": 700, "piece": 300, "bos": True, **packing}
+    places = {"length": length, "starts": starts, "strand": strand, "code": 1}
+    settings = {"packing": packing, "code": 1}
+    output = tmp_path / "burn_in" / "packs.parquet"
+    output.parent.mkdir()
+    metadata = pack_burn_in(bundle[1], bundle[0], places, settings, str(tmp_path), str(output))
+    file = open_table(output, PACKS)
+    return metadata, list(read_packs(file, "packs")), pl.DataFrame(read_segments(file))
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_the_packs_have_the_longest_contig_whole_and_in_parts(bundle, tmp_path, strand):
+    long = random_bases(1700, 1)
+    genomes = {"one": [("a", random_bases(1500, 2))], "two": [("b", "ACGT"), ("c", long.lower())]}
+    metadata, packs, rows = packed(bundle(genomes, size=500), tmp_path, strand=strand)
+    place = metadata["burn_in"]["place"]
+    begin = 0 if strand == "+" else 1700 - 1536
+    assert place == {
+        **{"genome": "two", "contig": "c", "strand": strand, "row": ROW},
+        **{"start": begin, "end": begin + 1536, "starts": 3, "stretch": 384},
+    }
+    tokens = {number: [] for number in range(4)}
+    for pack in packs:
+        for number, piece in enumerate(pack["stretch"]):
+            first, last = pack["cu_seqlens"][number : number + 2]
+            assert last - first <= 300
+            tokens[piece].append(bytes(pack["tokens"][first:last]))
+    bases = long[begin : begin + 1536]
+    if strand == "-":
+        bases = bases.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+    for number, (first, last) in enumerate(place_stretches(1600, 3).tolist()):
+        assert b"".join(tokens[number]) == b"\0" + bases[first:last].encode()
+    assert metadata["n_tokens"] == 1536 + 3 * 384 + 4 == sum(len(p["tokens"]) for p in packs)
+    pairs = pair_rows(rows.with_columns(n_tokens=pl.col("end") - pl.col("start")))
+    assert len(pairs.short) == 3 * 384 // ROW
+    assert sorted(rows["chunk"]) == list(range(len(rows)))
+    assert set(rows["contig"]) == {"c"}
+
+
+def test_the_long_stretch_keeps_off_unknown_bases(bundle, tmp_path):
+    genomes = {"one": [("a", "N" * 3000 + random_bases(5000, 1) + "N" * 2000)]}
+    metadata, _, _ = packed(bundle(genomes, size=500), tmp_path)
+    place = metadata["burn_in"]["place"]
+    assert 3000 <= place["start"] < place["end"] <= 8000
+
+
+@pytest.mark.parametrize(
+    ("bases", "length", "why"),
+    [
+        (1000, 16384, "the longest contig, 'a' of one, has 1,000 bases, and 1,024 are needed"),
+        (1500, 900, "the longest context that can be run has 900 bases, and 1,024 are needed"),
+    ],
+)
+def test_a_contig_or_context_too_short_gives_a_reason_and_no_packs(
+    bundle, tmp_path, bases, length, why
+):
+    genomes = {"one": [("a", random_bases(bases, 1))]}
+    metadata, packs, _ = packed(bundle(genomes, size=500), tmp_path, length)
+    assert metadata["burn_in"] == {"reason": why, "place": None}
+    assert metadata["n_packs"] == 0
+    assert not packs
