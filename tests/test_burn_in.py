@@ -2,16 +2,20 @@
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from evo2_embed.burn_in.curves import SETTLED, describe, group_edges, pair_rows, settled_from
+from evo2_embed.burn_in.measure import measure_burn_in
 from evo2_embed.burn_in.packs import pack_burn_in
 from evo2_embed.burn_in.places import MIN_LENGTH, ROW, longest_context, place_stretches
 from evo2_embed.chunks import chunk_bundle
+from evo2_embed.digests import file_sha256
+from evo2_embed.files import read_json, write_json
 from evo2_embed.packs import read_packs, read_segments
 from evo2_embed.report.burn_in import burn_in, recommendation
 from evo2_embed.schema import with_defaults
 from evo2_embed.sheet import Genome
-from evo2_embed.tables import PACKS, open_table
+from evo2_embed.tables import PACKS, embeddings_schema, open_table, table_writer, vectors
 
 from workflow import random_bases, write_fasta
 
@@ -266,3 +270,42 @@ def test_a_contig_or_context_too_short_gives_a_reason_and_no_packs(
     assert metadata["burn_in"] == {"reason": why, "place": None}
     assert metadata["n_packs"] == 0
     assert not packs
+
+
+def test_what_is_written_is_what_the_rows_say(bundle, tmp_path):
+    genomes = {"one": [("a", random_bases(2000, 1))]}
+    metadata, _, keys = packed(bundle(genomes, size=500), tmp_path, strand="-")
+    keys = keys.sort("start", "chunk").with_columns(n_tokens=pl.col("end") - pl.col("start"))
+    pairs, folder = pair_rows(keys), tmp_path / "burn_in" / "default"
+    folder.mkdir()
+    layers = {"blocks.2": 32, "norm": 0}
+    for layer, until in layers.items():
+        values = made_up_layer(pairs, len(keys), until)
+        schema = embeddings_schema(values.shape[1], "float32", chunk=True)
+        with table_writer(folder / f"{layer}.parquet", schema) as writer:
+            columns = {name: keys[name].to_arrow() for name in schema.names[:-1]}
+            columns = {
+                name: column.cast(schema.field(name).type) for name, column in columns.items()
+            }
+            columns["embedding"] = vectors(values)
+            writer.write_table(pa.table(columns, schema))
+    record = {
+        "digest": "",
+        "settings": {"extraction": {"dtype": "float32"}},
+        "layers": {
+            layer: {
+                "file": f"{layer}.parquet",
+                "width": 24,
+                "sha256": file_sha256(folder / f"{layer}.parquet"),
+            }
+            for layer in layers
+        },
+    }
+    write_json(folder / "shard.json", record)
+    output = tmp_path / "default.json"
+    packs = str(tmp_path / "burn_in" / "packs.parquet")
+    measure_burn_in(packs, str(folder / "shard.json"), {"code": 1}, str(output))
+    found = read_json(output)
+    assert found["place"] == metadata["burn_in"]["place"]
+    assert {layer: entry["settled"] for layer, entry in found["layers"].items()} == layers
+    assert "after 32 bases (blocks.2 last)" in burn_in("default", found)
