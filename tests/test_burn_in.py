@@ -17,7 +17,7 @@ from evo2_embed.schema import with_defaults
 from evo2_embed.sheet import Genome
 from evo2_embed.tables import PACKS, embeddings_schema, open_table, table_writer, vectors
 
-from workflow import random_bases, write_fasta
+from workflow import Workflow, random_bases, write_fasta
 
 RNG = np.random.default_rng(0)
 
@@ -309,3 +309,47 @@ def test_what_is_written_is_what_the_rows_say(bundle, tmp_path):
     assert found["place"] == metadata["burn_in"]["place"]
     assert {layer: entry["settled"] for layer, entry in found["layers"].items()} == layers
     assert "after 32 bases (blocks.2 last)" in burn_in("default", found)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("burn_in")
+    flow = Workflow(folder / "flow")
+    flow.sheet({"one": write_fasta(folder / "one.fa", [("c", random_bases(2500, 1))])})
+    flow.configure(
+        windows={"size": 256},
+        burn_in={"length": 2048, "starts": 2},
+        extractions={"default": {"layers": ["blocks.2", "norm"], "pooling": {"bin": 8}}},
+    )
+    flow.run()
+    return flow
+
+
+def test_a_run_measures_with_the_extractions_own_embeddings(finished):
+    results = finished.folder / "results"
+    found = read_json(results / "burn_in/default.json")
+    assert list(found["layers"]) == ["blocks.2", "norm"]
+    assert (found["place"]["end"], found["place"]["stretch"]) == (2048, 512)
+    keys = ["start", "end", "context"]
+    for layer in found["layers"]:
+        rows = pl.read_parquet(results / f"burn_in/default/{layer}.parquet")
+        assert len(rows) == (2048 + 2 * 512) // 8
+        # Windows of the dataset begin where the long stretch and the first short one do.
+        window = pl.read_parquet(results / f"embeddings/default/{layer}/*.parquet")
+        both = rows.join(window, on=keys)
+        assert sorted({*both["start"] - both["context"] + both["n_tokens"]}) == [0, 1024]
+        assert len(both) == 2 * 256 // 8
+        one, two = (np.stack(both[name].to_list()) for name in ("embedding", "embedding_right"))
+        assert np.allclose(one, two, rtol=1e-4, atol=1e-4 * np.abs(two).max())
+    page = (results / "report.html").read_text()
+    assert "Burn-in: default" in page
+    assert "Nothing to be done" in finished.run()
+
+
+def test_an_edit_of_the_burn_in_runs_nothing_else(finished):
+    config = (finished.folder / "config/config.yaml").read_text()
+    (finished.folder / "config/config.yaml").write_text(config.replace("starts: 2", "starts: 3"))
+    planned = finished.planned()
+    (finished.folder / "config/config.yaml").write_text(config)
+    jobs = ("pack_burn_in", "embed_burn_in", "measure_burn_in", "write_report", "all")
+    assert planned == dict.fromkeys(jobs, 1)
