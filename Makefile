@@ -9,6 +9,7 @@
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill, damage and disturb real runs, dozens of times (half an hour or more)
+# make contexts   compare long contexts, piece by piece, with the stock model (half an hour or more)
 # make tiny-model train the bundled model again (an hour on two cores; Debian's packages have genomes)
 # make tiny-model-card  the numbers of its model card
 # make clean      remove what runs have written; the environment stays
@@ -17,7 +18,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint doctor
-.PHONY: benchmark scale soak clean tiny-model tiny-model-card
+.PHONY: benchmark scale soak contexts clean tiny-model tiny-model-card
 
 BIN := .venv/bin
 GENOMES := build/genomes
@@ -64,6 +65,9 @@ scale: test-env
 
 soak: test-env
 	@$(BIN)/python tests/soak/campaign.py
+
+contexts: test-env
+	@$(BIN)/python tests/soak/contexts.py
 
 clean:
 	rm -rf results logs benchmarks .snakemake

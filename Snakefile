@@ -42,6 +42,7 @@ rule all:
 
 onstart:
     prepare_slurm()
+    warn()
     freeze_run()
 
 

@@ -1,5 +1,7 @@
 """Packs for tests of the engines, and the stock model's answer to them."""
 
+import itertools
+
 import numpy as np
 import torch
 from evo2_embed import models
@@ -20,6 +22,21 @@ def make_pack(segments, bos=False):
     segments = [np.concatenate([np.zeros(int(bos), np.uint8), segment]) for segment in segments]
     cu_seqlens = np.concatenate([[0], np.cumsum([len(segment) for segment in segments])])
     return Pack(np.concatenate(segments), cu_seqlens)
+
+
+def pieces_of(segment, piece, alone=False):
+    """A segment as the packs of a stretch that runs `piece` tokens at a time.
+
+    `piece` may be a list of sizes, taken in turn; with `alone` no piece knows of those before it.
+    """
+    sizes = itertools.cycle([piece] if isinstance(piece, int) else piece)
+    first, packs = 0, []
+    while first < len(segment):
+        tokens = segment[first : first + next(sizes)]
+        place = (0, 0) if alone else (first, len(segment) - first - len(tokens))
+        packs.append(Pack(tokens, np.array([0, len(tokens)]), 0, *map(np.atleast_1d, (0, *place))))
+        first += len(tokens)
+    return packs
 
 
 def alone(evo2, tokens, layers):

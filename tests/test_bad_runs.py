@@ -39,7 +39,8 @@ def test_a_protein_beside_a_good_genome_stops_the_run_before_embedding(flow):
 def test_all_faults_of_a_config_are_shown_at_once_and_no_job_starts(flow):
     (flow.folder / "empty.fa").touch()
     flow.sheet({"good": "missing.fa", "x": "empty.fa"})
-    config = merged(CONFIG, {"windows": {"size": 2_000}, "packing": {"max_tokens": 1_000}})
+    packing = {"max_tokens": 1_000, "strategy": "padded"}
+    config = merged(CONFIG, {"windows": {"size": 2_000}, "packing": packing})
     config["extractions"] = {"default": {"layers": ["blocks.8", "norm"], "precision": "fp8"}}
     (flow.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     lines = errors(flow.run(fails=True))

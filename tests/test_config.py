@@ -4,6 +4,7 @@ import pytest
 import yaml
 from evo2_embed import models
 from evo2_embed.config import resolve
+from evo2_embed.contexts import beyond_training
 from evo2_embed.errors import InputError
 from evo2_embed.schema import SCHEMA, schema_faults
 from evo2_embed.sheet import Genome, file_faults, read_sheet
@@ -15,6 +16,10 @@ def faults(complete, **changes):
     with pytest.raises(InputError) as error:
         complete(**changes)
     return str(error.value).splitlines()
+
+
+def context(**keys):
+    return {"windows": {"context": keys}}
 
 
 def extraction(**keys):
@@ -49,6 +54,7 @@ def test_the_schema_describes_and_bounds_every_key():
         (),
         ("windows",),
         ("windows", "ambiguous"),
+        ("windows", "context"),
         ("packing",),
         ("sharding",),
         ("model",),
@@ -94,7 +100,28 @@ def test_a_close_key_is_suggested():
         (extraction(model={"name": "evo2_9b"}), "'evo2_9b' is not known (did you mean"),
         (extraction(model={"checkpoint": "no.pt"}), "no such file 'no.pt'"),
         ({"windows": {"min_length": 300}}, "windows.min_length: 300 is more than windows.size"),
-        ({"packing": {"max_tokens": 200, "bos": True}}, "allowed: at least 201"),
+        (
+            {"packing": {"max_tokens": 200, "bos": True, "strategy": "padded"}},
+            "packing.max_tokens: 200 is too small for one window of 200 bases and a BOS",
+        ),
+        (
+            {"packing": {"piece": 100}, **extraction(engine="stock")},
+            "in pieces with extractions.default.engine: stock (allowed: at least 200)",
+        ),
+        (
+            {"packing": {"piece": 100}, "export": "finetune"},
+            "packing.piece: 100 is too small for one window of 200 bases",
+        ),
+        ({"packing": {"max_tokens": 300, "piece": 301}}, "packing.piece: 301 is more than"),
+        (context(span=299, min=100), "windows.context.span: 299 is less than a window of 200"),
+        (context(min=1), "windows.context.min: 1 bases before a window need"),
+        (context(span=0), "windows.context.span: 0 is not allowed (allowed: size, a whole"),
+        (
+            {**context(span=500), "packing": {"strategy": "padded"}},
+            "span: 500 does not go with packing.strategy: padded (allowed: size)",
+        ),
+        ({**context(span=500), **extraction(engine="stock")}, "default.engine: stock"),
+        ({**context(span=500), "export": "finetune"}, "does not go with export: finetune"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_says_what_is_allowed(complete, changes, said):
@@ -106,7 +133,7 @@ def test_all_faults_are_shown_at_once(complete):
     lines = faults(
         complete,
         windows={"min_length": 300},
-        packing={"max_tokens": 10},
+        packing={"max_tokens": 10, "piece": 11},
         extractions={"default": {"layers": ["blocks.99", "nrom"], "precision": "fp8"}},
     )
     assert len(lines) == 5
@@ -152,6 +179,24 @@ def test_precisions_and_contexts_are_those_of_the_models(complete):
     )
     assert len(lines) == 1
     assert "8192 bases and a BOS are more than evo2_7b_base reads" in lines[0]
+
+
+def test_a_span_beyond_training_needs_a_key_and_gives_a_warning(complete):
+    trained = models.context_length("evo2_7b_base")
+    long = extraction(model={"name": "evo2_7b_base"}, precision="bf16")
+    assert not beyond_training(complete(**long, **context(span=trained)))
+    (fault,) = faults(complete, **long, **context(span=trained + 1))
+    assert "span: 8193 bases are more than evo2_7b_base was trained for" in fault
+    assert "beyond_training: true" in fault
+    settings = complete(**long, **context(span=trained + 1, beyond_training=True))
+    (warning,) = beyond_training(settings)
+    assert "extractions.default: contexts of up to 8,193 tokens" in warning
+
+
+def test_windows_longer_than_a_pass_run_in_pieces(complete):
+    settings = complete(packing={"max_tokens": 50})
+    assert settings["packing"]["piece"] == 50
+    assert settings["windows"]["context"] == {"span": "size", "min": 0, "beyond_training": False}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from evo2_embed import models
 from evo2_embed.engines import PackedEngine
-from evo2_embed.engines.segments import Segments
 from evo2_embed.errors import InputError
+from evo2_embed.footprint import SegmentLengths
 from evo2_embed.loading import build_model, load_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -255,8 +255,8 @@ def test_the_number_of_operations_does_not_grow_with_that_of_segments(evo2):
 
 def test_batches_of_the_attention_hold_every_segment_once():
     lengths = np.random.default_rng(0).integers(1, 9000, 500)
-    segments = Segments(lengths)
-    batches = segments.batches()
+    segments = SegmentLengths(lengths)
+    batches = segments.batches(np.arange(500))
     assert sorted(np.concatenate(batches).tolist()) == list(range(500))
     assert len(batches) < 110
     filled_up = sum(len(batch) * lengths[batch].max() for batch in batches)

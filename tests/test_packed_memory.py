@@ -17,8 +17,8 @@ from workflow import ROOT, run_python
 def test_a_pack_that_does_not_fit_runs_in_parts(evo2, engine):
     pack = make_pack(random_segments([300, 200, 700, 100]))
     small = PackedEngine(evo2, LAYERS)
-    small.free = small.footprint.bytes(Segments(np.array([700])))
-    assert small.footprint.bytes(Segments(pack.lengths)) > small.free
+    small.free = small.footprint.bytes(Segments(make_pack(random_segments([700]))))
+    assert small.footprint.bytes(Segments(pack)) > small.free
     whole, parts = engine.run(pack), small.run(pack)
     assert_same(whole, parts)
     small.free -= 1
@@ -94,7 +94,7 @@ else:
     before = resident("VmRSS")
     outputs = engine.run(pack)
     peak = resident("VmHWM")
-print((peak - before) / engine.footprint.bytes(Segments(pack.lengths)))
+print((peak - before) / engine.footprint.bytes(Segments(pack)))
 """
     # The allocator and the matrix products keep a little for themselves.
     assert 0.6 <= float(run_python(code, tmp_path).split()[-1]) <= 1.1

@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
+from evo2_embed.contexts import beyond_training
 from evo2_embed.errors import InputError
 from evo2_embed.run import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 
@@ -55,6 +56,12 @@ wildcard_constraints:
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or r"(?!)",
 
 
+def warn():
+    """Say on the terminal what one should know of the run that begins."""
+    for line in beyond_training(SETTINGS):
+        print(f"warning: {line}", file=sys.stderr)
+
+
 def freeze_run():
     """Keep the settings and the plan beside the results, for the jobs of this run."""
     freeze(RUN, RUN_CONFIG)
@@ -91,6 +98,12 @@ def bundle_shards(wildcards):
     return RUN.bundles[wildcards.bundle].n_shards
 
 
+def cut_settings(windows):
+    """The section `windows`, less what changes no window."""
+    context = {key: windows["context"][key] for key in ("min", "span")}
+    return {**windows, "context": context}
+
+
 def local_checkpoint(wildcards):
     """The weights that the configuration names, if they are a file."""
     weights = RUN.models[wildcards.model]["checkpoint"]
@@ -107,7 +120,7 @@ def model_record(wildcards):
     return f"results/models/{RUN.model_keys[wildcards.extraction]}.json"
 
 
-CHUNK_SETTINGS = {"code": CODE_VERSIONS["chunk"], "windows": SETTINGS["windows"]}
+CHUNK_SETTINGS = {"code": CODE_VERSIONS["chunk"], "windows": cut_settings(SETTINGS["windows"])}
 PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS["packing"]}
 SPLIT_SETTINGS = {
     "code": CODE_VERSIONS["export"],

@@ -7,6 +7,7 @@ import copy
 from pathlib import Path
 
 from evo2_embed import models
+from evo2_embed.contexts import context_faults, model_fault
 from evo2_embed.errors import InputError
 from evo2_embed.finetune.settings import complete_finetune, finetune_faults
 from evo2_embed.fusion.faults import fusion_faults
@@ -44,7 +45,7 @@ def resolve(config: dict) -> tuple[dict, list[Genome]]:
     settings["packing"]["piece"] = settings["packing"]["piece"] or settings["packing"]["max_tokens"]
     complete_finetune(settings)
     genomes, faults = _check_sheet(settings["genomes"])
-    faults += _window_faults(settings) + finetune_faults(settings)
+    faults += _window_faults(settings) + context_faults(settings) + finetune_faults(settings)
     for name, extraction in settings["extractions"].items():
         extraction.setdefault("model", settings["model"])
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
@@ -90,18 +91,11 @@ def _faults_beside(config: dict) -> list[str]:
 
 
 def _window_faults(settings: dict) -> list[str]:
-    windows, packing = settings["windows"], settings["packing"]
-    faults = []
+    windows, faults = settings["windows"], []
     if windows["min_length"] > windows["size"]:
         faults.append(
             f"windows.min_length: {windows['min_length']} is more than windows.size "
             f"({windows['size']}), so every window would be skipped"
-        )
-    tokens = windows["size"] + packing["bos"]
-    if tokens > packing["max_tokens"]:
-        faults.append(
-            f"packing.max_tokens: {packing['max_tokens']} is too small for one window of "
-            f"{_tokens_of_window(settings)} (allowed: at least {tokens})"
         )
     return faults
 
@@ -113,12 +107,8 @@ def _extraction_faults(where: str, extraction: dict, settings: dict) -> list[str
         return faults
     # Of layers that are not known, nothing can be said.
     faults = faults or fusion_faults(where, extraction, settings)
-    context, tokens = models.context_length(name), settings["windows"]["size"]
-    if tokens + settings["packing"]["bos"] > context:
-        faults.append(
-            f"{where}: windows.size: {_tokens_of_window(settings)} are more than {name} reads at "
-            f"once (allowed: at most {context} tokens)"
-        )
+    fault = model_fault(where, name, settings)
+    faults += [fault] if fault else []
     faults += _precision_faults(where, name, extraction["precision"], settings["runtime"]["device"])
     pooling = extraction["pooling"]
     if isinstance(pooling, dict) and pooling["bin"] > settings["windows"]["size"]:
@@ -160,8 +150,3 @@ def _precision_faults(where: str, name: str, precision: str, device: str) -> lis
     if device == "cpu" and precision != "fp32":
         return [f"{where}: precision: {precision} needs a GPU (allowed on a CPU: fp32)"]
     return []
-
-
-def _tokens_of_window(settings: dict) -> str:
-    bos = " and a BOS" if settings["packing"]["bos"] else ""
-    return f"{settings['windows']['size']} bases{bos}"

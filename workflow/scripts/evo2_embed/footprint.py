@@ -20,6 +20,11 @@ BLOCK = 64
 _LIKE_LENGTH = 0.95
 # Up to this length, segments share a batch whatever their lengths (tokens).
 _SHORT = 32
+# Tokens of a past whose keys and values are brought to the device, or to the model's type, at once.
+KV_TILE = 16_384
+# Bytes of a number of kept keys and values, where not that of the model.
+KV_BYTES = {"bf16": 2, "int8": 1}
+MODES = 16  # real modes a channel of an implicit filter
 
 
 class SegmentLengths:
@@ -29,10 +34,19 @@ class SegmentLengths:
     ----------
     lengths : ndarray of int64, (S,)
         Tokens of each segment, at least 1.
+    before : ndarray of int64, (S,), optional
+        Tokens before each segment in its stretch; without it every segment begins one.
+
+    Attributes
+    ----------
+    continued, fresh : ndarray of int64, (P,) and (S - P,)
+        The segments that go on with a stretch, and those that begin one.
     """
 
-    def __init__(self, lengths: np.ndarray):
+    def __init__(self, lengths: np.ndarray, before: np.ndarray | None = None):
         self.lengths = lengths.astype(np.int64)
+        self.before = np.zeros_like(self.lengths) if before is None else before
+        self.continued, self.fresh = np.flatnonzero(self.before), np.flatnonzero(self.before == 0)
         self.ends = np.cumsum(self.lengths)
         self.starts = self.ends - self.lengths
         self.total = int(self.ends[-1])
@@ -52,12 +66,12 @@ class SegmentLengths:
         """Tokens of a block: no more than the longest segment fills."""
         return min(BLOCK, 1 << (self.longest - 1).bit_length())
 
-    def batches(self) -> list[np.ndarray]:
-        """Numbers of segments of like length, longest first, for a batch each.
+    def batches(self, members: np.ndarray) -> list[np.ndarray]:
+        """Numbers of segments of like length, of these members, longest first, for a batch each.
 
         How many batches there are grows with the logarithm of the longest length only.
         """
-        order = np.argsort(-self.lengths, kind="stable")
+        order = members[np.argsort(-self.lengths[members], kind="stable")]
         lengths = self.lengths[order]
         batches, first = [], 0
         while first < len(order):
@@ -89,6 +103,12 @@ class Footprint:
         Tokens that token-by-token work takes at once (t).
     channel_elements, channel_step : int
         Numbers that the medium and long filters take at once, and the fewest channels.
+    attention_blocks : int
+        Blocks that keep keys and values.
+    state : int
+        Bytes of the other states of a stretch: the last inputs of filters, the modes.
+    kv_type, kv_device : str
+        As in `engines.keysvalues.Keeping`.
     """
 
     width: int
@@ -99,6 +119,20 @@ class Footprint:
     tile: int
     channel_elements: int
     channel_step: int
+    attention_blocks: int
+    state: int
+    kv_type: str = "model"
+    kv_device: str = "device"
+
+    def kept_bytes(self, tokens: int) -> int:
+        """Bytes of the keys and values of so many tokens of stretches.
+
+        In each of a attention blocks 2 D numbers a token of b bytes, and for int8 a scale of four
+        bytes for every head: 2 a D b (1 + 4 / head).
+        """
+        b = KV_BYTES.get(self.kv_type, self.itemsize)
+        scales = 4 * (self.width // self.head) if self.kv_type == "int8" else 0
+        return tokens * self.attention_blocks * 2 * (self.width * b + scales)
 
     def bytes(self, segments: SegmentLengths) -> int:
         """Peak of a pack, in bytes, weights left out.
@@ -110,7 +144,8 @@ class Footprint:
           the sequence (3 D), and the layers asked for;
         - t ((7 D + 2 I) e + 16 D): a tile's norm, projections, filtered projections, MLP;
         - 16 C A: what the medium filter spreads, and its sum, in float32;
-        - the rotary positions of the longest segment, as vortex keeps them and in float32.
+        - the rotary positions up to the farthest place in a stretch, as vortex keeps them and in
+          float32.
 
         Beside that the largest of
 
@@ -119,7 +154,12 @@ class Footprint:
         - attention: its output; where the segments are not of one length, for one batch of them the
           output again, and where those are not of one length, or not neighbours, queries, keys and
           values as well, all filled up to the longest segment, and the output without what fills
-          up.
+          up; for a segment of n tokens that goes on with a stretch, n D (2 e + 8) for its parts,
+          and where keys and values have to be brought to the device or to the model's type, those
+          of `KV_TILE` tokens.
+
+        Beside that, for every segment that goes on with a stretch, its states three times. The keys
+        and values of stretches are not in it (`kept_bytes`).
         """
         tokens, width, size = segments.total, self.width, self.itemsize
         tile = min(self.tile, tokens)
@@ -146,7 +186,7 @@ def _attended(segments: SegmentLengths) -> int:
         int(lengths[members].sum())
         if segments.is_batch(members)
         else 5 * len(members) * int(lengths[members].max())
-        for members in segments.batches()
+        for members in segments.batches(np.arange(len(lengths)))
     )
     return segments.total + largest
 

@@ -78,11 +78,13 @@ class ShardRows:
         spans = [self._place[self._first[o] : self._first[o + 1]] for o in owners]
         return np.concatenate(spans) if spans else np.empty(0, np.int64)
 
-    def order(self, row: int) -> tuple[int, int, str, int]:
-        """What a row is sorted by: number of its contig in the shard, start, strand, chunk."""
-        owner = self.rows["chunk"][row]
-        start, strand = int(self.rows["start"][row]), self.segments["strand"][owner]
-        return int(self.rank[owner]), start, strand, int(self.segments["chunk"][owner])
+    def sort_keys(self, start: int, stop: int) -> list[np.ndarray]:
+        """What rows [start, stop) are sorted by: number of the contig in the shard, start, strand
+        (1 for `-`), chunk."""
+        owner = self.rows["chunk"][start:stop]
+        minus = (self.segments["strand"][owner] == "-").astype(np.int8)
+        starts = self.rows["start"][start:stop]
+        return [self.rank[owner], starts, minus, self.segments["chunk"][owner]]
 
     def keys(self, start: int, stop: int) -> dict[str, pa.Array]:
         """Key columns of rows [start, stop)."""

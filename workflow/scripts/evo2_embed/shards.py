@@ -48,15 +48,24 @@ class Shard:
 
     @property
     def stop(self) -> int:
-        """Number of the first chunk behind the shard's."""
-        return self.record["first_chunk"] + self.record["n_chunks"]
+        """Number of the first stretch behind the shard's."""
+        return self.record["first_stretch"] + self.record["n_stretches"]
 
     def expected_rows(self, pooling: str | dict) -> ShardRows:
         """The rows that the shard should have, from the chunk table."""
-        names = ["chunk", "genome", "contig", "start", "end", "strand", "name"]
-        file = open_table(self.bundle.chunks, CHUNKS)
-        table = read_rows(file, self.record["first_chunk"], self.stop, names)
-        numbers = ("chunk", "start", "end")
+        numbers = ("chunk", "start", "end", "context")
+        names = [*numbers, "genome", "contig", "strand", "name"]
+        record, file = self.record, open_table(self.bundle.chunks, CHUNKS)
+        span = record["first_chunk"], record["stop_chunk"]
+        table = read_rows(file, *span, [*names, "stretch"])
+        stretch = table["stretch"].to_numpy()
+        mine = (stretch >= record["first_stretch"]) & (stretch < self.stop)
+        table = table.filter(pa.array(mine))
+        if len(table) != record["n_chunks"]:
+            raise InputError(
+                f"{self.path}: {record['n_chunks']} chunks, and {self.bundle.chunks} has "
+                f"{len(table)} of its stretches; rerun to redo it"
+            )
         columns = {
             name: table[name].to_numpy()
             if name in numbers
@@ -114,21 +123,26 @@ def worst_check(shards: list[Shard], layer: str) -> dict | None:
 
 
 def check_ranges(shards: list[Shard]) -> None:
-    """See that a bundle's shards cover its chunks, each once."""
+    """See that a bundle's shards cover its stretches and chunks, each once."""
     table = open_table(shards[0].bundle.chunks, CHUNKS)
-    digest = table_metadata(table)["digest"]
+    origin = table_metadata(table)
     expected = 0
     for shard in shards:
-        if shard.record["chunks_digest"] != digest:
+        if shard.record["chunks_digest"] != origin["digest"]:
             raise InputError(f"{shard.path}: made from another chunk table; rerun to redo it")
-        if shard.record["first_chunk"] != expected:
+        if shard.record["first_stretch"] != expected:
             raise InputError(
-                f"{shard.path}: begins at chunk {shard.record['first_chunk']}, not {expected}"
+                f"{shard.path}: begins at stretch {shard.record['first_stretch']}, not {expected}"
             )
         expected = shard.stop
-    if expected != table.metadata.num_rows:
+    if expected != origin["n_stretches"]:
         raise InputError(
-            f"{shards[-1].path}: the shards end at chunk {expected} of {table.metadata.num_rows}"
+            f"{shards[-1].path}: the shards end at stretch {expected} of {origin['n_stretches']}"
+        )
+    chunks = sum(shard.record["n_chunks"] for shard in shards)
+    if chunks != table.metadata.num_rows:
+        raise InputError(
+            f"{shards[-1].path}: the shards have {chunks} chunks of {table.metadata.num_rows}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+from evo2_embed.contexts import beyond_training
 from evo2_embed.cost.estimate import Estimate, LayerEstimate
 from evo2_embed.cost.parameters import weight_bytes
 from evo2_embed.cost.speeds import Speed
@@ -48,7 +49,7 @@ def warnings_of(
         Bytes that are free on the disk of the results.
     """
     fault = output_fault(settings, estimate)
-    lines = [fault] if fault else []
+    lines = [*([fault] if fault else []), *beyond_training(settings)]
     if estimate.bytes > free:
         lines.append(
             f"disk: results/ will need about {human_bytes(estimate.bytes)}, and "

@@ -12,8 +12,10 @@ import torch
 
 from evo2_embed.engines.attention import RotaryTable, attend, rotate
 from evo2_embed.engines.filters import LongFilter, MediumFilter, ShortFilter
+from evo2_embed.engines.keysvalues import Keeping
 from evo2_embed.engines.scratch import Scratch, linear
 from evo2_embed.engines.segments import Segments
+from evo2_embed.engines.states import Carry
 from evo2_embed.footprint import channels_at_once
 
 # Receives the output of a part of a block: name within the block, first token, values (t, width).
@@ -36,15 +38,31 @@ class Block:
         The last of the parts that is asked for; nothing after it is computed.
     tile : int
         Tokens in a tile.
+
+    Attributes
+    ----------
+    parts : tuple of str
+        Outputs of the block but for its MLP, in the order in which they come about.
+    mixer : str
+        The first of them that depends on other tokens.
+    state_bytes : int
+        What a stretch keeps for its later pieces, but for keys and values.
     """
 
     parts: tuple[str, ...]
+    mixer: str
+    state_bytes = 0
 
     def __init__(self, block: torch.nn.Module, last: str, tile: int, scratch: Scratch):
         self.block, self.tile, self.scratch = block, tile, scratch
         self.width = block.pre_norm.hidden_size
         self._order = {part: number for number, part in enumerate(self.parts + MLP_PARTS)}
         self._last = self._order[last]
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it gets as far as what mixes along the sequence."""
+        return not self.ends_before(self.mixer)
 
     def ends_before(self, part: str) -> bool:
         """Whether nothing from this part on is asked for."""
@@ -102,7 +120,7 @@ class HyenaBlock(Block):
     after the other.
     """
 
-    parts = HYENA_PARTS
+    parts, mixer = HYENA_PARTS, "filter"
 
     def __init__(self, block, last, tile, scratch, channel_elements: int):
         super().__init__(block, last, tile, scratch)
@@ -113,38 +131,46 @@ class HyenaBlock(Block):
         self.inner = _inner_filter(cascade, self.width)
         self.rows = _projection_rows(cascade, self.width)
         self.fp8 = block.projections.use_fp8_input_projections
+        itemsize = block.mlp.l1.weight.element_size()
+        self.state_bytes = 3 * self.width * self.short.reach * itemsize
+        if isinstance(self.inner, LongFilter):
+            self.state_bytes += 2 * self.inner.residues.nbytes  # in float64
+        else:
+            self.state_bytes += self.width * self.inner.reach * itemsize
 
-    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap) -> None:
+    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
         """Run the block over the residual stream x (T, D), in place."""
         if isinstance(self.inner, ShortFilter):
-            self._run_short(x, segments, tap)
+            self._run_short(x, segments, tap, carry)
             return
         x2_all, u = self.scratch.get("sequence", (3, self.width, len(x)), x)[:2]
-        for start, stop, x2, x1, v in self._gates(x, segments, tap):
+        for start, stop, x2, x1, v in self._gates(x, segments, tap, carry):
             x2_all[:, start:stop] = x2
             torch.mul(x1, v, out=u[:, start:stop])
         if self.ends_before("filter"):
             return
-        self._mix(u, x2_all, segments)
+        self._mix(u, x2_all, segments, carry)
         for start, stop in self.tiles(segments):
             self._finish(x[start:stop], start, u[:, start:stop], tap)
 
-    def _run_short(self, x: torch.Tensor, segments: Segments, tap: Tap) -> None:
+    def _run_short(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
         """`hcs`: the inner filter reaches so little that the whole block goes tile by tile."""
         carried = self._carried("u", self.width, self.inner.reach, x)
-        for start, stop, x2, x1, v in self._gates(x, segments, tap):
+        tails = carry.tails("u", self.width, self.inner.reach, x)
+        for start, stop, x2, x1, v in self._gates(x, segments, tap, carry):
             u = next(carried)
             torch.mul(x1, v, out=u[:, self.inner.reach :])
             out = self.scratch.get("filtered u", x2.shape, x, torch.float32)
-            y = self.inner(u, segments, start, out)
+            y = self.inner(u, segments, start, out, tails)
             self._finish(x[start:stop], start, y.to(x.dtype).mul_(x2), tap)
 
     def _gates(
-        self, x: torch.Tensor, segments: Segments, tap: Tap
+        self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry
     ) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor, torch.Tensor]]:
         """Tile by tile: its first and last token, and x2, x1 and v, (D, t) each."""
         reach = self.short.reach
         carried = self._carried("z", 3 * self.width, reach, x)
+        tails = carry.tails("z", 3 * self.width, reach, x)
         for (start, stop), z in zip(self.tiles(segments), carried, strict=True):
             normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
@@ -155,7 +181,7 @@ class HyenaBlock(Block):
             if self.ends_before("filter"):
                 continue
             out = self.scratch.get("filtered z", (len(z), stop - start), x, torch.float32)
-            y = self.short(z, segments, start, out).to(x.dtype)
+            y = self.short(z, segments, start, out, tails).to(x.dtype)
             if self.short_bias is not None:
                 y += self.short_bias[:, None]
             x2, x1, v = (y[rows] for rows in self.rows)
@@ -189,14 +215,16 @@ class HyenaBlock(Block):
         if projections.bias is not None:
             out += projections.bias[:, None]
 
-    def _mix(self, u: torch.Tensor, x2: torch.Tensor, segments: Segments) -> None:
+    def _mix(self, u: torch.Tensor, x2: torch.Tensor, segments: Segments, carry: Carry) -> None:
         """The inner filter over all of u (D, T), in place, and the gate x2."""
         blocks = segments.blocks(u.device)
         tokens = blocks.count * blocks.size
         channels = channels_at_once(self.channel_elements, tokens, self.inner.channel_step)
+        borders = self.inner.borders(u, carry)
         for first in range(0, self.width, channels):
             rows = slice(first, first + channels)
-            y = blocks.join(self.inner(blocks.split(u[rows].float()), blocks, first, self.scratch))
+            values = blocks.split(u[rows].float())
+            y = blocks.join(self.inner(values, blocks, first, self.scratch, borders))
             torch.mul(y.to(u.dtype), x2[rows], out=u[rows])
 
     def _finish(self, x: torch.Tensor, start: int, y: torch.Tensor, tap: Tap) -> None:
@@ -211,17 +239,18 @@ class HyenaBlock(Block):
 class AttentionBlock(Block):
     """`mha`: rotary attention."""
 
-    parts = ATTENTION_PARTS
+    parts, mixer = ATTENTION_PARTS, "inner_mha_cls.out_proj"
 
-    def __init__(self, block, last, tile, scratch, rotary: RotaryTable):
+    def __init__(self, block, last, tile, scratch, rotary: RotaryTable, keeping: Keeping):
         super().__init__(block, last, tile, scratch)
-        self.rotary = rotary
+        self.rotary, self.keeping = rotary, keeping
 
-    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap) -> None:
+    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
         """Run the block over the residual stream x (T, D), in place."""
         mha = self.block.inner_mha_cls
         qkv = self.scratch.get("sequence", (len(x), 3, mha.num_heads, mha.head_dim), x)
-        position = torch.from_numpy(segments.position).to(x.device)
+        place = torch.from_numpy(segments.place).to(x.device)
+        longest = int(segments.stretch_tokens.max())
         for start, stop in self.tiles(segments):
             normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
@@ -229,12 +258,13 @@ class AttentionBlock(Block):
                 continue
             tile = qkv[start:stop]
             linear(normed, mha.Wqkv, out=tile.flatten(1))
-            rotate(tile[:, :2], *self.rotary(position[start:stop], segments.longest, x.dtype))
+            rotate(tile[:, :2], *self.rotary(place[start:stop], longest, x.dtype))
             # Vortex rotates in place: this is what its Wqkv gives, seen from outside.
             tap("inner_mha_cls.Wqkv", start, tile.flatten(1))
         if self.ends_before("inner_mha_cls.out_proj"):
             return
-        context = attend(qkv, segments, mha.inner_attn, self.scratch).flatten(1)  # (T, D)
+        context = attend(qkv, segments, mha.inner_attn, self.scratch, carry, self.keeping)
+        context = context.flatten(1)  # (T, D)
         for start, stop in self.tiles(segments):
             mixed = self.scratch.linear("mixed", context[start:stop], mha.out_proj)
             tap("inner_mha_cls.out_proj", start, mixed)

@@ -11,6 +11,9 @@ products before and after it read and write this layout at no cost.
   matrix within a block, and a state of 16 numbers a channel from block to block. It is never
   built longer than a block, whatever the length of the segment, and needs no Fourier transform.
 
+A segment that goes on with a stretch starts from what was before it: the explicit filters from
+their last inputs, the implicit one from its state.
+
 Source: Ku et al. 2025, Systems and Algorithms for Convolutional Multi-Hybrid Language Models at
 Scale (StripedHyena 2; the two-stage blocked convolution); Dao and Gu 2024, Transformers are SSMs
 (states between blocks).
@@ -21,6 +24,7 @@ import torch.nn.functional as F
 
 from evo2_embed.engines.scratch import Scratch
 from evo2_embed.engines.segments import Blocks, Segments
+from evo2_embed.engines.states import Carry, ModalStates, Tails
 
 
 class ShortFilter:
@@ -42,7 +46,12 @@ class ShortFilter:
         self.by_convolution = weight.is_cuda
 
     def __call__(
-        self, values: torch.Tensor, segments: Segments, start: int, out: torch.Tensor
+        self,
+        values: torch.Tensor,
+        segments: Segments,
+        start: int,
+        out: torch.Tensor,
+        tails: Tails,
     ) -> torch.Tensor:
         """Filter the tokens [start, start + t) of a pack.
 
@@ -53,11 +62,14 @@ class ShortFilter:
             before the pack, are not used.
         out : Tensor of float32, (C, t)
             Where the result may be put.
+        tails : Tails
+            The inputs before, and behind, pieces of stretches.
 
         Returns
         -------
         Tensor of float32, (C, t)
         """
+        tails.keep(values, start - self.reach)
         values = values.float()
         tokens = values.shape[1] - self.reach
         if self.by_convolution:
@@ -66,20 +78,30 @@ class ShortFilter:
             out = torch.mul(values[:, self.reach :], self.taps[:, -1:], out=out)
             for tap in range(self.reach):
                 out.addcmul_(values[:, tap : tap + tokens], self.taps[:, tap : tap + 1])
-        self._mend_heads(values, segments, start, out)
+        self._mend_heads(values, segments, start, out, tails)
         return out
 
     def _mend_heads(
-        self, values: torch.Tensor, segments: Segments, start: int, out: torch.Tensor
+        self,
+        values: torch.Tensor,
+        segments: Segments,
+        start: int,
+        out: torch.Tensor,
+        tails: Tails,
     ) -> None:
-        """Filter a segment's first tokens again, without what is before the segment."""
+        """Filter a segment's first tokens again, with what is before them in its stretch only."""
         stop = start + out.shape[1]
-        where, position = segments.heads(start, stop, self.reach, values.device)
+        where, position, row = segments.heads(start, stop, self.reach, values.device)
         if len(where) == 0:
             return
         tap = torch.arange(self.reach + 1, device=values.device)
         before = self.reach - tap > position[:, None]  # (n, K)
         windows = values[:, where[:, None] + tap].masked_fill(before, 0)  # (C, n, K)
+        if tails.before is not None:
+            # A token's input `reach - tap` back is in the tail at position + tap.
+            place = (position[:, None] + tap).clamp(max=self.reach - 1)
+            past = tails.before.float().transpose(0, 1)[:, row[:, None], place]
+            windows += past.masked_fill(~before | (row < 0)[:, None], 0)
         out[:, where] = (windows * self.taps[:, None]).sum(-1)
 
 
@@ -97,26 +119,35 @@ class MediumFilter:
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor):
         self.taps = weight.detach()[:, 0].float()  # (groups, K)
         self.bias = bias.detach().float()[:, None, None]
+        self.reach = self.taps.shape[1] - 1
         self.channel_step = len(bias) // len(self.taps)
 
+    def borders(self, u: torch.Tensor, carry: Carry) -> Tails:
+        """The inputs at the borders of pieces, of u (C, T)."""
+        tails = carry.tails("u", len(u), self.reach, u)
+        tails.keep(u, 0)
+        return tails
+
     def __call__(
-        self, values: torch.Tensor, blocks: Blocks, first: int, scratch: Scratch
+        self, values: torch.Tensor, blocks: Blocks, first: int, scratch: Scratch, tails: Tails
     ) -> torch.Tensor:
         """Filter channels [first, first + C), whole groups.
 
         Parameters
         ----------
         values : Tensor of float32, (C, N, size)
+        tails : Tails
+            Those that `borders` gave.
 
         Returns
         -------
         Tensor of float32, (C, N, size)
         """
         channels, count, size = values.shape
-        groups = slice(first // self.channel_step, (first + channels) // self.channel_step)
+        taps = self.taps[first // self.channel_step : (first + channels) // self.channel_step]
         # How many blocks after it a block reaches.
-        spread = min(-(-(self.taps.shape[1] - 1) // size), blocks.longest - 1)
-        matrix = _toeplitz(self.taps[groups], size, size * (1 + spread))
+        spread = min(-(-self.reach // size), blocks.longest - 1)
+        matrix = _toeplitz(taps, size, size * (1 + spread))
         grouped = values.reshape(len(matrix), -1, size)
         reached = scratch.get("reached", (*grouped.shape[:2], matrix.shape[2]), values)
         reached = torch.bmm(grouped, matrix, out=reached).view(channels, count, 1 + spread, size)
@@ -126,7 +157,23 @@ class MediumFilter:
             later = reached[:, : count - distance, distance]
             later[:, blocks.cut(distance)] = 0
             out[:, distance:] += later
+        if tails.before is not None:
+            past = tails.before[:, first : first + channels].float().transpose(0, 1)
+            self._add_past(out.flatten(1), taps, past, blocks)
         return out
+
+    def _add_past(
+        self, out: torch.Tensor, taps: torch.Tensor, past: torch.Tensor, blocks: Blocks
+    ) -> None:
+        """Add what inputs before the pieces, (C, P, reach), give to the first tokens of these, in
+        `out`, (C, N * size)."""
+        matrix = _toeplitz(taps, self.reach, 2 * self.reach)[..., self.reach :]
+        grouped = past.reshape(len(taps), -1, self.reach)
+        added = torch.bmm(grouped, matrix).view(past.shape)
+        for row, segment in enumerate(blocks.segments.continued):
+            start = int(blocks.first[segment]) * blocks.size
+            tokens = min(int(blocks.segments.lengths[segment]), self.reach)
+            out[:, start : start + tokens] += added[:, row, :tokens]
 
 
 class LongFilter:
@@ -147,14 +194,25 @@ class LongFilter:
         self.residues = residues.detach().float()[..., None]
         self.bias = bias.detach().float()
 
+    def borders(self, u: torch.Tensor, carry: Carry) -> ModalStates:
+        """The states at the borders of pieces; those behind them come about channel by channel."""
+        return ModalStates(carry, self.residues.shape[:2], u.device)
+
     def __call__(
-        self, values: torch.Tensor, blocks: Blocks, first: int, scratch: Scratch
+        self,
+        values: torch.Tensor,
+        blocks: Blocks,
+        first: int,
+        scratch: Scratch,
+        states: ModalStates,
     ) -> torch.Tensor:
         """Filter channels [first, first + C).
 
         Parameters
         ----------
         values : Tensor of float32, (C, N, size)
+        states : ModalStates
+            Those that `borders` gave.
 
         Returns
         -------
@@ -168,29 +226,62 @@ class LongFilter:
         taps[:, 0] += self.bias[channels]
         out = scratch.get("mixed channels", values.shape, values)
         torch.bmm(values, _toeplitz(taps, size, size), out=out)
-        if blocks.longest > 1:
+        entering = None
+        if blocks.longest > 1 or states.before is not None:
             left = torch.bmm(values, powers[..., :size].flip(-1).transpose(1, 2))  # (C, N, 16)
-            entering = self._states(left, log_poles * size, blocks)
+            entering = _entering(left, log_poles * size, blocks)
+        for row, segment in enumerate(blocks.segments.going_on):
+            block, tokens = blocks.last(segment)
+            # Of the tokens of its last block alone: what fills that up belongs to no stretch.
+            leaving = powers[..., :tokens].flip(-1) @ values[:, block, :tokens, None]
+            if entering is not None:
+                leaving += powers[..., tokens, None] * entering[:, block, :, None]
+            states.after[row, channels] = leaving[..., 0].double()
+        if states.before is not None:
+            self._go_on(entering, channels, blocks, states)
+        if entering is not None:
             out.baddbmm_(entering, residues * powers[..., 1:])
         return out
 
-    @staticmethod
-    def _states(left: torch.Tensor, log_decay: torch.Tensor, blocks: Blocks) -> torch.Tensor:
-        """The states in which blocks are entered, from what each block leaves, (C, N, 16).
+    def _go_on(
+        self, entering: torch.Tensor, channels: slice, blocks: Blocks, states: ModalStates
+    ) -> None:
+        """Add what the states before pieces become to those in which their blocks are entered,
+        (C, N, 16), and to those that the pieces leave.
 
-        entering[n] = left[n - 1] + decay * entering[n - 1], by doubling the distance.
+        The latter in float64: a slow mode decays by less than float32 can say in a short piece.
         """
-        states = torch.zeros_like(left)
-        states[:, 1:] = left[:, :-1]
-        states[:, 1:][:, blocks.cut(1)] = 0
-        log_decay = log_decay.transpose(1, 2)  # (C, 1, 16)
-        distance = 1
-        while distance < blocks.longest - 1:
-            reached = states[:, :-distance] * (log_decay * distance).exp()
-            reached[:, blocks.cut(distance)] = 0
-            states[:, distance:] += reached
-            distance *= 2
-        return states
+        log_poles = self.log_poles[channels, :, 0]
+        for row, segment in enumerate(blocks.segments.continued):
+            before = states.before[row, channels]  # (C, 16)
+            mine = blocks.of(segment)
+            tokens = torch.arange(mine.stop - mine.start, device=entering.device) * blocks.size
+            decay = (log_poles[:, None] * tokens[:, None]).exp()
+            entering[:, mine] += before.float()[:, None] * decay
+        for row, segment in enumerate(blocks.segments.going_on):
+            past = blocks.segments.row_of(segment)
+            if past is not None:
+                tokens = int(blocks.segments.lengths[segment])
+                decay = (log_poles.double() * tokens).exp()
+                states.after[row, channels] += decay * states.before[past, channels]
+
+
+def _entering(left: torch.Tensor, log_decay: torch.Tensor, blocks: Blocks) -> torch.Tensor:
+    """The states in which blocks are entered, from what each block leaves, (C, N, 16).
+
+    entering[n] = left[n - 1] + decay * entering[n - 1], by doubling the distance.
+    """
+    states = torch.zeros_like(left)
+    states[:, 1:] = left[:, :-1]
+    states[:, 1:][:, blocks.cut(1)] = 0
+    log_decay = log_decay.transpose(1, 2)  # (C, 1, 16)
+    distance = 1
+    while distance < blocks.longest - 1:
+        reached = states[:, :-distance] * (log_decay * distance).exp()
+        reached[:, blocks.cut(distance)] = 0
+        states[:, distance:] += reached
+        distance *= 2
+    return states
 
 
 def _toeplitz(taps: torch.Tensor, rows: int, columns: int) -> torch.Tensor:

@@ -6,10 +6,12 @@ import torch
 
 from evo2_embed.engines.attention import RotaryTable
 from evo2_embed.engines.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
+from evo2_embed.engines.keysvalues import Keeping
 from evo2_embed.engines.memory import free_bytes, gib
 from evo2_embed.engines.pack import Pack
 from evo2_embed.engines.scratch import Scratch
 from evo2_embed.engines.segments import Segments
+from evo2_embed.engines.states import States
 from evo2_embed.errors import InputError
 from evo2_embed.footprint import CHANNEL_ELEMENTS, MIN_TILE, TILE_ELEMENTS, Footprint
 from evo2_embed.logs import log
@@ -19,7 +21,14 @@ class PackedEngine:
     """An executor over the modules of a loaded StripedHyena; see `Engine`.
 
     It runs up to the deepest of the layers, and no further. A pack that does not fit the memory
-    that is free when the engine is made runs in parts.
+    that is free when the engine is made runs in parts, and a segment that does not in pieces.
+
+    Parameters
+    ----------
+    evo2 : evo2.models.Evo2
+    layers : list of str
+    keeping : Keeping
+        How the keys and values of a stretch are kept for its later pieces.
 
     Raises
     ------
@@ -27,8 +36,10 @@ class PackedEngine:
         When it cannot give one of the layers, or run this model.
     """
 
-    def __init__(self, evo2, layers: list[str]):
+    def __init__(self, evo2, layers: list[str], keeping: Keeping | None = None):
         self.model, self.layers = evo2.model, layers
+        self.keeping = keeping or Keeping()
+        self.states = States()
         self.device = self.model.embedding_layer.weight.device
         self.scratch = Scratch()
         width = self.model.config.hidden_size
@@ -38,6 +49,7 @@ class PackedEngine:
         self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
         self.footprint = self._footprint()
         self.free = min(free_bytes(torch.device(x)) for x in self._devices())
+        self.free_host = free_bytes(torch.device("cpu"))
         self.most_tokens: int | None = None  # smaller than a pack after a pack was too large
 
     @torch.inference_mode()
@@ -47,7 +59,7 @@ class PackedEngine:
         Raises
         ------
         InputError
-            When a segment is too long for the memory that is free.
+            When there is too little memory.
         """
         pack = pack.without_pads()
         outputs = _Outputs(self.layers, len(pack.tokens))
@@ -56,22 +68,37 @@ class PackedEngine:
 
     def _run(self, pack: Pack, outputs: "_Outputs", first: int) -> None:
         """Run a pack, whole or in parts, whose outputs start at the token `first`."""
-        segments = Segments(pack.lengths)
-        needed = self.footprint.bytes(segments)
-        fits = needed <= self.free and len(pack.tokens) <= (self.most_tokens or segments.total)
-        if not fits and len(segments.lengths) == 1 and needed > self.free:
-            raise InputError(
-                f"a segment of {segments.total} tokens needs {gib(needed)} beside the weights, and "
-                f"{self.device} has {gib(self.free)} free: use shorter windows or more memory"
-            )
-        if (fits or len(segments.lengths) == 1) and self._forward(pack, segments, outputs, first):
+        segments = Segments(pack)
+        fits = self._fits(segments)
+        if fits and self._forward(pack, segments, outputs, first):
             return
-        middle = segments.middle()
-        for part, start in (
-            (pack.part(0, middle), first),
-            (pack.part(middle, len(segments.lengths)), first + int(segments.starts[middle])),
-        ):
-            self._run(part, outputs, start)
+        parts = pack.halves() if len(segments.lengths) == 1 else pack.parts(segments.middle())
+        for part in parts:
+            self._run(part, outputs, first)
+            first += len(part.tokens)
+
+    def _fits(self, segments: Segments) -> bool:
+        """Whether there should be memory enough for a pack in one pass.
+
+        Raises
+        ------
+        InputError
+            When there is not, and the pack is too small to be divided.
+        """
+        needed, kept = self.footprint.bytes(segments), self.states.tokens_with(segments)
+        on_device, host = self.footprint.kept_bytes(kept), 0
+        if self.keeping.place == "host":
+            on_device, host = 0, on_device
+        fits = needed + on_device <= self.free and host <= self.free_host
+        if not fits and (host > self.free_host or _is_least(segments)):
+            where, free = (self.device, self.free) if not host else ("the host", self.free_host)
+            raise InputError(
+                f"{segments.total} tokens need {gib(needed)} beside the weights, the keys and "
+                f"values of {kept} tokens {gib(on_device + host)}, and {where} has {gib(free)} "
+                "free: use a shorter windows.context.span, kv_type int8, kv_device host or more "
+                "memory"
+            )
+        return fits and segments.total <= (self.most_tokens or segments.total)
 
     def _forward(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> bool:
         """Run a pack in one pass; whether there was memory enough for it."""
@@ -79,10 +106,10 @@ class PackedEngine:
             self._run_blocks(pack, segments, outputs, first)
             return True
         except torch.cuda.OutOfMemoryError as error:
-            if len(segments.lengths) == 1:
+            if _is_least(segments):
                 raise InputError(
-                    f"a segment of {segments.total} tokens does not fit the memory of {self.device}"
-                    f": use shorter windows ({' '.join(str(error).split())[:200]})"
+                    f"{segments.total} tokens do not fit the memory of {self.device}: use more "
+                    f"memory, or fewer layers ({' '.join(str(error).split())[:200]})"
                 ) from error
         self.most_tokens = segments.total // 2
         self.scratch.clear()
@@ -102,9 +129,11 @@ class PackedEngine:
         x = self.scratch.get("x", (segments.total, weight.shape[1]), weight)  # (T, D)
         torch.index_select(weight, 0, ids, out=x)
         outputs.put("embedding_layer", first, x)
-        for index, block in enumerate(self.blocks):
+        carries = self.states.carries(segments, len(self.blocks))
+        for index, (block, carry) in enumerate(zip(self.blocks, carries, strict=True)):
             x = x.to(self.model.block_idx_to_device[index])
-            block(x, segments, outputs.tap(f"blocks.{index}", first))
+            block(x, segments, outputs.tap(f"blocks.{index}", first), carry)
+        self.states.update(segments, carries)
         if "norm" in self.layers:
             x = x.to(self.model.norm.scale.device)
             for start in range(0, len(x), self.tile):
@@ -120,9 +149,10 @@ class PackedEngine:
         if table is None:
             table = RotaryTable(rotary)
             self.rotary.append(table)
-        return AttentionBlock(block, last, self.tile, self.scratch, table)
+        return AttentionBlock(block, last, self.tile, self.scratch, table, self.keeping)
 
     def _footprint(self) -> Footprint:
+        mixing = [block for block in self.blocks if block.mixes]
         steps = [b.inner.channel_step for b in self.blocks if isinstance(b, HyenaBlock)]
         parameters = self.model.blocks[0].mlp.l1.weight
         return Footprint(
@@ -134,10 +164,19 @@ class PackedEngine:
             tile=self.tile,
             channel_elements=CHANNEL_ELEMENTS[self.device.type],
             channel_step=max(steps, default=1),
+            attention_blocks=sum(isinstance(block, AttentionBlock) for block in mixing),
+            state=sum(block.state_bytes for block in mixing),
+            kv_type=self.keeping.kind,
+            kv_device=self.keeping.place,
         )
 
     def _devices(self) -> set[str]:
         return {str(self.device), *map(str, self.model.block_idx_to_device.values())}
+
+
+def _is_least(segments: Segments) -> bool:
+    """Whether a pack is so small that it is not divided."""
+    return segments.total <= MIN_TILE
 
 
 class _Outputs:

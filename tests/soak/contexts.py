@@ -1,0 +1,92 @@
+"""One long stretch in pieces of many sizes against `Evo2.forward` over all of it: `make contexts`.
+
+Out: by size of the pieces, for every layer name together, the largest difference relative to the
+mean absolute value, and the root mean square of it relative to that of the stock output.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [
+    str(ROOT / folder) for folder in ("workflow/scripts", "resources/training", "tests")
+]
+
+from evo2_embed import models  # noqa: E402
+from evo2_embed.engines import PackedEngine  # noqa: E402
+from evo2_embed.loading import load_model  # noqa: E402
+from stock import LAYERS, alone, pieces_of, random_segments, save_weights  # noqa: E402
+
+PIECES = (16_384, 8192, 4096, 2048, 1024, 4097, 1000, 127)
+# Poles of the implicit filters are so much slower, their residues so much larger, in `slow`.
+SLOWER = 300
+
+
+def main(tokens: int, pieces: list[int], weights: str) -> None:
+    evo2 = load_model(models.TINY, _weights(weights), "fp32")
+    segment = random_segments([tokens], seed=7)[0]
+    started = time.perf_counter()
+    stock = alone(evo2, segment, LAYERS)
+    print(f"{weights}, {tokens:,} tokens: Evo2.forward {time.perf_counter() - started:.0f} s")
+    print(f"{'piece':>8} {'largest':>9} {'rms':>9}  seconds  worst layers")
+    for piece in pieces:
+        largest, rms, seconds = _compare(evo2, segment, piece, stock)
+        print(
+            f"{piece:8,} {max(largest.values()):9.1e} {max(rms.values()):9.1e} {seconds:8.0f}  "
+            f"{max(largest, key=largest.get)}, {max(rms, key=rms.get)}",
+            flush=True,
+        )
+    # What a lost state would look like: windows that know nothing of what is before them.
+    engine = PackedEngine(evo2, ["norm"])
+    windows = torch.cat([engine.run(p)["norm"] for p in pieces_of(segment, 2048, alone=True)])
+    difference = (windows - stock["norm"]).square().mean().sqrt()
+    print(f"windows of 2,048 alone, norm: {difference / stock['norm'].square().mean().sqrt():.2f}")
+
+
+def _weights(kind: str) -> Path:
+    if kind == "trained":
+        return models.bundled_checkpoint()
+    path = Path(tempfile.mkdtemp()) / "weights.pt"
+    save_weights(models.model_config(models.TINY), path)
+    if kind == "slow":
+        state = torch.load(path)
+        for name, values in state.items():
+            if name.endswith("log_poles"):
+                values /= SLOWER
+        torch.save(state, path)
+    return path
+
+
+def _compare(evo2, segment: np.ndarray, piece: int, stock: dict) -> tuple[dict, dict, float]:
+    engine = PackedEngine(evo2, LAYERS)
+    largest, squares = dict.fromkeys(LAYERS, 0.0), dict.fromkeys(LAYERS, 0.0)
+    first, seconds = 0, 0.0
+    for pack in pieces_of(segment, piece):
+        started = time.perf_counter()
+        found = engine.run(pack)
+        seconds += time.perf_counter() - started
+        stop = first + len(pack.tokens)
+        for layer in LAYERS:
+            difference = (found[layer] - stock[layer][first:stop]).double()
+            largest[layer] = max(largest[layer], float(difference.abs().max()))
+            squares[layer] += float(difference.square().sum())
+        first = stop
+    for layer, wanted in stock.items():
+        largest[layer] /= float(wanted.abs().mean())
+        squares[layer] = (squares[layer] / float(wanted.double().square().sum())) ** 0.5
+    return largest, squares, seconds
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=int, default=65_536)
+    parser.add_argument("--pieces", type=int, nargs="+", default=list(PIECES))
+    parser.add_argument("--weights", choices=["steady", "slow", "trained"], default="steady")
+    chosen = parser.parse_args()
+    main(chosen.tokens, chosen.pieces, chosen.weights)
