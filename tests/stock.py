@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from evo2_embed import models
 from evo2_embed.engines import Pack
+from evo2_embed.pieces import PieceRows
+from evo2_embed.pooling import Pooler
+from evo2_embed.rows import ShardRows
 from random_weights import make_state
 
 LAYERS = list(models.layer_widths(models.TINY))
@@ -37,6 +40,24 @@ def pieces_of(segment, piece, alone=False):
         packs.append(Pack(tokens, np.array([0, len(tokens)]), 0, *map(np.atleast_1d, (0, *place))))
         first += len(tokens)
     return packs
+
+
+def pool_pack(outputs, pack, bos, pooling):
+    """Vectors of a pack's segments, a window each, by layer: segment after segment."""
+    end = pack.cu_seqlens[1:] - bos * np.arange(1, len(pack.lengths) + 1)
+    text = {key: np.full(len(end), "x", object) for key in ("genome", "contig", "name")}
+    keys = {
+        "chunk": np.arange(len(end)),
+        "start": end - pack.lengths + bos,
+        "end": end,
+        "strand": np.full(len(end), "+", object),
+        "stretch": pack.stretch,
+        "context": pack.lengths - bos,
+    }
+    places = PieceRows(ShardRows(keys | text, pooling), pooling, bos)
+    spans = places.spans(pack.stretch, pack.position, pack.cu_seqlens)
+    rows, values = Pooler(pooling).pool(outputs, spans)
+    return {layer: vectors[np.argsort(rows)].cpu().numpy() for layer, vectors in values.items()}
 
 
 def alone(evo2, tokens, layers):

@@ -22,7 +22,7 @@ def shard_rows(chunks=6, pooling=BIN):
     text = {key: np.full(chunks, "x", object) for key in ("genome", "contig", "name")}
     strand = np.array(["+-"[i % 2] for i in number], object)
     keys = {"chunk": number, "start": start, "end": start + 100, "strand": strand}
-    context = {"context": np.full(chunks, 100)}
+    context = {"context": np.full(chunks, 100), "stretch": number}
     return ShardRows(keys | context | text, pooling)
 
 
@@ -31,16 +31,23 @@ def open_store(folder, key="key", rows=None, every=0):
     return RowStore(folder, key, rows or shard_rows(), WIDTHS, "float32", 600, every, lambda: None)
 
 
+def places_of(rows, chunks):
+    """Places of the rows of chunks, chunk after chunk."""
+    per_chunk = [np.flatnonzero(rows.rows["chunk"] == chunk) for chunk in chunks]
+    along = [p if chunk % 2 == 0 else p[::-1] for chunk, p in zip(chunks, per_chunk, strict=True)]
+    return np.concatenate(along)
+
+
 def vectors_of(rows, chunks, layer):
     """Vectors that tell chunk and place in the chunk."""
-    count = len(rows.places(chunks))
+    count = len(places_of(rows, chunks))
     base = 1000 * np.repeat(chunks, count // len(chunks)) + np.arange(count)
     return torch.from_numpy((base[:, None] + np.arange(WIDTHS[layer])).astype(np.float32))
 
 
 def put(store, number, chunks):
     values = {layer: HostCopy(vectors_of(store.rows, chunks, layer)) for layer in WIDTHS}
-    store.put(number, 100 * len(chunks), store.rows.places(chunks), values)
+    store.put(number, 100 * len(chunks), places_of(store.rows, chunks), values)
 
 
 def chunks_of(number):
@@ -48,6 +55,7 @@ def chunks_of(number):
 
 
 PACKS = {number: chunks_of(number) for number in range(3)}
+PLACES = {number: places_of(shard_rows(), chunks) for number, chunks in PACKS.items()}
 
 
 def written(store, folder):
@@ -72,7 +80,7 @@ def test_packs_in_any_order_and_over_several_processes(undisturbed, tmp_path_fac
     for turn, number in enumerate(order):
         if turn == 0 or turn in stops:
             store = open_store(folder / ".work")
-            store.keep_whole(PACKS)
+            store.keep_whole(PLACES)
             assert set(store.done) == set(order[:turn])
             assert store.tokens == 200 * turn
         put(store, number, PACKS[number])
@@ -94,19 +102,19 @@ def test_damaged_rows_are_done_again(tmp_path):
             put(store, number, chunks)
     path = tmp_path / "blocks.1.rows"
     content = bytearray(path.read_bytes())
-    place = int(shard_rows().places(PACKS[1])[0]) * 5 * 4
+    place = int(PLACES[1][0]) * 5 * 4
     content[place] ^= 1
     path.write_bytes(content)
     with open_store(tmp_path) as store:
-        store.keep_whole(PACKS)
+        store.keep_whole(PLACES)
         assert set(store.done) == {0, 2}
     path.write_bytes(content[: len(content) // 2])
     with open_store(tmp_path) as store:
-        store.keep_whole(PACKS)
+        store.keep_whole(PLACES)
         assert 2 not in store.done
     path.unlink()
     with open_store(tmp_path) as store:
-        store.keep_whole(PACKS)
+        store.keep_whole(PLACES)
         assert not store.done
 
 
@@ -122,7 +130,7 @@ def test_a_journal_of_something_else_or_damaged_is_not_used(tmp_path, damage):
     elif damage == "no journal":
         path.unlink()
     with open_store(tmp_path, key="other" if damage == "another key" else "key") as store:
-        store.keep_whole(PACKS)
+        store.keep_whole(PLACES)
         assert not store.done
         assert not store.seconds
 
@@ -134,7 +142,7 @@ def test_what_was_not_saved_is_not_taken_for_safe(tmp_path):
     with pytest.raises(RuntimeError), store:
         raise RuntimeError  # an error in this process: what is done is saved at its end
     with open_store(tmp_path) as store:
-        store.keep_whole(PACKS)
+        store.keep_whole(PLACES)
         assert set(store.done) == {0}
 
 

@@ -33,6 +33,7 @@ rule embed_shard:
         # No results depend on these, so a change of them reruns nothing.
         checkpoint_every=SETTINGS["runtime"]["checkpoint_every"],
         hang_after=SETTINGS["runtime"]["hang_after"],
+        kv_device=SETTINGS["runtime"]["kv_device"],
     params:
         settings=embed_settings,
         device=SETTINGS["runtime"]["device"],

@@ -18,6 +18,7 @@ def main(
     speed: str,
     checkpoint_every: float,
     hang_after: float,
+    kv_device: str,
     gpus: int,
 ) -> None:
     claim_gpus(gpus)
@@ -25,7 +26,9 @@ def main(
     # It imports torch, which is to see no other GPU; a job that waits for one should be small.
     from evo2_embed.embed import embed_shard
 
-    embed_shard(packs, model, settings, device, record, speed, checkpoint_every, hang_after)
+    embed_shard(
+        packs, model, settings, device, record, speed, checkpoint_every, hang_after, kv_device
+    )
 
 
 if "snakemake" in globals():
@@ -39,5 +42,6 @@ if "snakemake" in globals():
             snakemake.output.speed,
             snakemake.resources.checkpoint_every,
             snakemake.resources.hang_after,
+            snakemake.resources.kv_device,
             int(snakemake.resources.get("gpu", 0)),
         )

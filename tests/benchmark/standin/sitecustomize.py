@@ -36,7 +36,7 @@ def replace(embed) -> None:
     class NullEngine:
         """Vectors of chunks, (segments, width), where an engine has those of tokens."""
 
-        def __init__(self, name, layers):
+        def __init__(self, name, layers, keeping):
             widths = layer_widths(name)
             self.widths = {layer: widths[layer] for layer in layers}
             self.rng = np.random.default_rng(0)
@@ -52,9 +52,17 @@ def replace(embed) -> None:
         return {"segments": [], "tolerance": 0.0, "difference": dict.fromkeys(layers, 0.0)}
 
     embed.load_model = lambda name, *_: model_config(name) and name
-    embed.ENGINES = {"packed": NullEngine}
+
+    class NullPooler:
+        def __init__(self, pooling):
+            pass
+
+        def pool(self, vectors, spans):
+            return spans.row, vectors
+
+    embed.PackedEngine = NullEngine
     embed.check_engine = check_engine
-    embed.pool_tokens = lambda vectors, *_: vectors
+    embed.Pooler = NullPooler
 
 
 sys.meta_path.insert(0, StandIn())

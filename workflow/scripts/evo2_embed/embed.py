@@ -14,7 +14,7 @@ from tqdm import tqdm
 from evo2_embed import __version__
 from evo2_embed.checkpoint import check_weights
 from evo2_embed.digests import file_sha256, settings_digest
-from evo2_embed.engines import ENGINES, Engine, Pack, StockEngine, check_engine
+from evo2_embed.engines import Engine, Keeping, Pack, PackedEngine, StockEngine, check_engine
 from evo2_embed.errors import InputError, Stopped
 from evo2_embed.files import read_json, remove, write_json
 from evo2_embed.host import choose_device, hide_network
@@ -23,8 +23,9 @@ from evo2_embed.lock import exclusive
 from evo2_embed.logs import log
 from evo2_embed.models import layer_widths
 from evo2_embed.overlap import HostCopy, Storer, read_ahead
-from evo2_embed.packs import place_of, read_chunks, read_packs, read_segments
-from evo2_embed.pooling import pool_tokens
+from evo2_embed.packs import place_of, read_packs, read_pieces, read_segments
+from evo2_embed.pieces import PieceRows, wanted_pieces
+from evo2_embed.pooling import Pooler
 from evo2_embed.rows import ShardRows
 from evo2_embed.stop import StopSignal
 from evo2_embed.store import RowStore
@@ -36,7 +37,10 @@ WORK, LOCK = ".work", "lock"
 
 # What a shard's record repeats of its pack file's metadata.
 COUNTS = (
+    "first_stretch",
+    "n_stretches",
     "first_chunk",
+    "stop_chunk",
     "n_chunks",
     "n_packs",
     "n_tokens",
@@ -55,6 +59,7 @@ def embed_shard(
     speed: str,
     checkpoint_every: float,
     hang_after: float,
+    kv_device: str,
 ) -> None:
     """Run the packs of a shard through the model and write one Parquet file a layer.
 
@@ -81,6 +86,8 @@ def embed_shard(
         Seconds of work that a kill may cost at most (and the pack in work).
     hang_after : float
         Seconds without progress after which the process is ended; 0: never.
+    kv_device : {"device", "host"}
+        Where keys and values of stretches are kept for later pieces.
 
     Raises
     ------
@@ -106,7 +113,14 @@ def embed_shard(
             with Watchdog(hang_after) as watchdog:
                 _clear(folder)
                 files, seconds = _embed(
-                    file, packs, weights["path"], metadata, folder, checkpoint_every, watchdog.beat
+                    file,
+                    packs,
+                    weights["path"],
+                    metadata,
+                    folder,
+                    checkpoint_every,
+                    watchdog.beat,
+                    kv_device,
                 )
             write_json(speed, _speed(metadata["n_tokens"], seconds, chosen))
             write_json(record, {**metadata, "layers": files})
@@ -162,6 +176,7 @@ def _embed(
     folder: Path,
     every: float,
     beat: Callable[[], None],
+    kv_device: str,
 ) -> tuple[dict, float]:
     """Write the layers' files into a folder; what is known of them, and the seconds of embedding.
 
@@ -176,12 +191,24 @@ def _embed(
         folder / WORK, key, rows, widths, extraction["dtype"], metadata["n_tokens"], every, beat
     ) as store:
         if metadata["n_packs"]:
-            store.keep_whole(read_chunks(file))
+            pieces = read_pieces(file)
+            bos = int(metadata["packing"]["packing"]["bos"])
+            places = PieceRows(rows, extraction["pooling"], bos)
+            store.keep_whole(
+                {
+                    number: places.ended(**pieces[number])
+                    for number in store.done
+                    if number in pieces
+                }
+            )
             evo2 = _load(extraction, checkpoint)
-            engine = ENGINES[extraction["engine"]](evo2, extraction["layers"])
+            engine = _engine(evo2, extraction, kv_device)
             metadata["self_check"] = _self_check(engine, evo2, extraction)
             beat()
-            _run_packs(read_packs(file, packs), metadata, engine, store)
+            wanted = wanted_pieces(
+                {number: piece["stretch"] for number, piece in pieces.items()}, set(store.done)
+            )
+            _run_packs(read_packs(file, packs), wanted, places, engine, store, metadata["n_packs"])
         return store.write(folder, metadata), store.seconds
 
 
@@ -192,39 +219,72 @@ def _load(extraction: dict, checkpoint: str):
     return evo2
 
 
-def _run_packs(packs: Iterator[dict], metadata: dict, engine: Engine, store: RowStore) -> None:
-    """Run the packs that are not stored yet; a signal stops between two of them."""
-    done, pooling = set(store.done), metadata["settings"]["extraction"]["pooling"]
-    bos = metadata["packing"]["packing"]["bos"]
-    left = read_ahead(row for row in packs if row["pack"] not in done)
+def _engine(evo2, extraction: dict, kv_device: str) -> Engine:
+    if extraction["engine"] == "stock":
+        return StockEngine(evo2, extraction["layers"])
+    return PackedEngine(evo2, extraction["layers"], Keeping(extraction["kv_type"], kv_device))
+
+
+def _run_packs(
+    packs: Iterator[dict],
+    wanted: dict[int, np.ndarray],
+    places: PieceRows,
+    engine: Engine,
+    store: RowStore,
+    n_packs: int,
+) -> None:
+    """Run the packs that are not stored yet, and those that have the past of their segments.
+
+    A signal stops between two of them.
+    """
+    again = sum(number in store.done for number in wanted)
+    if again:
+        log.info("%d packs run again, for stretches that were not at their end", again)
+    pooler = Pooler(places.pooling)
+    left = read_ahead(row for row in packs if row["pack"] in wanted)
     store.start()
     with StopSignal() as stop, Storer() as storer:
-        for row in _with_progress(left, store.tokens, metadata["n_tokens"]):
-            pack = Pack(row["tokens"], row["cu_seqlens"].astype(np.int64), row["width"])
-            pooled = {
-                layer: HostCopy(pool_tokens(tokens, pack.cu_seqlens, bos, pooling))
-                for layer, tokens in engine.run(pack).items()
-            }
-            places = store.rows.places(row["chunk"])
-            storer.submit(store.put, row["pack"], int(pack.cu_seqlens[-1]), places, pooled)
+        for row in _with_progress(left, store):
+            pack = _pack(row, wanted[row["pack"]])
+            spans = places.spans(pack.stretch, pack.position, pack.cu_seqlens).of(pack.wanted)
+            rows, pooled = pooler.pool(engine.run(pack), spans)
+            if row["pack"] in store.done:
+                store.beat()
+            else:
+                values = {layer: HostCopy(vectors) for layer, vectors in pooled.items()}
+                storer.submit(store.put, row["pack"], len(pack.tokens), rows, values)
             if stop.name:
                 break
     store.save()
-    if len(store.done) < metadata["n_packs"]:
+    if len(store.done) < n_packs:
         raise Stopped(
-            f"stopped by {stop.name}: {store.tokens:,} of {metadata['n_tokens']:,} tokens are "
+            f"stopped by {stop.name}: {store.tokens:,} of {store.n_tokens:,} tokens are "
             "kept, and a rerun goes on from there"
         )
 
 
-def _with_progress(rows: Iterator[dict], done: int, n_tokens: int) -> Iterator[dict]:
+def _pack(row: dict, wanted: np.ndarray) -> Pack:
+    return Pack(
+        row["tokens"],
+        row["cu_seqlens"].astype(np.int64),
+        row["width"],
+        row["stretch"],
+        row["position"],
+        row["left"],
+        wanted,
+    )
+
+
+def _with_progress(rows: Iterator[dict], store: RowStore) -> Iterator[dict]:
     """Pass packs on, and show tokens done, tokens/s and the time left in the log."""
+    done = set(store.done)
     with tqdm(
-        total=n_tokens, initial=done, unit="token", unit_scale=True, mininterval=5
+        total=store.n_tokens, initial=store.tokens, unit="token", unit_scale=True, mininterval=5
     ) as progress:
         for row in rows:
             yield row
-            progress.update(int(row["cu_seqlens"][-1]))
+            if row["pack"] not in done:
+                progress.update(int(row["cu_seqlens"][-1]))
 
 
 def _self_check(engine: Engine, evo2, extraction: dict) -> dict | None:

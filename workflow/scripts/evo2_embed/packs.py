@@ -43,11 +43,13 @@ def _stretches(table: pa.Table) -> np.ndarray:
     return stretch.flatten().to_numpy()[first[pack] + segment.flatten().to_numpy()]
 
 
-def read_chunks(file) -> dict[int, np.ndarray]:
-    """By number of a pack, the chunks that it holds."""
-    table = file.read(["pack", "chunk"])
-    chunks = (row.values.to_numpy() for row in table["chunk"])
-    return dict(zip(table["pack"].to_pylist(), chunks, strict=True))
+def read_pieces(file) -> dict[int, dict[str, np.ndarray]]:
+    """By number of a pack, in order: `stretch` and `position` of its segments, `cu_seqlens`."""
+    names = ("stretch", "position", "cu_seqlens")
+    table = file.read(["pack", *names])
+    columns = [[row.values.to_numpy() for row in table[name]] for name in names]
+    rows = zip(table["pack"].to_pylist(), *columns, strict=True)
+    return {pack: dict(zip(names, values, strict=True)) for pack, *values in rows}
 
 
 def read_packs(file, source: str) -> Iterator[dict]:

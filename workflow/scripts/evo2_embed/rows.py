@@ -72,11 +72,9 @@ class ShardRows:
         self._place[final] = np.arange(self.count)
         self._first = np.searchsorted(owner, np.arange(len(order) + 1))
 
-    def places(self, chunks: np.ndarray) -> np.ndarray:
-        """Where the rows of chunks go, chunk after chunk, each one's in the order of its tokens."""
-        owners = np.searchsorted(self.segments["chunk"], chunks)
-        spans = [self._place[self._first[o] : self._first[o + 1]] for o in owners]
-        return np.concatenate(spans) if spans else np.empty(0, np.int64)
+    def place(self, chunk: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Where rows go, from the index of their chunk and their number in it, (n,) each."""
+        return self._place[self._first[chunk] + number]
 
     def sort_keys(self, start: int, stop: int) -> list[np.ndarray]:
         """What rows [start, stop) are sorted by: number of the contig in the shard, start, strand

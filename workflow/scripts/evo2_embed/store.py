@@ -106,17 +106,17 @@ class RowStore:
         """Tokens of the packs that are stored."""
         return sum(tokens for tokens, _ in self.done.values())
 
-    def keep_whole(self, chunks: dict[int, np.ndarray]) -> None:
+    def keep_whole(self, places: dict[int, np.ndarray]) -> None:
         """Forget every pack whose rows are damaged, or that is none of the shard's.
 
         Parameters
         ----------
-        chunks : dict of int to ndarray
-            By number of a pack, its chunks.
+        places : dict of int to ndarray
+            By number of a pack, where the rows are that end in it.
         """
         found, self.done = self.done, {}
         for number, (tokens, crc) in found.items():
-            if number in chunks and self._stored_crc(self.rows.places(chunks[number])) == crc:
+            if number in places and self._stored_crc(places[number]) == crc:
                 self.done[number] = (tokens, crc)
             self.beat()
         if found:

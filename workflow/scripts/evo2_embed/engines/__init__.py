@@ -5,6 +5,8 @@ stock       Evo2.forward, unchanged: the reference
 packed      all segments of a pack in one pass, each as if it were alone
 segments        where the segments of a pack lie
 filters         the short, medium and long filters of the Hyena blocks
+states          what goes from one piece of a stretch to the next
+keysvalues      of these, the keys and values of the past
 attention       rotary positions and attention, segment by segment
 blocks          the four kinds of block
 memory          how much memory there is for a pack
@@ -12,10 +14,9 @@ check       one engine against the other, on the weights and the device at hand
 """
 
 from evo2_embed.engines.check import check_engine
+from evo2_embed.engines.keysvalues import Keeping
 from evo2_embed.engines.pack import Engine, Pack
 from evo2_embed.engines.packed import PackedEngine
 from evo2_embed.engines.stock import StockEngine
 
-__all__ = ["ENGINES", "Engine", "Pack", "PackedEngine", "StockEngine", "check_engine"]
-
-ENGINES = {"packed": PackedEngine, "stock": StockEngine}
+__all__ = ["Engine", "Keeping", "Pack", "PackedEngine", "StockEngine", "check_engine"]
