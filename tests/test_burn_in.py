@@ -334,11 +334,11 @@ def test_a_run_measures_with_the_extractions_own_embeddings(finished):
     for layer in found["layers"]:
         rows = pl.read_parquet(results / f"burn_in/default/{layer}.parquet")
         assert len(rows) == (2048 + 2 * 512) // 8
-        # Windows of the dataset begin where the long stretch and the first short one do.
+        # Windows of the dataset begin where these stretches do.
         window = pl.read_parquet(results / f"embeddings/default/{layer}/*.parquet")
         both = rows.join(window, on=keys)
-        assert sorted({*both["start"] - both["context"] + both["n_tokens"]}) == [0, 1024]
-        assert len(both) == 2 * 256 // 8
+        assert sorted({*both["start"] - both["context"] + both["n_tokens"]}) == [0, 1024, 1536]
+        assert len(both) == 3 * 256 // 8
         one, two = (np.stack(both[name].to_list()) for name in ("embedding", "embedding_right"))
         assert np.allclose(one, two, rtol=1e-4, atol=1e-4 * np.abs(two).max())
     page = (results / "report.html").read_text()
