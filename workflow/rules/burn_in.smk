@@ -2,7 +2,7 @@
 #
 # in:  results/chunks/{bundle}.parquet and the FASTA files of the first bundle,
 #      results/models/{model}.json
-# out: results/burn_in/packs.parquet, one long stretch, and short ones that begin within it
+# out: results/burn_in/{extraction}.packs.parquet, one long stretch, and short ones that begin within it
 #      columns: those of a pack file
 #      results/burn_in/{extraction}/shard.json, results/burn_in/{extraction}/speed.json and
 #      results/burn_in/{extraction}/{layer}.parquet: their embeddings, as a shard's
@@ -16,11 +16,11 @@ rule pack_burn_in:
         chunks=f"results/chunks/{BURN_IN_BUNDLE.name}.parquet",
         files=BURN_IN_FILES,
     output:
-        packs="results/burn_in/packs.parquet",
+        packs="results/burn_in/{extraction}.packs.parquet",
     log:
-        "logs/pack_burn_in.log",
+        "logs/pack_burn_in/{extraction}.log",
     benchmark:
-        "benchmarks/pack_burn_in.tsv"
+        "benchmarks/pack_burn_in/{extraction}.tsv"
     priority: 20
     conda:
         "../../envs/cpu.yaml"
@@ -28,7 +28,7 @@ rule pack_burn_in:
         mem_mb=2000,
     params:
         genomes=BURN_IN_GENOMES,
-        places=BURN_IN_PLACES,
+        places=burn_in_places,
         settings=PACK_SETTINGS,
         indexes=INDEXES,
     script:
@@ -37,7 +37,7 @@ rule pack_burn_in:
 
 use rule embed_shard as embed_burn_in with:
     input:
-        packs="results/burn_in/packs.parquet",
+        packs="results/burn_in/{extraction}.packs.parquet",
         model=model_record,
     output:
         record="results/burn_in/{extraction}/shard.json",
@@ -51,7 +51,7 @@ use rule embed_shard as embed_burn_in with:
 rule measure_burn_in:
     """See after how many bases the embeddings of {wildcards.extraction} are settled."""
     input:
-        packs="results/burn_in/packs.parquet",
+        packs="results/burn_in/{extraction}.packs.parquet",
         record="results/burn_in/{extraction}/shard.json",
     output:
         measured=report(

@@ -56,15 +56,19 @@ def compare_memory(wildcards):
 BURN_INS = [f"results/burn_in/{name}.json" for name in EXTRACTIONS if SETTINGS["burn_in"]["length"]]
 # What is measured on one contig: of the genomes that come first.
 BURN_IN_BUNDLE = next(iter(RUN.bundles.values()))
-BURN_IN_PLACES = {
-    "code": CODE_VERSIONS["burn_in"],
-    "length": longest_context(SETTINGS),
-    "starts": SETTINGS["burn_in"]["starts"],
-    "strand": "-" if SETTINGS["windows"]["strands"] == "-" else "+",
-}
 BURN_IN_FILES = [genome.fasta for genome in BURN_IN_BUNDLE.genomes]
 BURN_IN_GENOMES = [[genome.name, genome.fasta] for genome in BURN_IN_BUNDLE.genomes]
 BURN_IN_SETTINGS = {"code": CODE_VERSIONS["burn_in"]}
+
+
+def burn_in_places(wildcards):
+    """What decides which bases are run to measure the burn-in of an extraction."""
+    return {
+        "code": CODE_VERSIONS["burn_in"],
+        "length": longest_context(SETTINGS, wildcards.extraction),
+        "starts": SETTINGS["burn_in"]["starts"],
+        "strand": "-" if SETTINGS["windows"]["strands"] == "-" else "+",
+    }
 
 
 def burn_in_memory(wildcards):

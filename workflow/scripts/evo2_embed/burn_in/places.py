@@ -13,19 +13,21 @@ MIN_LENGTH = 1024
 BASE_MB = 1500
 
 
-def longest_context(settings: dict) -> int:
-    """Most bases that the longest context may have: what the configuration asks for, as far as
-    every extraction's model was trained for it, and one pass takes it where it has to.
+def longest_context(settings: dict, extraction: str) -> int:
+    """Most bases that the longest context may have: what the configuration asks for, as far as the
+    extraction's model was trained for it, and one pass takes it where it has to.
 
     Parameters
     ----------
     settings : dict
         Complete, as `run.plan_run` gives them.
+    extraction : str
+        Its name.
     """
-    packing, extractions = settings["packing"], settings["extractions"].values()
-    tokens = [context_length(extraction["model"]["name"]) for extraction in extractions]
-    whole = packing["strategy"] == "padded" or any(e["engine"] == "stock" for e in extractions)
-    tokens += [packing["max_tokens"], packing["piece"]] if whole else []
+    packing, chosen = settings["packing"], settings["extractions"][extraction]
+    tokens = [context_length(chosen["model"]["name"])]
+    if packing["strategy"] == "padded" or chosen["engine"] == "stock":
+        tokens += [packing["max_tokens"], packing["piece"]]
     return min(settings["burn_in"]["length"], min(tokens) - packing["bos"])
 
 

@@ -31,7 +31,7 @@ def count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
         "shuffle_windows": min(shuffled, 1),
         "embed_control": shuffled,
         "compare_layers": compared,
-        "pack_burn_in": min(measured, 1),
+        "pack_burn_in": measured,
         "embed_burn_in": measured,
         "measure_burn_in": measured,
         "check_labels": probes,
