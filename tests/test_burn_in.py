@@ -256,7 +256,7 @@ def test_the_long_stretch_keeps_off_unknown_bases(bundle, tmp_path):
     ("bases", "length", "why"),
     [
         (1000, 16384, "the longest contig, 'a' of one, has 1,000 bases, and 1,024 are needed"),
-        (1500, 900, "the longest context that can be run has 900 bases, and 1,024 are needed"),
+        (1500, 900, "a pass (packing.max_tokens) takes 900 bases, and 1,024 are needed"),
     ],
 )
 def test_a_contig_or_context_too_short_gives_a_reason_and_no_packs(

@@ -128,7 +128,7 @@ def _choose(
         why = (
             f"the longest contig, '{short(contig)}' of {genome.name}, has {bases:,}"
             if bases < MIN_LENGTH
-            else f"the longest context that can be run has {places['length']:,}"
+            else f"a pass (packing.max_tokens) takes {places['length']:,}"
         )
         return {"reason": f"{why} bases, and {MIN_LENGTH:,} are needed", "place": None}
     stretches = place_stretches(length, places["starts"])
