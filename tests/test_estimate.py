@@ -14,11 +14,14 @@ import show_plan
 import torch
 import yaml
 from evo2_embed import models
+from evo2_embed.chunks import chunk_bundle
 from evo2_embed.cost.contigs import MOST_SAMPLE, read_contigs, sample_size
 from evo2_embed.cost.estimate import estimate_run, tally
 from evo2_embed.cost.parameters import count_parameters, weight_bytes
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json
+from evo2_embed.packing import pack_shard
+from evo2_embed.plan import Bundle
 from evo2_embed.rows import count_rows
 from evo2_embed.run import plan_run
 from evo2_embed.sheet import Genome
@@ -230,3 +233,24 @@ def test_rows_of_the_table_add_up(tmp_path, monkeypatch):
     rows = [line.split() for line in show_plan.main("config.yaml", ".", False).splitlines()]
     assert ["20", "smaller", "100,000", "20", "100,000"] in rows
     assert ["all", "150,000", "30", "150,000", "1"] in rows
+
+
+@pytest.mark.parametrize("strands", ["+", "-", "both"])
+@pytest.mark.parametrize("regions", [None, "c0\t300\t900\nc1\t10\t400\nc0\t1\t90\tx\t0\t-\n"])
+def test_what_stretches_run_is_counted_as_it_is_packed(complete, strands, regions):
+    records = [(f"c{i}", random_bases(length, i)) for i, length in enumerate((2_345, 640, 70))]
+    genome = Genome("g", write_fasta("g.fa", records), regions and "r.bed")
+    Path("r.bed").write_text(regions or "")
+    settings = complete(
+        windows={"size": 100, "stride": 30, "strands": strands, "min_length": 80},
+        packing={"bos": True, "piece": 50},
+    )
+    for span, least in ((200, 100), (500, 0), (1_000, 333), (9_999, 0)):
+        settings["windows"]["context"] = {"span": span, "min": least}
+        chunk_bundle([genome], settings["windows"], "i", "c.parquet", 1)
+        how = {"packing": settings["packing"], "code": 1}
+        packed = pack_shard([genome], "c.parquet", 0, 1, how, "i", "p/0.parquet")
+        bundles = {"g": Bundle("g", (genome,), 1)}
+        (estimate,) = estimate_run(settings, bundles, "i").genomes
+        assert estimate.exact
+        assert (estimate.windows, estimate.tokens) == (packed["n_chunks"], packed["n_tokens"])

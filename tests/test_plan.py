@@ -4,7 +4,10 @@ import pytest
 from evo2_embed.plan import plan_bundles
 from evo2_embed.sheet import Genome
 
-WINDOWS = {"size": 100, "stride": 100, "strands": "+"}
+WINDOWS = {
+    **{"size": 100, "stride": 100, "strands": "+", "last": "keep", "min_length": 1},
+    "context": {"span": "size", "min": 0},
+}
 
 
 @pytest.fixture
@@ -58,6 +61,14 @@ def test_strands_overlap_and_an_integer_count(genome):
     assert plan([*genomes, genome("b", 5)], shards=7) == [(["a"], 7), (["b"], 7)]
 
 
+def test_bases_that_run_again_before_a_stretch_count(genome):
+    genomes = [genome("a", 4000)]
+    assert plan(genomes, stride=50) == [(["a"], 8)]
+    assert plan(genomes, stride=50, context={"span": 4000, "min": 0}) == [(["a"], 5)]
+    # Of 1,000 bases that run, 600 are new.
+    assert plan(genomes, context={"span": 1000, "min": 400}) == [(["a"], 7)]
+
+
 def test_ten_thousand_small_genomes_are_tens_of_bundles(genome):
     shared = genome("shared", 5)
     genomes = [Genome(f"g{i}", shared.fasta) for i in range(10_000)]
@@ -67,4 +78,7 @@ def test_ten_thousand_small_genomes_are_tens_of_bundles(genome):
 def test_regions_count_instead_of_the_genome(genome, tmp_path):
     (tmp_path / "r.bed").write_text("c\t0\t700\nc\t100\t1600\n")
     large = genome("a", 50_000)
-    assert plan([Genome("a", large.fasta, str(tmp_path / "r.bed"))]) == [(["a"], 3)]
+    regions = [Genome("a", large.fasta, str(tmp_path / "r.bed"))]
+    assert plan(regions) == [(["a"], 3)]
+    # All back to the contig's start, once for both regions.
+    assert plan(regions, context={"span": 50_000, "min": 0}) == [(["a"], 2)]

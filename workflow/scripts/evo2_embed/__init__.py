@@ -2,13 +2,13 @@
 
 The way of the data, one module a step::
 
-    config, schema, sheet, plan, run what to run (imported when the workflow is parsed: light)
-    cost/, footprint                 what it will make, and what that takes: time, memory, disk
+    config, schema, contexts, sheet, plan, run   what to run (light: parsing imports it)
+    runs, cost/, footprint           what it will make, and what that takes: time, memory, disk
     status, status_text              how far a run is
     gpus, fitness/                   a GPU of one's own; is this machine fit?
     layout, indexing, fasta          FASTA files: their index, and their bases
     reading                          the same in blocks, for plain files
-    windows, stretches, measuring, chunks    FASTA -> chunk table
+    stretches, windows, measuring, chunks    FASTA -> chunk table
     fitting, sequences, packrows, packing    chunk table + FASTA -> pack files
     packs                            pack files, for those who read them
     checkpoint, loading, host        a checkpoint on disk -> a model on a device

@@ -22,9 +22,9 @@ from evo2_embed.logs import log
 from evo2_embed.measuring import measure_windows
 from evo2_embed.reading import BLOCK, Buffers
 from evo2_embed.sheet import Genome, Region, read_regions
-from evo2_embed.stretches import Numbering, place_windows
+from evo2_embed.stretches import Numbering
 from evo2_embed.tables import CHUNKS, check_chunks, metadata_schema, table_writer
-from evo2_embed.windows import tile_windows
+from evo2_embed.windows import plan_windows
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ def _chunk_genome(
             if record.rlen < windows["min_length"]:
                 counts["skipped: contig shorter than min_length"] += 1
                 continue
-            plan = _plan_windows(record.rlen, windows, regions and regions[contig], counts)
+            plan, skipped = plan_windows(record.rlen, windows, regions and regions[contig])
+            if skipped:
+                counts["skipped: window shorter than min_length"] += skipped
             work.numbering.begin_contig(len(plan["start"]))
             for batch, skipped in _chunk_contig(genome, contig, fasta, windows, plan, work):
                 if skipped:
@@ -136,33 +138,6 @@ def _chunk_genome(
                 counts["chunks"] += len(batch["start"])
                 counts["tokens"] += int(batch["length"].sum())
                 yield pa.table({f.name: pa.array(batch[f.name], f.type) for f in CHUNKS}, CHUNKS)
-
-
-def _plan_windows(
-    length: int, windows: dict, regions: list[Region] | None, counts: Counter
-) -> dict[str, np.ndarray]:
-    """Starts, ends, names, strands, stretches and contexts of a contig's windows: sorted,
-    `min_length` applied."""
-    parts = []
-    for region in regions or [Region(0, length, None, None, 0)]:
-        starts, ends = tile_windows(
-            region.end - region.start, windows["size"], windows["stride"], windows["last"]
-        )
-        strands = "+-" if windows["strands"] == "both" else windows["strands"]
-        for strand in region.strand or strands:
-            parts.append((starts + region.start, ends + region.start, strand, region.name))
-    starts = np.concatenate([part[0] for part in parts])
-    ends = np.concatenate([part[1] for part in parts])
-    strands = np.repeat([part[2] for part in parts], [len(part[0]) for part in parts])
-    names = np.repeat(np.array([p[3] for p in parts], object), [len(part[0]) for part in parts])
-    order = np.lexsort((ends, strands, starts))
-    keep = order[(ends - starts)[order] >= windows["min_length"]]
-    if len(keep) < len(order):
-        counts["skipped: window shorter than min_length"] += len(order) - len(keep)
-    starts, ends, strands = starts[keep], ends[keep], strands[keep]
-    stretch, context = place_windows(starts, ends, strands, length, windows["context"])
-    plan = {"start": starts, "end": ends, "strand": strands, "name": names[keep]}
-    return {**plan, "stretch": stretch, "context": context}
 
 
 def _chunk_contig(

@@ -1,14 +1,14 @@
 """Long contexts in the configuration: what cannot be, and what one should know before a run."""
 
 from evo2_embed import models
-from evo2_embed.stretches import SIZE
+from evo2_embed.stretches import has_spans
 
 
 def longest_stretch(settings: dict) -> int:
     """Tokens of the longest stretch that may be, its BOS included; `settings` are complete."""
     windows = settings["windows"]
     span = windows["context"]["span"]
-    return (windows["size"] if span == SIZE else span) + settings["packing"]["bos"]
+    return (span if has_spans(windows) else windows["size"]) + settings["packing"]["bos"]
 
 
 def context_faults(settings: dict) -> list[str]:
@@ -16,12 +16,12 @@ def context_faults(settings: dict) -> list[str]:
     windows, packing = settings["windows"], settings["packing"]
     span, least = windows["context"]["span"], windows["context"]["min"]
     faults = []
-    if span == SIZE and least:
+    if not has_spans(windows) and least:
         faults.append(
             f"windows.context.min: {least} bases before a window need a windows.context.span "
             f"(allowed with span: size: 0)"
         )
-    if span != SIZE and span < least + windows["size"]:
+    if has_spans(windows) and span < least + windows["size"]:
         faults.append(
             f"windows.context.span: {span} is less than a window of {windows['size']} bases and "
             f"the {least} of windows.context.min before it (allowed: at least "
@@ -41,7 +41,7 @@ def _whole_faults(settings: dict) -> list[str]:
     span, why = windows["context"]["span"], _needs_whole(settings)
     if why is None:
         return []
-    if span != SIZE:
+    if has_spans(windows):
         return [f"windows.context.span: {span} does not go with {why} (allowed: size)"]
     tokens = windows["size"] + packing["bos"]
     key = "piece" if packing["piece"] < packing["max_tokens"] else "max_tokens"
@@ -78,7 +78,7 @@ def model_fault(where: str, name: str, settings: dict) -> str | None:
     trained, context = models.context_length(name), settings["windows"]["context"]
     if longest_stretch(settings) <= trained:
         return None
-    if context["span"] == SIZE:
+    if not has_spans(settings["windows"]):
         return (
             f"{where}: windows.size: {tokens_of_window(settings)} are more than {name} reads at "
             f"once (allowed: at most {trained} tokens)"

@@ -5,10 +5,15 @@ and is named after its first genome. A *shard* is the work of one embedding job.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo2_embed.sheet import Genome
+from evo2_embed.errors import InputError
+from evo2_embed.runs import run_regions
+from evo2_embed.sheet import Genome, Region, parse_bed
+from evo2_embed.stretches import has_spans
 
 # Bases in a byte of a compressed FASTA: 3.1 to 3.4 in the genomes this was tried on. Only the
 # number of shards depends on it.
@@ -59,9 +64,30 @@ def plan_bundles(genomes: list[Genome], windows: dict, sharding: dict) -> list[B
 
 
 def estimate_tokens(genome: Genome, windows: dict) -> float:
-    """Tokens that a genome's windows will have, guessed from the size of its files."""
+    """Tokens that a genome's windows will run, guessed from the size of its files."""
     strands = 2 if windows["strands"] == "both" else 1
-    return _estimate_bases(genome) * strands * windows["size"] / windows["stride"]
+    if has_spans(windows) and genome.regions:
+        return _region_tokens(genome.regions, windows)
+    return _estimate_bases(genome) * strands * _tokens_of_base(windows)
+
+
+def _tokens_of_base(windows: dict) -> float:
+    """How often a base of a long contig runs: what its stretches run, by how far apart they are."""
+    size, stride, context = windows["size"], windows["stride"], windows["context"]
+    span = context["span"] if has_spans(windows) else size
+    more = (span - context["min"] - size) // stride  # windows of a stretch beside its first
+    return (context["min"] + size + more * stride) / ((more + 1) * stride)
+
+
+def _region_tokens(path: str, windows: dict) -> int:
+    """Tokens of the stretches of regions; their contigs are taken to end with them."""
+    regions: dict[str, list[Region]] = {}
+    for line in _bed_lines(path):
+        with suppress(InputError):
+            parsed = parse_bed(line, 0)
+            if parsed:
+                regions.setdefault(parsed[0], []).append(parsed[1])
+    return run_regions(regions, None, windows)[1]
 
 
 def _estimate_bases(genome: Genome) -> float:
@@ -73,11 +99,15 @@ def _estimate_bases(genome: Genome) -> float:
 
 
 def _bed_bases(path: str) -> int:
-    # A line that is no BED is reported where the file is read for good, with its number.
     bases = 0
-    with open(path, encoding="utf-8", errors="replace") as handle:
-        for line in handle:
-            cells = line.split()
-            if len(cells) > 2 and cells[1].isdigit() and cells[2].isdigit():
-                bases += int(cells[2]) - int(cells[1])
+    for line in _bed_lines(path):
+        cells = line.split()
+        if len(cells) > 2 and cells[1].isdigit() and cells[2].isdigit():
+            bases += int(cells[2]) - int(cells[1])
     return max(bases, 0)
+
+
+def _bed_lines(path: str) -> Iterator[str]:
+    """Lines of a BED file; one that is none is reported where the file is read for good."""
+    with open(path, encoding="utf-8", errors="replace") as handle:
+        yield from handle

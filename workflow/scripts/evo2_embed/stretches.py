@@ -9,6 +9,11 @@ import numpy as np
 SIZE = "size"  # the span with which every window is a stretch of its own
 
 
+def has_spans(windows: dict) -> bool:
+    """Whether windows may see more than their own bases; else each is a stretch of its own."""
+    return windows["context"]["span"] != SIZE
+
+
 def place_windows(
     starts: np.ndarray, ends: np.ndarray, strands: np.ndarray, length: int, context: dict
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,50 @@
 
 import numpy as np
 
+from evo2_embed.sheet import Region
+from evo2_embed.stretches import place_windows
+
+
+def plan_windows(
+    length: int, windows: dict, regions: list[Region] | None
+) -> tuple[dict[str, np.ndarray], int]:
+    """The windows of a contig, or of regions of it, on its strands.
+
+    Parameters
+    ----------
+    length : int
+        Bases of the contig.
+    windows : dict
+        The section `windows` of the configuration, complete.
+    regions : list of Region, optional
+
+    Returns
+    -------
+    plan : dict of str to ndarray, (n,)
+        `start`, `end`, `strand`, `name`, `stretch` (its number in the contig) and `context`; sorted
+        by start, strand and end.
+    skipped : int
+        Windows left out for being shorter than `min_length`.
+    """
+    parts = []
+    for region in regions or [Region(0, length, None, None, 0)]:
+        starts, ends = tile_windows(
+            region.end - region.start, windows["size"], windows["stride"], windows["last"]
+        )
+        strands = "+-" if windows["strands"] == "both" else windows["strands"]
+        for strand in region.strand or strands:
+            parts.append((starts + region.start, ends + region.start, strand, region.name))
+    starts = np.concatenate([part[0] for part in parts])
+    ends = np.concatenate([part[1] for part in parts])
+    strands = np.repeat([part[2] for part in parts], [len(part[0]) for part in parts])
+    names = np.repeat(np.array([p[3] for p in parts], object), [len(part[0]) for part in parts])
+    order = np.lexsort((ends, strands, starts))
+    keep = order[(ends - starts)[order] >= windows["min_length"]]
+    starts, ends, strands = starts[keep], ends[keep], strands[keep]
+    stretch, context = place_windows(starts, ends, strands, length, windows["context"])
+    plan = {"start": starts, "end": ends, "strand": strands, "name": names[keep]}
+    return {**plan, "stretch": stretch, "context": context}, len(order) - len(keep)
+
 
 def tile_windows(
     length: int, size: int, stride: int, last: str = "keep"

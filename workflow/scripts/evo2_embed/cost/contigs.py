@@ -64,10 +64,9 @@ def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
     """
     fasta = Path(genome.fasta)
     stat = fasta.stat()
-    if index.exists() and index.stat().st_mtime >= stat.st_mtime:
-        lengths = _index_lengths(index)
-        if lengths is not None:
-            return Contigs([(length, 1) for length in lengths], True)
+    lengths = indexed_lengths(genome, index)
+    if lengths is not None:
+        return Contigs([(length, 1) for length in lengths.values()], True)
     with open(fasta, "rb") as handle:
         head = handle.read(sample)
     whole = len(head) == stat.st_size
@@ -79,9 +78,13 @@ def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
     return _from_text(text, _unpacked_size(fasta, stat.st_size, len(text) / used), whole)
 
 
-def _index_lengths(index: Path) -> list[int] | None:
+def indexed_lengths(genome: Genome, index: Path) -> dict[str, int] | None:
+    """Bases of contigs by name, from the index if that is there and newer than the FASTA file."""
+    if not index.exists() or index.stat().st_mtime < Path(genome.fasta).stat().st_mtime:
+        return None
     try:
-        return [int(line.split("\t")[1]) for line in index.read_text().splitlines()]
+        rows = [line.split("\t") for line in index.read_text().splitlines()]
+        return {row[0]: int(row[1]) for row in rows}
     except (IndexError, ValueError):
         return None
 

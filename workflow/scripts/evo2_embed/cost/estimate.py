@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.cost import filesizes
-from evo2_embed.cost.contigs import Contigs, read_contigs, sample_size
+from evo2_embed.cost.contigs import Contigs, indexed_lengths, read_contigs, sample_size
 from evo2_embed.cost.jobs import count_jobs
 from evo2_embed.fusion.shape import joined_width
 from evo2_embed.models import layer_widths
 from evo2_embed.plan import Bundle
+from evo2_embed.runs import run_contigs, run_regions
 from evo2_embed.sheet import Genome, read_regions
+from evo2_embed.stretches import has_spans
 
 
 @dataclass(frozen=True)
 class GenomeEstimate:
-    """What is expected of a genome; `tokens` count a BOS before every window if there is one.
+    """What is expected of a genome.
 
+    `tokens` are those that run through the model, with a BOS before every stretch if there is one;
     `rows` has by bin size the rows of an extraction with such bins; `exact` says whether its
     contigs were read, or guessed from a part of the file.
     """
@@ -169,22 +172,36 @@ def _estimate_genome(
 ) -> GenomeEstimate:
     windows = settings["windows"]
     strands = 2 if windows["strands"] == "both" else 1
-    contigs = read_contigs(genome, indexes / f"{genome.name}.fai", sample)
+    index = indexes / f"{genome.name}.fai"
+    contigs = read_contigs(genome, index, sample)
     if genome.regions:
         contigs, lengths = _regions(genome.regions, strands)
     else:
         lengths = [(length, count * strands) for length, count in contigs.lengths]
     counts = tally(lengths, windows, bins)
+    stretches, run, exact = counts["windows"], counts["bases"], contigs.exact
+    if has_spans(windows):
+        stretches, run, exact = _runs(genome, contigs, windows, index)
     return GenomeEstimate(
         genome.name,
         bundle,
         round(contigs.bases),
         round(contigs.count),
         round(counts["windows"]),
-        round(counts["bases"] + settings["packing"]["bos"] * counts["windows"]),
+        round(run + settings["packing"]["bos"] * stretches),
         {width: round(rows) for width, rows in counts["rows"].items()},
-        contigs.exact,
+        exact,
     )
+
+
+def _runs(
+    genome: Genome, contigs: Contigs, windows: dict, index: Path
+) -> tuple[float, float, bool]:
+    """Stretches, the bases that they run, and whether these are exact."""
+    if not genome.regions:
+        return *run_contigs(contigs.lengths, windows), contigs.exact
+    lengths = indexed_lengths(genome, index)
+    return *run_regions(read_regions(genome.regions), lengths, windows), lengths is not None
 
 
 def _regions(path: str, strands: int) -> tuple[Contigs, list[tuple[float, float]]]:

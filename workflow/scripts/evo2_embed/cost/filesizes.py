@@ -5,6 +5,8 @@ The numbers were fitted to files of `tables.parquet_writer`; tests/test_estimate
 
 import math
 
+from evo2_embed.stretches import has_spans
+
 _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes of a window in a chunk table, and of a table
 _TOKEN = 0.31  # bytes of a token in a pack file; where windows overlap, only of a base's first one
 _SEGMENT, _PACK_FILE = 11, 4_000  # of a window's keys, of a file
@@ -30,7 +32,8 @@ def chunk_tables(windows: int, bundles: int) -> int:
 
 def pack_files(windows: dict, tokens: int, count: int, shards: int) -> int:
     """Bytes of all pack files, with `count` windows of these settings."""
-    new = min(1, windows["stride"] / windows["size"])
+    # Windows that share a stretch run their overlap once.
+    new = 1 if has_spans(windows) else min(1, windows["stride"] / windows["size"])
     return round(tokens * new * _TOKEN + count * _SEGMENT + shards * _PACK_FILE)
 
 
