@@ -22,6 +22,7 @@ CONFIG = {
     "extractions": {"default": {"layers": ["blocks.2", "norm"]}},
     # Tests that are about these turn them on.
     "compare": {"rows": 0},
+    "burn_in": {"length": 0},
     "report": {"umap": False},
 }
 
