@@ -22,7 +22,7 @@ def test_a_pack_that_does_not_fit_runs_in_parts(evo2, engine):
     whole, parts = engine.run(pack), small.run(pack)
     assert_same(whole, parts)
     small.free = small.footprint.bytes(Segments(make_pack(random_segments([100])))) - 1
-    with pytest.raises(InputError, match=r"100 tokens need 0\.\d+ GiB .* free"):
+    with pytest.raises(InputError, match=r"\d+ tokens need 0\.\d+ GiB .* free"):
         small.run(pack)
 
 
