@@ -277,6 +277,7 @@ def test_all_windows_filtered_out_says_why(run, tmp_path):
 def test_shares_are_those_of_a_plain_count_whatever_the_block(sequence, size, stride, block, last):
     windows = {"size": size, "stride": stride, "last": last, "min_length": 1, "strands": "both"}
     windows |= {"lower_case": "upper", "ambiguous": {"policy": "keep", "max_share": 0.1}}
+    windows |= {"context": {"span": "size", "min": 0}}
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "BLOCK", block)
         path = write_fasta(Path(folder) / "g.fa", [("a", sequence)])

@@ -40,6 +40,8 @@ def chunk_table(path, rows):
         "strand": strand,
         "name": [None] * len(rows),
         "length": length,
+        "stretch": range(len(rows)),
+        "context": length,
         **{name: np.zeros(len(rows)) for name in ("gc", "ambiguous", "crc32")},
     }
     schema = metadata_schema(CHUNKS, {"digest": f"of {path}"})

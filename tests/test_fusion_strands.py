@@ -31,6 +31,7 @@ def keys_of(rows):
         "strand": pa.array(strand),
         "name": pa.array(name, pa.string()),
         "n_tokens": pa.array(np.subtract(end, start).astype(np.int32)),
+        "context": pa.array(np.where(np.array(strand) == "+", end, 160).astype(np.int32)),
     }
     return pa.table(columns)
 
@@ -82,6 +83,7 @@ def test_partners_are_rows_of_the_same_bases_and_name(step):
     assert keys["strand"].to_list() == ["+"] * 5
     assert keys["name"].to_list() == [None, "x", "y", None, None]
     assert keys["n_tokens"].to_list() == [100, 100, 100, 120, 120]
+    assert keys["context"].to_list() == [100, 150, 150, 160, 160]  # the smaller of the strands'
     assert keys["contig"].cast(pl.String).to_list() == ["c"] * 4 + ["d"]
     _, means = joined(WINDOWS, "mean", step)
     assert means.tolist() == [[(p + m) / 2, (p + m) / 2 + 0.5] for p, m in PARTNERS]

@@ -5,7 +5,7 @@
 # out: results/embeddings/{extraction}/{layer}.json
 #      keys: parts (file, rows, bytes, sha256 of each), rows, width, settings, digests; written last
 #      results/embeddings/{extraction}/{layer}/part-00000.parquet and on
-#      columns: genome, contig, start, end, strand, name, n_tokens, embedding
+#      columns: genome, contig, start, end, strand, name, n_tokens, context, embedding
 #      results/embeddings/{extraction}/{layer}.contig.parquet and .genome.parquet, if asked for
 #      columns: genome, contig, strand, n_rows, n_tokens, embedding
 #      results/embeddings/{extraction}/manifest.json, of fused datasets as well

@@ -2,7 +2,8 @@
 #
 # in:  the FASTA files of a bundle (plain, bgzip or gzip), and BED files where regions are given
 # out: results/chunks/{bundle}.parquet
-#      columns: chunk, genome, contig, start, end, strand, name, length, gc, ambiguous, crc32
+#      columns: chunk, genome, contig, start, end, strand, name, length, stretch, context, gc,
+#      ambiguous, crc32
 #      results/indexes/{genome}.fai, for pack_tokens, where the bundle is one genome
 
 

@@ -6,7 +6,7 @@
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json
 #      keys: tokens, seconds, tokens_per_second, peak_memory_mb, device, host, threads, cpus
 #      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one a layer
-#      columns: chunk, genome, contig, start, end, strand, name, n_tokens, embedding
+#      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, embedding
 #      results/shards/{extraction}/{bundle}/{shard}/.work/, while the shard is in the making:
 #      journal.json and the rows of finished packs, from which the next job goes on; lock
 

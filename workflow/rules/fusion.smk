@@ -8,7 +8,7 @@
 #      results/embeddings/{extraction}/{fusion}.json
 #      keys: those of a layer's record, but for layer and self_check; fusion, layers; written last
 #      results/embeddings/{extraction}/{fusion}/part-00000.parquet and on
-#      columns: genome, contig, start, end, strand, name, n_tokens, embedding
+#      columns: genome, contig, start, end, strand, name, n_tokens, context, embedding
 
 
 rule fit_fusion:

@@ -2,7 +2,8 @@
 #
 # in:  results/chunks/{bundle}.parquet, and the bundle's FASTA files
 # out: results/packs/{bundle}/{shard}.parquet
-#      columns: pack, tokens, width, mask, cu_seqlens, chunk, genome, contig, start, end, strand, name
+#      columns: pack, tokens, width, mask, cu_seqlens, stretch, position, left, chunk, segment,
+#      context, genome, contig, start, end, strand, name
 
 
 rule pack_tokens:

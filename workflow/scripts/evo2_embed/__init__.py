@@ -36,7 +36,7 @@ CODE_VERSIONS = {
     "pack": 3,
     "embed": 3,
     "aggregate": 2,
-    "fuse": 1,
+    "fuse": 2,
     "compare": 1,
     "burn_in": 1,
     "probe": 1,

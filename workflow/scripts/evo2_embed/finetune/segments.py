@@ -10,6 +10,16 @@ from evo2_embed.fitting import edges_of
 from evo2_embed.packs import read_packs, read_segments
 
 
+_KEYS = {
+    "chunk": pl.Int64,
+    "genome": pl.String,
+    "contig": pl.String,
+    "start": pl.Int64,
+    "end": pl.Int64,
+    "strand": pl.String,
+}
+
+
 @dataclass(frozen=True)
 class Segments:
     """Chunks with their tokens.
@@ -40,7 +50,7 @@ class Segments:
 
 
 def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
-    """All segments of a pack file: a byte of memory a token.
+    """All segments of a pack file, each a whole chunk: a byte of memory a token.
 
     Parameters
     ----------
@@ -57,18 +67,7 @@ def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
         When a pack's lists do not fit together.
     """
     found = read_segments(file)
-    del found["name"]
-    keys = pl.DataFrame(
-        found,
-        schema={
-            "chunk": pl.Int64,
-            "genome": pl.String,
-            "contig": pl.String,
-            "start": pl.Int64,
-            "end": pl.Int64,
-            "strand": pl.String,
-        },
-    ).sort("chunk")
+    keys = pl.DataFrame({name: found[name] for name in _KEYS}, schema=_KEYS).sort("chunk")
     chunks = keys["chunk"].to_numpy()
     edges = edges_of((keys["end"] - keys["start"]).to_numpy() + int(bos))
     tokens = np.empty(edges[-1], np.uint8)

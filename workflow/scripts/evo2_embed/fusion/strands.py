@@ -84,7 +84,7 @@ def join_strands(
     Yields
     ------
     keys : Table
-        Those of the + rows.
+        Those of the + rows; `context` is the smaller one of the two strands.
     vectors : ndarray of float32
 
     Raises
@@ -137,7 +137,12 @@ def _joined(
     keys = pl.from_arrow(table)
     pairs = pair_strands(keys)
     lost.add(keys, pairs.alone)
-    return table.take(pairs.plus), join_vectors(values[pairs.plus], values[pairs.minus], how)
+    joined = table.take(pairs.plus)
+    seen = table["context"].to_numpy()
+    place, field = joined.schema.get_field_index("context"), joined.schema.field("context")
+    least = pa.array(np.minimum(seen[pairs.plus], seen[pairs.minus]))
+    joined = joined.set_column(place, field, least)
+    return joined, join_vectors(values[pairs.plus], values[pairs.minus], how)
 
 
 def _after(held: tuple[pa.Table, np.ndarray], piece: tuple[pa.Table, np.ndarray]) -> tuple:
