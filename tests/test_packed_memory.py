@@ -65,8 +65,8 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, engine, monkeypat
         ),
         ("[make_pack(random_segments([150] * 700))]", ["norm"]),
         ("[make_pack(random_segments([5000, 4100, 3300, 2500, 1500, 700] * 7))]", ["norm"]),
-        ("pieces_of(random_segments([50_000])[0], 25_000)", ["norm"]),
-        ("pieces_of(random_segments([50_000])[0], 25_000)", ["norm", "int8"]),
+        ("pieces_of(random_segments([36_000])[0], 18_000)", ["norm"]),
+        ("pieces_of(random_segments([36_000])[0], 18_000)", ["norm", "int8"]),
     ],
     ids=["long", "windows", "reads", "mixed", "piece", "piece, int8"],
 )
