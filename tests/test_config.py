@@ -9,7 +9,7 @@ from evo2_embed.errors import InputError
 from evo2_embed.schema import SCHEMA, schema_faults
 from evo2_embed.sheet import Genome, file_faults, read_sheet
 
-from workflow import CONFIG, ROOT, merged, run_python
+from workflow import CONFIG, ROOT, Workflow, merged, random_bases, run_python, write_fasta
 
 
 def faults(complete, **changes):
@@ -191,6 +191,16 @@ def test_a_span_beyond_training_needs_a_key_and_gives_a_warning(complete):
     settings = complete(**long, **context(span=trained + 1, beyond_training=True))
     (warning,) = beyond_training(settings)
     assert "extractions.default: contexts of up to 8,193 tokens" in warning
+
+
+def test_a_run_says_at_its_start_that_spans_exceed_training(tmp_path):
+    flow = Workflow(tmp_path / "flow")
+    write_fasta(flow.folder / "a.fa", [("a", random_bases(500, 1))])
+    flow.sheet({"a": "a.fa"})
+    flow.configure(windows={"context": {"span": 1_048_577, "beyond_training": True}})
+    said = [line for line in flow.run("--until", "chunk_fasta").splitlines() if "trained" in line]
+    (line,) = said
+    assert line.startswith("warning: extractions.default: contexts of up to 1,048,577 tokens")
 
 
 def test_windows_longer_than_a_pass_run_in_pieces(complete):

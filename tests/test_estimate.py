@@ -16,7 +16,7 @@ import yaml
 from evo2_embed import models
 from evo2_embed.chunks import chunk_bundle
 from evo2_embed.cost.contigs import MOST_SAMPLE, read_contigs, sample_size
-from evo2_embed.cost.estimate import estimate_run, tally
+from evo2_embed.cost.estimate import estimate_run
 from evo2_embed.cost.parameters import count_parameters, weight_bytes
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json
@@ -24,6 +24,7 @@ from evo2_embed.packing import pack_shard
 from evo2_embed.plan import Bundle
 from evo2_embed.rows import count_rows
 from evo2_embed.run import plan_run
+from evo2_embed.runs import tally
 from evo2_embed.sheet import Genome
 from evo2_embed.windows import tile_windows
 

@@ -13,7 +13,7 @@ from evo2_embed.cost.jobs import count_jobs
 from evo2_embed.fusion.shape import joined_width
 from evo2_embed.models import layer_widths
 from evo2_embed.plan import Bundle
-from evo2_embed.runs import run_contigs, run_regions
+from evo2_embed.runs import run_contigs, run_regions, tally
 from evo2_embed.sheet import Genome, read_regions
 from evo2_embed.stretches import has_spans
 
@@ -128,43 +128,6 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         filesizes.pack_files(settings["windows"], tokens, windows, shards),
         filesizes.training_set(settings, tokens, windows, shards),
     )
-
-
-def tally(lengths: list[tuple[float, float]], windows: dict, bins: set[int]) -> dict:
-    """Windows over contigs of these lengths, on one strand.
-
-    Parameters
-    ----------
-    lengths : list of (float, float)
-        Bases of a contig, or a region, and how many there are.
-    windows : dict
-        The section of the settings.
-    bins : set of int
-        Bin sizes to count rows for.
-
-    Returns
-    -------
-    dict
-        `windows`, `bases` in them, and `rows` by bin size.
-    """
-    size, stride, least = windows["size"], windows["stride"], windows["min_length"]
-    result = {"windows": 0.0, "bases": 0.0, "rows": dict.fromkeys(bins, 0.0)}
-    for length, count in lengths:
-        length = round(length)
-        if length < least:
-            continue
-        # As windows.tile_windows does it: all but the last are full.
-        number = min(1 + max(0, -(-(length - size) // stride)), -(-length // stride))
-        last = min(size, length - (number - 1) * stride)
-        if windows["last"] == "shift":
-            last = min(size, length)
-        for bases, many in ((size, number - 1), (last, 1)):
-            if bases >= least:
-                result["windows"] += many * count
-                result["bases"] += many * bases * count
-                for width in bins:
-                    result["rows"][width] += many * -(-bases // width) * count
-    return result
 
 
 def _estimate_genome(

@@ -7,9 +7,9 @@ import math
 
 from evo2_embed.stretches import has_spans
 
-_CHUNK, _CHUNK_FILE = 23, 4_000  # bytes of a window in a chunk table, and of a table
+_CHUNK, _CHUNK_FILE = 20, 4_000  # bytes of a window in a chunk table, and of a table
 _TOKEN = 0.31  # bytes of a token in a pack file; where windows overlap, only of a base's first one
-_SEGMENT, _PACK_FILE = 16, 5_500  # of a window's keys, of a file
+_SEGMENT, _PACK_FILE = 16, 9_500  # of a window's keys, of a file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # of a row's keys, of a file's metadata
 _MEAN = 1_200  # of the row group that a contig or genome has in the table of its level
 

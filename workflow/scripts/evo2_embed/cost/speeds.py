@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from evo2_embed.contexts import longest_stretch
 from evo2_embed.files import read_json
 from evo2_embed.models import RESOURCES
 
@@ -52,19 +53,19 @@ def known_speeds(settings: dict, results: Path) -> dict[str, list[Speed]]:
                 Speed(runtime["tokens_per_second"], "one job", "set", "runtime.tokens_per_second")
             ]
         gpu = runtime["device"] != "cpu" and extraction["model"]["name"]
-        speeds[name] = here or (published_speeds(gpu, settings["windows"]["size"]) if gpu else [])
+        speeds[name] = here or (published_speeds(gpu, longest_stretch(settings)) if gpu else [])
     return speeds
 
 
-def published_speeds(model: str, window: int) -> list[Speed]:
+def published_speeds(model: str, tokens: int) -> list[Speed]:
     """What is published of a model: for each GPU and code, the speed at the nearest length that is
-    no shorter than a window."""
+    no shorter than a stretch of so many tokens, or at the longest one."""
     speeds = []
     for entry in yaml.safe_load(PUBLISHED.read_text()):
         if model not in entry["models"]:
             continue
         timed = sorted(entry["timed"], key=lambda row: row["tokens"])
-        row = next((row for row in timed if row["tokens"] >= window), timed[-1])
+        row = next((row for row in timed if row["tokens"] >= tokens), timed[-1])
         speeds.append(
             Speed(
                 row["tokens"] / row["seconds"],

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 from evo2_embed.fitting import edges_of
 from evo2_embed.packs import read_packs, read_segments
 
-
 _KEYS = {
     "chunk": pl.Int64,
     "genome": pl.String,
