@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from tabulate import tabulate
 
 from evo2_embed.cost.estimate import Estimate, GenomeEstimate
-from evo2_embed.cost.peak import Peak
+from evo2_embed.cost.peak import PIECES, Peak
 from evo2_embed.cost.speeds import Speed
 from evo2_embed.run import Run
 from evo2_embed.text import human_bytes
@@ -200,7 +200,10 @@ def _contexts(cost: Cost) -> str:
         {
             "extraction": name,
             "context (tokens)": f"{context:,}",
-            **{f"pieces of {piece:,}": human_bytes(size) for piece, size in sizes.items()},
+            **{
+                f"pieces of {piece:,}": human_bytes(sizes[piece]) if piece in sizes else ""
+                for piece in PIECES
+            },
         }
         for name, contexts in cost.contexts.items()
         for context, sizes in contexts.items()
