@@ -41,7 +41,7 @@ status: env
 	@$(BIN)/python workflow/scripts/show_status.py
 
 test: test-env
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slurm: test-env
 	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"

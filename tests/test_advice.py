@@ -172,8 +172,8 @@ def test_memory_of_contexts_grows_by_keys_and_values_alone(plan):
     run, _ = plan(extractions={"x": {**SEVEN, "layers": ["norm"]}})
     peaks = context_peaks(run.settings, "x")
     assert list(peaks) == [8192, 65_536, 262_144, 1_048_576]
-    # Five attention blocks of width 4,096, keys and values in bfloat16; 64 rotary positions.
-    token = 5 * 2 * 4096 * 2 + 128 * 6
+    # Five attention blocks of width 4,096, keys and values in bfloat16.
+    token = 5 * 2 * 4096 * 2
     for piece in (2048, 8192, 32_768):
         assert peaks[1_048_576][piece] - peaks[262_144][piece] == token * (1_048_576 - 262_144)
     windows = {"size": 8192, "context": {"span": 1_000_000, "min": 0, "beyond_training": False}}

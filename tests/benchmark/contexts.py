@@ -72,7 +72,7 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
         "keys": keys,
         "bases_per_second": round(bases / seconds, 1),
         "peak_mb": round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1),
-        "kept_mb": round(footprint.kept_bytes(context) / 2**20, 1),
+        "kept_mb": round(footprint.kept_bytes(context) / 2**20, 1) if context > piece else 0,
     }
 
 

@@ -142,10 +142,9 @@ class Footprint:
 
         - T (64 + (4 D + outputs) e): token ids and places; the residual stream, what mixes along
           the sequence (3 D), and the layers asked for;
-        - t ((7 D + 2 I) e + 16 D): a tile's norm, projections, filtered projections, MLP;
-        - 16 C A: what the medium filter spreads, and its sum, in float32;
-        - the rotary positions up to the farthest place in a stretch, as vortex keeps them and in
-          float32.
+        - t ((7 D + 2 I) e + 16 (D + head)): a tile's norm, projections, filtered projections, rotary
+          positions, MLP;
+        - 16 C A: what the medium filter spreads, and its sum, in float32.
 
         Beside that the largest of
 
@@ -169,9 +168,8 @@ class Footprint:
         filtered = min(channels, width) * aligned
         held = (
             tokens * (64 + (4 * width + self.outputs) * size)
-            + tile * ((7 * width + 2 * self.inner) * size + 16 * width)
+            + tile * ((7 * width + 2 * self.inner) * size + 16 * (width + self.head))
             + 16 * filtered
-            + int((segments.before + segments.lengths).max()) * self.head * (size + 4)
             + 3 * self.state * len(segments.continued)
         )
         converted = 0 if size == 4 else tile * width * (20 + 3 * size)

@@ -178,21 +178,22 @@ def _duration(hours: float) -> str:
 
 
 def _memory(cost: Cost) -> str:
-    rows = []
+    rows, on_host = [], any(peak.host for peak in cost.peaks.values())
     for name, peak in cost.peaks.items():
         extraction = cost.run.settings["extractions"][name]
         known = peak.pack is not None
-        rows.append(
-            {
-                "extraction": name,
-                "model": extraction["model"]["name"],
-                "precision": extraction["precision"],
-                "weights": human_bytes(peak.weights),
-                "with a full pack": human_bytes(peak.weights + peak.pack) if known else "unknown",
-                "at least": human_bytes(peak.weights + peak.least) if known else "unknown",
-            }
-        )
-    return _table(rows, 3)
+        row = {
+            "extraction": name,
+            "model": extraction["model"]["name"],
+            "precision": extraction["precision"],
+            "weights": human_bytes(peak.weights),
+            "with a full pack": human_bytes(peak.weights + peak.pack) if known else "unknown",
+            "at least": human_bytes(peak.weights + peak.least) if known else "unknown",
+        }
+        if on_host:
+            row["keys and values on the host"] = human_bytes(peak.host)
+        rows.append(row)
+    return _table(rows, 3) if rows else ""
 
 
 def _contexts(cost: Cost) -> str:

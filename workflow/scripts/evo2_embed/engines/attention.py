@@ -11,33 +11,26 @@ from evo2_embed.engines.states import Carry
 KV = "keys and values"  # their name among the states of a block
 
 
-class RotaryTable:
-    """Cosines and sines of the rotary positions, from the block's own embedding of them.
+class RotaryPositions:
+    """Cosines and sines of rotary positions, as the block's own embedding of them has them.
 
-    Its scaling and its rounding to the type of the model are kept.
+    They are made for the tokens at hand, where the module keeps a table of all that are before,
+    too. Its scaling and its rounding to the type of the model are kept.
     """
 
     def __init__(self, rotary: torch.nn.Module):
-        self.rotary = rotary
-        self.cos = self.sin = torch.empty(0)
-
-    def serves(self, rotary: torch.nn.Module) -> bool:
-        """Whether another block's embedding of positions is the same, on the same device."""
-        mine, other = self.rotary.inv_freq, rotary.inv_freq
-        scales = [getattr(x, "_linear_scaling_factor", 1.0) for x in (self.rotary, rotary)]
-        return mine.device == other.device and torch.equal(mine, other) and scales[0] == scales[1]
+        self.scaling = getattr(rotary, "_linear_scaling_factor", 1.0)
+        self.frequencies = rotary.inv_freq  # (head_dim / 2,)
+        if rotary.pos_idx_in_fp32 and self.frequencies.dtype != torch.float32:
+            self.frequencies = rotary._compute_inv_freq(device=self.frequencies.device)
 
     def __call__(
-        self, position: torch.Tensor, longest: int, dtype: torch.dtype
+        self, place: torch.Tensor, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosine and sine, (t, 1, 1, head_dim / 2) each in float32, of positions (t,)."""
-        if len(self.cos) < longest:
-            # Tensors of inference mode, once cached in the module, would trip the stock model.
-            with torch.inference_mode(False), torch.no_grad():
-                self.rotary._update_cos_sin_cache(longest, device=position.device, dtype=dtype)
-            self.cos = self.rotary._cos_cached.float()
-            self.sin = self.rotary._sin_cached.float()
-        return self.cos[position][:, None, None], self.sin[position][:, None, None]
+        """Cosine and sine, (t, 1, 1, head_dim / 2) each in float32, of places (t,) in stretches."""
+        place = place.to(self.frequencies.dtype) / self.scaling
+        angle = torch.outer(place, self.frequencies)[:, None, None]
+        return angle.cos().to(dtype).float(), angle.sin().to(dtype).float()
 
 
 def rotate(qk: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:

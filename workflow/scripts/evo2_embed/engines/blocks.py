@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from evo2_embed.engines.attention import RotaryTable, attend, rotate
+from evo2_embed.engines.attention import RotaryPositions, attend, rotate
 from evo2_embed.engines.filters import LongFilter, MediumFilter, ShortFilter
 from evo2_embed.engines.keysvalues import Keeping
 from evo2_embed.engines.scratch import Scratch, linear
@@ -241,16 +241,15 @@ class AttentionBlock(Block):
 
     parts, mixer = ATTENTION_PARTS, "inner_mha_cls.out_proj"
 
-    def __init__(self, block, last, tile, scratch, rotary: RotaryTable, keeping: Keeping):
+    def __init__(self, block, last, tile, scratch, keeping: Keeping):
         super().__init__(block, last, tile, scratch)
-        self.rotary, self.keeping = rotary, keeping
+        self.rotary, self.keeping = RotaryPositions(block.inner_mha_cls.rotary_emb), keeping
 
     def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
         """Run the block over the residual stream x (T, D), in place."""
         mha = self.block.inner_mha_cls
         qkv = self.scratch.get("sequence", (len(x), 3, mha.num_heads, mha.head_dim), x)
         place = torch.from_numpy(segments.place).to(x.device)
-        longest = int(segments.stretch_tokens.max())
         for start, stop in self.tiles(segments):
             normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
@@ -258,7 +257,7 @@ class AttentionBlock(Block):
                 continue
             tile = qkv[start:stop]
             linear(normed, mha.Wqkv, out=tile.flatten(1))
-            rotate(tile[:, :2], *self.rotary(place[start:stop], longest, x.dtype))
+            rotate(tile[:, :2], *self.rotary(place[start:stop], x.dtype))
             # Vortex rotates in place: this is what its Wqkv gives, seen from outside.
             tap("inner_mha_cls.Wqkv", start, tile.flatten(1))
         if self.ends_before("inner_mha_cls.out_proj"):

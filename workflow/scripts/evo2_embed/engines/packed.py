@@ -4,7 +4,6 @@ import re
 
 import torch
 
-from evo2_embed.engines.attention import RotaryTable
 from evo2_embed.engines.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
 from evo2_embed.engines.keysvalues import Keeping
 from evo2_embed.engines.memory import free_bytes, gib
@@ -44,7 +43,6 @@ class PackedEngine:
         self.scratch = Scratch()
         width = self.model.config.hidden_size
         self.tile = max(MIN_TILE, TILE_ELEMENTS[self.device.type] // width)
-        self.rotary: list[RotaryTable] = []
         last = _last_parts(self.model, layers)
         self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
         self.footprint = self._footprint()
@@ -144,12 +142,7 @@ class PackedEngine:
         if not hasattr(block, "inner_mha_cls"):
             elements = CHANNEL_ELEMENTS[self.device.type]
             return HyenaBlock(block, last, self.tile, self.scratch, elements)
-        rotary = block.inner_mha_cls.rotary_emb
-        table = next((table for table in self.rotary if table.serves(rotary)), None)
-        if table is None:
-            table = RotaryTable(rotary)
-            self.rotary.append(table)
-        return AttentionBlock(block, last, self.tile, self.scratch, table, self.keeping)
+        return AttentionBlock(block, last, self.tile, self.scratch, self.keeping)
 
     def _footprint(self) -> Footprint:
         mixing = [block for block in self.blocks if block.mixes]
