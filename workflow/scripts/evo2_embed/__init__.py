@@ -38,6 +38,6 @@ CODE_VERSIONS = {
     "fuse": 2,
     "compare": 1,
     "probe": 1,
-    "export": 1,
+    "export": 2,
     "report": 1,
 }
