@@ -7,6 +7,7 @@
 # make status     say how far a run is: shards done, speed, time left, failures
 # make doctor     is this machine fit? a line a check: fine, or what to do
 # make benchmark  time the engine against the stock model (half an hour or more)
+# make benchmark-contexts  time long contexts, and their memory (a quarter of an hour or more)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill, damage and disturb real runs, dozens of times (half an hour or more)
 # make contexts   compare long contexts, piece by piece, with the stock model (half an hour or more)
@@ -18,7 +19,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint doctor
-.PHONY: benchmark scale soak contexts clean tiny-model tiny-model-card
+.PHONY: benchmark benchmark-contexts scale soak contexts clean tiny-model tiny-model-card
 
 BIN := .venv/bin
 GENOMES := build/genomes
@@ -59,6 +60,9 @@ doctor: env
 
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
+
+benchmark-contexts: test-env
+	@$(BIN)/python tests/benchmark/contexts.py
 
 scale: test-env
 	@$(BIN)/python tests/benchmark/scale.py

@@ -8,7 +8,7 @@ from evo2_embed import models
 from evo2_embed.cost.advice import warnings_of
 from evo2_embed.cost.estimate import estimate_run
 from evo2_embed.cost.parameters import count_parameters
-from evo2_embed.cost.peak import footprint, gpu_peak
+from evo2_embed.cost.peak import context_peaks, footprint, gpu_peak
 from evo2_embed.cost.speeds import PUBLISHED, Speed, known_speeds, published_speeds
 from evo2_embed.files import write_json
 from evo2_embed.footprint import SegmentLengths
@@ -163,6 +163,24 @@ def test_peak_memory_is_weights_and_a_full_pack(plan):
     assert 13.1e9 < peak.weights < 13.3e9  # 6.58 thousand million parameters
     memory = footprint(config, SEVEN["layers"], "bf16")
     assert peak.pack >= memory.bytes(SegmentLengths(np.full(8, 8192)))
-    assert peak.window == memory.bytes(SegmentLengths(np.array([8192])))
+    assert peak.least == memory.bytes(SegmentLengths(np.array([8192])))
     run, _ = plan(extractions={"x": {**SEVEN, "engine": "stock"}})
     assert gpu_peak(run.settings, "x").pack is None
+
+
+def test_memory_of_contexts_grows_by_keys_and_values_alone(plan):
+    run, _ = plan(extractions={"x": {**SEVEN, "layers": ["norm"]}})
+    peaks = context_peaks(run.settings, "x")
+    assert list(peaks) == [8192, 65_536, 262_144, 1_048_576]
+    # Five attention blocks of width 4,096, keys and values in bfloat16; 64 rotary positions.
+    token = 5 * 2 * 4096 * 2 + 128 * 6
+    for piece in (2048, 8192, 32_768):
+        assert peaks[1_048_576][piece] - peaks[262_144][piece] == token * (1_048_576 - 262_144)
+    windows = {"size": 8192, "context": {"span": 1_000_000, "min": 0, "beyond_training": False}}
+    changes = {"windows": windows, "packing": {"max_tokens": 16_384}}
+    whole, _ = plan(extractions={"x": SEVEN}, **changes)
+    host, _ = plan(extractions={"x": SEVEN}, runtime={"kv_device": "host"}, **changes)
+    one, other = (gpu_peak(each.settings, "x") for each in (whole, host))
+    assert one.host == 0
+    assert 0.9 * other.host < one.pack - other.pack <= other.host
+    assert other.least < other.pack

@@ -36,6 +36,8 @@ def test_there_are_rules():
         "aggregate_embeddings",
         "shuffle_windows",
         "compare_layers",
+        "pack_burn_in",
+        "measure_burn_in",
         "fit_fusion",
         "fuse_layers",
         "write_manifest",

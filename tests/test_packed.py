@@ -18,6 +18,7 @@ from stock import (
     alone,
     assert_same,
     make_pack,
+    pieces_of,
     random_segments,
     save_weights,
     segments_of,
@@ -156,8 +157,12 @@ def test_the_settings_of_every_model(build, name):
     config = shrunken(name, YAMLS[name])
     evo2, layers = build(config), list(models.widths_of(config))
     assert len(evo2.model.blocks) == models.model_config(name)["num_layers"]
-    pack = make_pack(random_segments([300, 1, 64, 129]))
-    assert_equal_to_stock(evo2, PackedEngine(evo2, layers), pack, layers)
+    pack, engine = make_pack(random_segments([300, 1, 64, 129])), PackedEngine(evo2, layers)
+    assert_equal_to_stock(evo2, engine, pack, layers)
+    tokens = segments_of(pack)[0]
+    pieces = [engine.run(piece) for piece in pieces_of(tokens, [140, 25])]
+    found = {layer: torch.cat([each[layer] for each in pieces]) for layer in layers}
+    assert_same(found, alone(evo2, tokens, layers))
 
 
 def test_every_yaml_of_the_package_is_tested():

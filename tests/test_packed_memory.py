@@ -21,8 +21,8 @@ def test_a_pack_that_does_not_fit_runs_in_parts(evo2, engine):
     assert small.footprint.bytes(Segments(pack)) > small.free
     whole, parts = engine.run(pack), small.run(pack)
     assert_same(whole, parts)
-    small.free -= 1
-    with pytest.raises(InputError, match=r"a segment of 700 tokens needs 0\.\d+ GiB .* free"):
+    small.free = small.footprint.bytes(Segments(make_pack(random_segments([100])))) - 1
+    with pytest.raises(InputError, match=r"\d+ tokens need 0\.\d+ GiB .* free"):
         small.run(pack)
 
 
@@ -36,11 +36,11 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, engine, monkeypat
 
         def __call__(self, x, *arguments):
             most.append(len(x))
-            if len(x) > 900:
+            if len(x) > room:
                 raise torch.cuda.OutOfMemoryError("out of memory")
             first(x, *arguments)
 
-    small.blocks[0] = Tight()
+    small.blocks[0], room = Tight(), 900
     pack = make_pack(random_segments([300, 200, 700, 100, 300]))
     with caplog.at_level(logging.WARNING):
         parts = small.run(pack)
@@ -50,42 +50,51 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, engine, monkeypat
     most.clear()
     small.run(pack)
     assert max(most) <= 900
-    with pytest.raises(InputError, match="a segment of 901 tokens does not fit the memory"):
-        small.run(make_pack(random_segments([901])))
+    room = 100
+    with pytest.raises(InputError, match="tokens do not fit the memory of .* fewer layers"):
+        small.run(pack)
 
 
 @pytest.mark.parametrize(
-    ("lengths", "layers"),
+    ("packs", "layers"),
     [
-        ([60_000], ["blocks.6.mlp.l3"]),
-        ([8192] * 14, ["blocks.6.mlp.l3", "norm", "blocks.2.projections"]),
-        ([150] * 700, ["norm"]),
-        ([5000, 4100, 3300, 2500, 1500, 700] * 7, ["norm"]),
+        ("[make_pack(random_segments([60_000]))]", ["blocks.6.mlp.l3"]),
+        (
+            "[make_pack(random_segments([8192] * 14))]",
+            ["blocks.6.mlp.l3", "norm", "blocks.2.projections"],
+        ),
+        ("[make_pack(random_segments([150] * 700))]", ["norm"]),
+        ("[make_pack(random_segments([5000, 4100, 3300, 2500, 1500, 700] * 7))]", ["norm"]),
+        ("pieces_of(random_segments([36_000])[0], 18_000)", ["norm"]),
+        ("pieces_of(random_segments([36_000])[0], 18_000)", ["norm", "int8"]),
     ],
-    ids=["long", "windows", "reads", "mixed"],
+    ids=["long", "windows", "reads", "mixed", "piece", "piece, int8"],
 )
-def test_the_memory_formula_is_what_is_measured(tmp_path, lengths, layers):
+def test_the_memory_formula_is_what_is_measured(tmp_path, packs, layers):
+    kind = layers.pop() if layers[-1] == "int8" else "model"
     code = f"""
 import sys
 from pathlib import Path
 import numpy as np, torch
 sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "resources" / "training")!r}]
 from evo2_embed import models
-from evo2_embed.engines import PackedEngine
+from evo2_embed.engines import Keeping, PackedEngine
 from evo2_embed.engines.segments import Segments
 from evo2_embed.loading import load_model
-from stock import make_pack, random_segments
+from stock import make_pack, pieces_of, random_segments
 
 def resident(field):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
-engine = PackedEngine(evo2, {layers})
+engine = PackedEngine(evo2, {layers}, Keeping({kind!r}))
 engine.run(make_pack(random_segments([1000, 70])))
-pack = make_pack(random_segments({lengths}))
+*before, pack = {packs}
+for earlier in before:
+    engine.run(earlier)
+engine.scratch.clear()
 if torch.cuda.is_available():
-    engine.scratch.clear()
     before = torch.cuda.memory_allocated()
     outputs = engine.run(pack)
     peak = torch.cuda.max_memory_allocated()

@@ -39,7 +39,7 @@ class Job:
         """Start it; it saves after every pack."""
         arguments = [packs, "model.json", self.settings, "auto", "out/shard.json", "out/speed.json"]
         return subprocess.Popen(
-            [sys.executable, "-c", JOB, json.dumps([*arguments, 0, 60]), log],
+            [sys.executable, "-c", JOB, json.dumps([*arguments, 0, 60, "device"]), log],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
             stdout=subprocess.PIPE,
@@ -79,16 +79,13 @@ def end(process):
     return process.returncode
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
+def prepare(folder, changes):
     """Pack files of two shards, and what an undisturbed job makes of the first."""
-    folder = tmp_path_factory.mktemp("resume") / "prepared"
     folder.mkdir()
     before = os.getcwd()
     os.chdir(folder)
     write_fasta("g.fa", [("g", random_bases(48_000, 5))])
     (folder / "genomes.tsv").write_text("genome\tfasta\ng\tg.fa\n")
-    changes = {"windows": {"size": 500, "strands": "both"}, "packing": {"max_tokens": 2000}}
     run = plan_run(merged(CONFIG, changes))
     windows, genomes = run.settings["windows"], [Genome("g", "g.fa")]
     chunk_bundle(genomes, windows, "indexes", "g.parquet", 1)
@@ -106,10 +103,20 @@ def prepared(tmp_path_factory):
     return job
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    changes = {"windows": {"size": 500, "strands": "both"}, "packing": {"max_tokens": 2000}}
+    return prepare(tmp_path_factory.mktemp("resume") / "prepared", changes)
+
+
 @pytest.fixture
 def job(prepared, tmp_path):
-    shutil.copytree(prepared.folder, tmp_path / "job")
-    job = Job(tmp_path / "job", prepared.settings)
+    return copy_of(prepared, tmp_path / "job")
+
+
+def copy_of(prepared, folder):
+    shutil.copytree(prepared.folder, folder)
+    job = Job(folder, prepared.settings)
     job.expected = prepared.expected
     return job
 
@@ -129,6 +136,22 @@ def test_an_ended_job_goes_on_to_the_same_bytes(job, how):
     assert f"going on with {2000 * safe} of 48000 tokens; 0 of {safe} packs" in log
     assert job.outputs() == job.expected
     assert not job.work.exists()
+
+
+def test_a_killed_job_runs_open_stretches_again_to_the_same_bytes(tmp_path):
+    context = {"span": 11_000, "min": 1000}
+    changes = {
+        "windows": {"size": 500, "stride": 250, "strands": "both", "context": context},
+        "packing": {"max_tokens": 2000, "piece": 1300},
+        "extractions": {"default": {"layers": ["blocks.2", "norm"], "pooling": {"bin": 200}}},
+    }
+    job = copy_of(prepare(tmp_path / "prepared", changes), tmp_path / "job")
+    process = job.start_and_wait_for(4)
+    process.kill()
+    end(process)
+    _, log = job.run()
+    assert "packs run again, for stretches that were not at their end" in log
+    assert job.outputs() == job.expected
 
 
 def test_other_settings_and_other_packs_do_not_go_on(job):

@@ -22,6 +22,7 @@ CONFIG = {
     "extractions": {"default": {"layers": ["blocks.2", "norm"]}},
     # Tests that are about these turn them on.
     "compare": {"rows": 0},
+    "burn_in": {"length": 0},
     "report": {"umap": False},
 }
 
@@ -45,7 +46,7 @@ def run_python(code, folder):
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env={"PYTHONPATH": str(SCRIPTS)},
+        env={"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -83,6 +83,7 @@ def configure(folder: Path, genomes: dict[str, Path], options: argparse.Namespac
         "extractions": {"default": {"layers": [options.layer], "precision": "fp32"}},
         # These cost the same however large a genome is.
         "compare": {"rows": 0},
+        "burn_in": {"length": 0},
         "report": {"umap": False},
     }
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))

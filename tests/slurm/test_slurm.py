@@ -13,12 +13,13 @@ from workflow import ROOT, Workflow
 
 @pytest.fixture
 def demo(tmp_path):
-    """The demo, in two shards and one layer, with a few shuffled windows and no UMAP."""
+    """The demo, in two shards and one layer, few shuffled windows, a short burn-in and no UMAP."""
     flow = Workflow(tmp_path / "local")
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     config["sharding"]["shards"] = 2
     config["extractions"]["default"]["layers"] = ["blocks.6.mlp.l3"]
     config["compare"]["control"] = 4
+    config["burn_in"]["length"] = 1024
     config["report"]["umap"] = False
     (flow.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     shutil.copy(ROOT / "config" / "genomes.tsv", flow.folder / "config")
@@ -39,7 +40,7 @@ def test_the_demo_gives_the_dataset_of_a_local_run_and_each_embedding_job_a_gpu(
     name = output.split("SLURM run ID: ")[1].split()[0]
     jobs = [job for job in cluster.jobs() if job["JobName"] == name]
     embedding = [job for job in jobs if job["Comment"].startswith("rule_embed_")]
-    assert len(embedding) == 3  # two shards and the shuffled windows
+    assert len(embedding) == 4  # two shards, the shuffled windows and the burn-in
     assert len(jobs) > len(embedding)
     tasks = cluster.tasks()
     for job in jobs:

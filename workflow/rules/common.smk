@@ -191,6 +191,8 @@ STAGES = [
     "fuse_layers",
     "embed_control",
     "compare_layers",
+    "embed_burn_in",
+    "measure_burn_in",
     "probe_layers",
     "export_packs",
     "write_finetune",

@@ -1,5 +1,6 @@
 # Helpers of the rules that compare, fuse and probe layers, and of the training set. No rules.
 
+from evo2_embed.burn_in.places import longest_context, measure_mb
 from evo2_embed.models import layer_widths
 from evo2_embed.probes.memory import probe_mb
 
@@ -50,6 +51,29 @@ def compare_memory(wildcards):
     rows = SETTINGS["compare"]["rows"]
     layers = len(SETTINGS["extractions"][wildcards.extraction]["layers"])
     return 1000 + (layers * 4 + 40) * rows**2 // 10**6
+
+
+BURN_INS = [f"results/burn_in/{name}.json" for name in EXTRACTIONS if SETTINGS["burn_in"]["length"]]
+# What is measured on one contig: of the genomes that come first.
+BURN_IN_BUNDLE = next(iter(RUN.bundles.values()))
+BURN_IN_FILES = [genome.fasta for genome in BURN_IN_BUNDLE.genomes]
+BURN_IN_GENOMES = [[genome.name, genome.fasta] for genome in BURN_IN_BUNDLE.genomes]
+BURN_IN_SETTINGS = {"code": CODE_VERSIONS["burn_in"]}
+
+
+def burn_in_places(wildcards):
+    """What decides which bases are run to measure the burn-in of an extraction."""
+    return {
+        "code": CODE_VERSIONS["burn_in"],
+        "length": longest_context(SETTINGS, wildcards.extraction),
+        "starts": SETTINGS["burn_in"]["starts"],
+        "strand": "-" if SETTINGS["windows"]["strands"] == "-" else "+",
+    }
+
+
+def burn_in_memory(wildcards):
+    """Memory of a measurement (MB)."""
+    return measure_mb(SETTINGS["extractions"][wildcards.extraction], SETTINGS["burn_in"])
 
 
 def export_records(wildcards):

@@ -3,8 +3,8 @@
 # in:  results/embeddings/{extraction}/manifest.json and the datasets that they name,
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json and shard.json,
 #      results/chunks/{bundle}.parquet, and where there are such:
-#      results/comparisons/{extraction}.json, results/probes/{extraction}.json and .parquet,
-#      results/finetune/summary.json
+#      results/comparisons/{extraction}.json, results/burn_in/{extraction}.json,
+#      results/probes/{extraction}.json and .parquet, results/finetune/summary.json
 # out: results/report.html, results/summary.txt
 
 
@@ -14,6 +14,7 @@ rule write_report:
         manifests=MANIFESTS,
         speeds=all_speeds,
         comparisons=COMPARISONS,
+        burn_in=BURN_INS,
         probes=PROBES,
         finetune=FINETUNE,
         chunks=chunk_tables,

@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from evo2_embed.cost.advice import warnings_of
 from evo2_embed.cost.estimate import estimate_run
-from evo2_embed.cost.peak import gpu_peak
+from evo2_embed.cost.peak import context_peaks, gpu_peak
 from evo2_embed.cost.speeds import known_speeds
 from evo2_embed.cost.text import Cost, as_json, as_text
 from evo2_embed.errors import InputError
@@ -31,12 +31,15 @@ def main(configfile: str, directory: str, as_numbers: bool) -> str:
     run = plan_run(read_config(configfile), limited=False)
     estimate = estimate_run(run.settings, run.bundles, INDEXES)
     speeds = known_speeds(run.settings, RESULTS)
-    peaks = {}
+    peaks, contexts = {}, {}
     if run.settings["runtime"]["device"] != "cpu":
-        peaks = {name: gpu_peak(run.settings, name) for name in run.settings["extractions"]}
+        extractions = run.settings["extractions"]
+        peaks = {name: gpu_peak(run.settings, name) for name in extractions}
+        packed = [name for name in extractions if extractions[name]["engine"] == "packed"]
+        contexts = {name: context_peaks(run.settings, name) for name in packed}
     free = shutil.disk_usage(RESULTS if RESULTS.exists() else ".").free
     advice = warnings_of(run.settings, estimate, speeds, free)
-    cost = Cost(run, estimate, speeds, peaks, free, advice)
+    cost = Cost(run, estimate, speeds, peaks, contexts, free, advice)
     return json.dumps(as_json(cost), indent=2) if as_numbers else as_text(cost)
 
 

@@ -1,7 +1,7 @@
 """Write the report page and the summary for the terminal.
 
 In: manifests and the datasets beside them, the shards' speeds and records, comparisons of layers,
-probes, the training set's summary, the chunk tables. Out: report.html, summary.txt.
+burn-in, probes, the training set's summary, the chunk tables. Out: report.html, summary.txt.
 """
 
 from functools import partial
@@ -45,6 +45,7 @@ if "snakemake" in globals():
             Sources(
                 chunks=list(snakemake.input.chunks),
                 comparisons=list(snakemake.input.comparisons),
+                burn_in=list(snakemake.input.burn_in),
                 probes=[path for path in snakemake.input.probes if path.endswith(".json")],
                 training_set=next(iter(snakemake.input.finetune), None),
             ),

@@ -18,6 +18,7 @@ The way of the data, one module a step::
     shards, merge, parts, aggregate  shards -> the dataset of a layer
     levels, manifest                 what is written beside it
     compare/                         the layers of an extraction, without labels
+    burn_in/                         what context does to its embeddings
     fusion/                          layers, or strands, joined into one dataset
     finetune/                        pack files -> a training set
     tables, seals, files, digests    what is written is whole, or says that it is not
@@ -37,6 +38,7 @@ CODE_VERSIONS = {
     "aggregate": 2,
     "fuse": 2,
     "compare": 1,
+    "burn_in": 1,
     "probe": 1,
     "export": 2,
     "report": 1,

@@ -171,22 +171,41 @@ class Footprint:
             tokens * (64 + (4 * width + self.outputs) * size)
             + tile * ((7 * width + 2 * self.inner) * size + 16 * width)
             + 16 * filtered
-            + segments.longest * self.head * (size + 4)
+            + int((segments.before + segments.lengths).max()) * self.head * (size + 4)
+            + 3 * self.state * len(segments.continued)
         )
         converted = 0 if size == 4 else tile * width * (20 + 3 * size)
-        return held + max(converted, 12 * filtered, _attended(segments) * width * size)
+        return held + max(converted, 12 * filtered, self._attention(segments))
+
+    def _attention(self, segments: SegmentLengths) -> int:
+        """Bytes that the attention makes beside its input."""
+        vector = self.width * self.itemsize
+        fresh = _attended(segments) * vector
+        if not len(segments.continued):
+            return fresh
+        longest = int(segments.lengths[segments.continued].max())
+        past = min(KV_TILE, int(segments.before.max()))
+        parts = longest * (2 * vector + 8 * self.width) + past * self._brought()
+        return max(fresh, segments.total * vector + parts)
+
+    def _brought(self) -> int:
+        """Bytes of a token's keys and values on their way to the device and the model's type."""
+        if self.kv_device == "device" and self.kv_type == "model":
+            return 0
+        b = KV_BYTES.get(self.kv_type, self.itemsize)
+        return 2 * self.width * (b + self.itemsize + (4 if self.kv_type == "int8" else 0))
 
 
 def _attended(segments: SegmentLengths) -> int:
-    """Vectors that the attention makes beside its input."""
-    if segments.uniform:
+    """Vectors that the attention makes of segments that begin a stretch."""
+    if not len(segments.fresh) or segments.uniform:
         return segments.total
     lengths = segments.lengths
     largest = max(
         int(lengths[members].sum())
         if segments.is_batch(members)
         else 5 * len(members) * int(lengths[members].max())
-        for members in segments.batches(np.arange(len(lengths)))
+        for members in segments.batches(segments.fresh)
     )
     return segments.total + largest
 

@@ -242,6 +242,8 @@ class RowStore:
 
 def _runs(places: np.ndarray) -> Iterator[tuple[int, int, int]]:
     """Runs of consecutive numbers in a sorted array: first and last index, first number."""
+    if not len(places):
+        return
     breaks = np.flatnonzero(np.diff(places) != 1) + 1
     for start, stop in zip([0, *breaks], [*breaks, len(places)], strict=True):
         yield int(start), int(stop), int(places[start])

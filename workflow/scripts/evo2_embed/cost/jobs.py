@@ -18,6 +18,7 @@ def count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
     fusions = sum(len(extraction["fusion"]) for extraction in extractions.values())
     compared = len(extractions) if settings["compare"]["rows"] else 0
     shuffled = compared if settings["compare"]["control"] else 0
+    measured = len(extractions) if settings["burn_in"]["length"] else 0
     jobs = {
         "chunk_fasta": bundles,
         "pack_tokens": shards,
@@ -30,6 +31,9 @@ def count_jobs(settings: dict, bundles: int, shards: int) -> dict[str, int]:
         "shuffle_windows": min(shuffled, 1),
         "embed_control": shuffled,
         "compare_layers": compared,
+        "pack_burn_in": measured,
+        "embed_burn_in": measured,
+        "measure_burn_in": measured,
         "check_labels": probes,
         "probe_layers": probes,
         "write_manifest": len(extractions),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evo2_embed.contexts import longest_stretch
 from evo2_embed.cost.parameters import weight_bytes
 from evo2_embed.footprint import (
     CHANNEL_ELEMENTS,
@@ -13,20 +14,36 @@ from evo2_embed.footprint import (
     Footprint,
     SegmentLengths,
 )
-from evo2_embed.models import inner_size, model_config, widths_of
+from evo2_embed.models import context_length, inner_size, model_config, widths_of
 
 # Parts of a block that need no other token.
 _BEFORE_MIXER = {"pre_norm", "projections", "inner_mha_cls.Wqkv"}
 
 
+# Contexts and pieces of the table of the plan (tokens).
+CONTEXTS = (8192, 65_536, 262_144, 1_048_576)
+PIECES = (2048, 8192, 32_768)
+
+
 @dataclass(frozen=True)
 class Peak:
-    """Bytes of the weights; of a full pack beside them, and of one window, the least that has to
-    fit; these two are None for the stock engine, for which there is no formula."""
+    """Bytes that an extraction's jobs take.
+
+    Attributes
+    ----------
+    weights : int
+    pack, least : int or None
+        Of a full pack beside the weights, and of the least that has to fit: one window, or of
+        stretches that run in pieces the smallest piece. None for the stock engine, for which there
+        is no formula.
+    host : int
+        Keys and values in the memory of the host.
+    """
 
     weights: int
     pack: int | None
-    window: int | None
+    least: int | None
+    host: int = 0
 
 
 def gpu_peak(settings: dict, extraction: str) -> Peak:
@@ -44,14 +61,61 @@ def gpu_peak(settings: dict, extraction: str) -> Peak:
     weights = weight_bytes(config, wanted["precision"])
     if wanted["engine"] != "packed":
         return Peak(weights, None, None)
-    memory = footprint(config, wanted["layers"], wanted["precision"])
-    packing, window = settings["packing"], settings["windows"]["size"]
-    tokens = window + packing["bos"]
-    full = [tokens] * (packing["max_tokens"] // tokens)
+    memory = _footprint_of(settings, wanted)
+    packing, stretch = settings["packing"], longest_stretch(settings)
+    if stretch > packing["piece"]:
+        pack, host = _in_pieces(memory, stretch, packing["piece"], packing["max_tokens"])
+        piece = min(MIN_TILE, packing["piece"])
+        return Peak(weights, pack, _in_pieces(memory, stretch, piece, piece)[0], host)
+    full = [stretch] * (packing["max_tokens"] // stretch)
     rest = packing["max_tokens"] - sum(full)
     packs = [full, full + [rest]] if rest else [full]
     sizes = [memory.bytes(SegmentLengths(np.array(lengths))) for lengths in packs]
-    return Peak(weights, max(sizes), memory.bytes(SegmentLengths(np.array([tokens]))))
+    return Peak(weights, max(sizes), memory.bytes(SegmentLengths(np.array([stretch]))))
+
+
+def context_peaks(settings: dict, extraction: str) -> dict[int, dict[int, int]]:
+    """GPU memory of one stretch, weights and keys and values included, in bytes.
+
+    Returns
+    -------
+    dict of int to dict of int to int
+        By context (tokens), as far as the model was trained for, by piece (tokens).
+    """
+    wanted = settings["extractions"][extraction]
+    name = wanted["model"]["name"]
+    weights = weight_bytes(model_config(name), wanted["precision"])
+    memory = _footprint_of(settings, wanted)
+    return {
+        context: {
+            piece: weights + _in_pieces(memory, context, piece, piece)[0]
+            for piece in PIECES
+            if piece <= context
+        }
+        for context in CONTEXTS
+        if context <= context_length(name)
+    }
+
+
+def _in_pieces(memory: Footprint, stretch: int, piece: int, max_tokens: int) -> tuple[int, int]:
+    """Bytes on the GPU, and on the host, of a full pack of pieces that end long stretches."""
+    lengths = [piece] * (max_tokens // piece)
+    if max_tokens % piece:
+        lengths.append(max_tokens % piece)
+    before = np.array([max(stretch - length, 0) for length in lengths])
+    needed = memory.bytes(SegmentLengths(np.array(lengths), before))
+    kept = memory.kept_bytes(stretch * len(lengths)) if stretch > piece else 0
+    return (needed, kept) if memory.kv_device == "host" else (needed + kept, 0)
+
+
+def _footprint_of(settings: dict, wanted: dict) -> Footprint:
+    return footprint(
+        model_config(wanted["model"]["name"]),
+        wanted["layers"],
+        wanted["precision"],
+        kv_type=wanted["kv_type"],
+        kv_device=settings["runtime"]["kv_device"],
+    )
 
 
 def footprint(

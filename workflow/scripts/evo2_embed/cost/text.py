@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from tabulate import tabulate
 
 from evo2_embed.cost.estimate import Estimate, GenomeEstimate
-from evo2_embed.cost.peak import Peak
+from evo2_embed.cost.peak import PIECES, Peak
 from evo2_embed.cost.speeds import Speed
 from evo2_embed.run import Run
 from evo2_embed.text import human_bytes
@@ -19,8 +19,8 @@ class Cost:
 
     Attributes
     ----------
-    speeds, peaks : dict
-        By extraction.
+    speeds, peaks, contexts : dict
+        By extraction; what GPUs take is left out where none is used.
     free : int
         Bytes free on the disk of the results.
     warnings : list of str
@@ -30,6 +30,7 @@ class Cost:
     estimate: Estimate
     speeds: dict[str, list[Speed]]
     peaks: dict[str, Peak]
+    contexts: dict[str, dict[int, dict[int, int]]]
     free: int
     warnings: list[str]
 
@@ -63,6 +64,7 @@ def as_json(cost: Cost) -> dict:
             name: [{**asdict(speed), "hours": cost.hours(speed)} for speed in speeds]
             for name, speeds in cost.speeds.items()
         },
+        "context_memory_bytes": cost.contexts,
         "gpu_memory_bytes": {name: asdict(peak) for name, peak in cost.peaks.items()},
         "warnings": cost.warnings,
     }
@@ -75,6 +77,7 @@ def as_text(cost: Cost) -> str:
         ("Embedding jobs", _jobs(cost)),
         ("Time of embedding (on a GPU: GPU-hours)", _hours(cost)),
         ("GPU memory of a job (computed, not measured)", _memory(cost)),
+        ("GPU memory of one stretch by context, all in (computed, not measured)", _contexts(cost)),
         ("Datasets", _datasets(cost)),
         ("Disk", _disk(cost)),
         ("Look at this before you start", "\n".join(f"- {line}" for line in cost.warnings)),
@@ -186,10 +189,26 @@ def _memory(cost: Cost) -> str:
                 "precision": extraction["precision"],
                 "weights": human_bytes(peak.weights),
                 "with a full pack": human_bytes(peak.weights + peak.pack) if known else "unknown",
-                "with one window": human_bytes(peak.weights + peak.window) if known else "unknown",
+                "at least": human_bytes(peak.weights + peak.least) if known else "unknown",
             }
         )
     return _table(rows, 3)
+
+
+def _contexts(cost: Cost) -> str:
+    rows = [
+        {
+            "extraction": name,
+            "context (tokens)": f"{context:,}",
+            **{
+                f"pieces of {piece:,}": human_bytes(sizes[piece]) if piece in sizes else ""
+                for piece in PIECES
+            },
+        }
+        for name, contexts in cost.contexts.items()
+        for context, sizes in contexts.items()
+    ]
+    return _table(rows, 1) if rows else ""
 
 
 def _datasets(cost: Cost) -> str:

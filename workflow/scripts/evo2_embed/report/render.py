@@ -11,6 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from evo2_embed.files import read_json
 from evo2_embed.probes.extraction import PROBES
+from evo2_embed.report.burn_in import burn_in
 from evo2_embed.report.embeddings import Labels, embeddings
 from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
@@ -31,6 +32,8 @@ class Sources:
         Chunk tables of all bundles.
     comparisons : list of str
         What `compare.layers.compare_layers` wrote, `{extraction}.json` each.
+    burn_in : list of str
+        What `burn_in.measure.measure_burn_in` wrote, `{extraction}.json` each.
     probes : list of str
         What `probes.extraction.probe_extraction` wrote, `{extraction}.json` each, with its table
         beside it.
@@ -40,6 +43,7 @@ class Sources:
 
     chunks: list[str]
     comparisons: list[str]
+    burn_in: list[str]
     probes: list[str]
     training_set: str | None
 
@@ -64,11 +68,13 @@ def render_report(
         What says the label of each row, if labels were given.
     """
     compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
+    measured = {Path(path).stem: read_json(path) for path in sources.burn_in}
     probed = {Path(path).stem: _read_probes(path) for path in sources.probes}
     training_set = read_json(sources.training_set) if sources.training_set else None
     sections = [overview(results), packing(results, training_set), speed(results, stages)]
     for result in results:
         sections.append(layers(result.name, compared.get(result.name), probed.get(result.name)))
+        sections.append(burn_in(result.name, measured.get(result.name)))
         sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
     sections = [text for text in sections if text]

@@ -1,0 +1,22 @@
+"""Measure how the embeddings of an extraction change with the context before them.
+
+In: the pack file of its stretches, the record of their embeddings. Out: a JSON file, see
+`burn_in.measure.measure_burn_in`.
+"""
+
+from evo2_embed.burn_in.measure import measure_burn_in
+from evo2_embed.logs import logged_to
+
+
+def main(packs: str, record: str, settings: dict, output: str) -> None:
+    measure_burn_in(packs, record, settings, output)
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            snakemake.input.packs,
+            snakemake.input.record,
+            snakemake.params.settings,
+            snakemake.output.measured,
+        )

@@ -1,0 +1,28 @@
+"""Pack the stretches on which the burn-in is measured.
+
+In: the chunk table and FASTA files of a bundle. Out: a pack file (`tables.PACKS`).
+"""
+
+from evo2_embed.burn_in.packs import pack_burn_in
+from evo2_embed.logs import log, logged_to
+from evo2_embed.sheet import Genome
+
+
+def main(
+    chunks: str, genomes: list[list], places: dict, settings: dict, indexes: str, packs: str
+) -> None:
+    bundle = [Genome(*row) for row in genomes]
+    result = pack_burn_in(bundle, chunks, places, settings, indexes, packs)
+    log.info("%s, %d tokens", result["burn_in"], result["n_tokens"])
+
+
+if "snakemake" in globals():
+    with logged_to(snakemake.log[0]):
+        main(
+            snakemake.input.chunks,
+            snakemake.params.genomes,
+            snakemake.params.places,
+            snakemake.params.settings,
+            snakemake.params.indexes,
+            snakemake.output.packs,
+        )
