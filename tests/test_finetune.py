@@ -374,7 +374,7 @@ def test_shards_that_do_not_belong_together_are_refused(export, tmp_path):
     with pytest.raises(InputError, match="made with another split or other settings"):
         write_dataset(files, blocks, {**settings, "pad_token": "eos"}, output)
     half = [BundleFiles(files[0].chunks, files[0].records[:1])]
-    with pytest.raises(InputError, match="the shards end at chunk"):
+    with pytest.raises(InputError, match="the shards end at stretch"):
         write_dataset(half, blocks, settings, output)
     damaged = Path(files[0].records[1]).parent / "padded-train.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-1])

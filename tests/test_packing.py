@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evo2_embed.chunks import chunk_bundle
@@ -12,7 +13,7 @@ from evo2_embed.fitting import first_fit, padded_batches, padded_tokens
 from evo2_embed.packing import pack_shard, shard_bounds
 from evo2_embed.packs import read_packs
 from evo2_embed.sheet import Genome
-from evo2_embed.tables import PACKS, open_table
+from evo2_embed.tables import PACKS, open_table, table_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,6 +149,40 @@ def test_padded_rows_have_pads_and_a_mask_that_says_so(pack, pad, token):
         found |= {int(c): t[m].tolist() for c, t, m in zip(row["chunk"], tokens, mask, strict=True)}
     assert found == wanted_tokens(False)
     assert metadata["padded_tokens"] == sum(len(row["tokens"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("cu_seqlens", [0, 60, 60]),
+        ("cu_seqlens", [0, 60, 99]),
+        ("position", [-1, 0]),
+        ("position", [0, 61]),
+        ("left", [0]),
+        ("stretch", [0]),
+        ("segment", [0, 2]),
+        ("segment", [1, 1]),
+        ("context", [61, 40]),
+        ("end", [60]),
+    ],
+)
+def test_a_pack_whose_lists_do_not_fit_together_is_refused(tmp_path, name, values):
+    row = {
+        **{"pack": 0, "tokens": b"A" * 100, "width": 0, "mask": None, "cu_seqlens": [0, 60, 100]},
+        **{"stretch": [0, 1], "position": [0, 0], "left": [0, 0], "chunk": [0, 1]},
+        **{"segment": [0, 1], "context": [60, 40], "start": [0, 0], "end": [60, 40]},
+        **{"genome": ["g", "g"], "contig": ["a", "b"], "strand": ["+", "+"], "name": ["", ""]},
+    }
+    path = str(tmp_path / "p.parquet")
+
+    def read(row):
+        with table_writer(path, PACKS) as writer:
+            writer.write_table(pa.Table.from_pylist([row], PACKS))
+        return list(read_packs(open_table(path, PACKS), path))
+
+    assert read(row)[0]["context"].tolist() == [60, 40]
+    with pytest.raises(InputError, match=r"p\.parquet: pack 0 does not hold together"):
+        read({**row, name: values})
 
 
 def test_more_shards_than_chunks_gives_empty_shards_and_every_chunk_once(pack):

@@ -40,6 +40,6 @@ CODE_VERSIONS = {
     "compare": 1,
     "burn_in": 1,
     "probe": 1,
-    "export": 1,
+    "export": 2,
     "report": 1,
 }

@@ -1,7 +1,11 @@
 """Long contexts in the configuration: what cannot be, and what one should know before a run."""
 
 from evo2_embed import models
-from evo2_embed.stretches import has_spans
+
+
+def has_spans(windows: dict) -> bool:
+    """Whether windows may see more than their own bases; else each is a stretch of its own."""
+    return windows["context"]["span"] != "size"
 
 
 def longest_stretch(settings: dict) -> int:

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo2_embed.contexts import has_spans
 from evo2_embed.errors import InputError
 from evo2_embed.runs import run_regions
 from evo2_embed.sheet import Genome, Region, parse_bed
-from evo2_embed.stretches import has_spans
 
 # Bases in a byte of a compressed FASTA: 3.1 to 3.4 in the genomes this was tried on. Only the
 # number of shards depends on it.

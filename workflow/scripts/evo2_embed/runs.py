@@ -1,10 +1,6 @@
 """What the windows of a genome run through the model, counted before anything is read."""
 
-import numpy as np
-
 from evo2_embed.sheet import Region
-from evo2_embed.stretches import count_bases
-from evo2_embed.windows import plan_windows
 
 
 def tally(lengths: list[tuple[float, float]], windows: dict, bins: set[int]) -> dict:
@@ -54,11 +50,12 @@ def run_contigs(lengths: list[tuple[float, float]], windows: dict) -> tuple[floa
     windows : dict
         The section of the settings.
     """
-    total = np.zeros(2)
-    for length, count in lengths:
-        if round(length) >= windows["min_length"]:
-            total += count * np.array(_run(round(length), windows, None))
-    return tuple(total.tolist())
+    runs = [
+        (count, *_run(round(length), windows, None))
+        for length, count in lengths
+        if round(length) >= windows["min_length"]
+    ]
+    return sum(n * stretches for n, stretches, _ in runs), sum(n * bases for n, _, bases in runs)
 
 
 def run_regions(
@@ -84,6 +81,10 @@ def run_regions(
 
 
 def _run(length: int, windows: dict, regions: list[Region] | None) -> tuple[int, int]:
+    # They import numpy, which a run with no spans is planned without.
+    from evo2_embed.stretches import count_bases
+    from evo2_embed.windows import plan_windows
+
     plan, _ = plan_windows(length, windows, regions)
     bases = count_bases(plan["stretch"], plan["context"])
-    return int(np.count_nonzero(bases)), int(bases.sum())
+    return int((bases > 0).sum()), int(bases.sum())

@@ -23,6 +23,8 @@ from evo2_embed.tables import (
 # What all shards of a dataset have in common. The version of the code that makes results is among
 # the settings; a release that changes none does not part old shards from new ones.
 SHARED = ("settings", "packing", "checkpoint_sha256", "packages")
+# What a shard's record says of its place in the bundle.
+RANGES = ("chunks_digest", "first_stretch", "n_stretches", "n_chunks")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,6 @@ the direction of the strand, from its own start: on `-`, from the contig's right
 
 import numpy as np
 
-SIZE = "size"  # the span with which every window is a stretch of its own
-
-
-def has_spans(windows: dict) -> bool:
-    """Whether windows may see more than their own bases; else each is a stretch of its own."""
-    return windows["context"]["span"] != SIZE
-
 
 def place_windows(
     starts: np.ndarray, ends: np.ndarray, strands: np.ndarray, length: int, context: dict
@@ -27,7 +20,8 @@ def place_windows(
     length : int
         Bases of the contig.
     context : dict
-        `windows.context` of the configuration: `span` and `min`.
+        `windows.context` of the configuration: `span` and `min`. With `span: size` every window is
+        a stretch of its own.
 
     Returns
     -------
@@ -35,7 +29,7 @@ def place_windows(
         Number of each window's stretch in the contig, and the bases of the stretch up to the
         window's end, the window's own included.
     """
-    if context["span"] == SIZE:
+    if context["span"] == "size":
         return np.arange(len(starts)), ends - starts
     stretch, seen = np.empty((2, len(starts)), np.int64)
     first = 0

@@ -7,6 +7,7 @@ checked when the workflow is parsed.
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo2_embed.contexts import has_spans
 from evo2_embed.cost import filesizes
 from evo2_embed.cost.contigs import Contigs, indexed_lengths, read_contigs, sample_size
 from evo2_embed.cost.jobs import count_jobs
@@ -15,7 +16,6 @@ from evo2_embed.models import layer_widths
 from evo2_embed.plan import Bundle
 from evo2_embed.runs import run_contigs, run_regions, tally
 from evo2_embed.sheet import Genome, read_regions
-from evo2_embed.stretches import has_spans
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ The numbers were fitted to files of `tables.parquet_writer`; tests/test_estimate
 
 import math
 
-from evo2_embed.stretches import has_spans
+from evo2_embed.contexts import has_spans
 
 _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes of a window in a chunk table, and of a table
 _TOKEN = 0.31  # bytes of a token in a pack file; where windows overlap, only of a base's first one

@@ -13,6 +13,7 @@ from evo2_embed.finetune.split import PARTS, SPLITS, open_split
 from evo2_embed.fitting import first_fit
 from evo2_embed.logs import log
 from evo2_embed.packrows import PADS
+from evo2_embed.shards import RANGES
 from evo2_embed.tables import PACKS, metadata_schema, open_table, table_metadata, table_writer
 
 RECORD = "export.json"
@@ -60,7 +61,7 @@ def export_shard(packs: str, blocks: str, settings: dict, output: str) -> dict:
     assigned = split.assign(segments.keys)
     record = {
         **metadata,
-        **{key: origin[key] for key in ("chunks_digest", "first_chunk", "n_chunks")},
+        **{key: origin[key] for key in RANGES},
         "parts": {part: int((assigned == number).sum()) for number, part in enumerate(PARTS)},
     }
     with atomic_directory(output) as folder:
