@@ -4,6 +4,7 @@ import pytest
 import torch
 from evo2_embed import models
 from evo2_embed.engines import PackedEngine, StockEngine, check, check_engine
+from evo2_embed.engines.keysvalues import KeysValues
 from evo2_embed.errors import InputError
 from evo2_embed.loading import load_model
 from stock import LAYERS, assert_same, make_pack, random_segments
@@ -96,19 +97,21 @@ def test_the_self_check_passes_and_says_by_how_much(evo2):
     assert all(0 < value < result["tolerance"] for value in result["difference"].values())
 
 
-@pytest.mark.parametrize("fault", ["rotary", "leak", "nan", "filter"])
-def test_the_self_check_stops_an_engine_that_differs(evo2, fault):
+@pytest.mark.parametrize("fault", ["rotary", "leak", "nan", "filter", "state", "past"])
+def test_the_self_check_stops_an_engine_that_differs(evo2, fault, monkeypatch):
     engine = PackedEngine(evo2, ["norm"])
     if fault == "rotary":
-        engine.run(make_pack(random_segments([700])))
-        engine.rotary[0].cos.fill_(1)
-        engine.rotary[0].sin.fill_(0)
+        engine.blocks[3].rotary.frequencies = torch.zeros(16)
     if fault == "leak":
         engine.blocks[0].short._mend_heads = lambda *_: None
     if fault == "nan":
         engine.blocks[0].short.taps = engine.blocks[0].short.taps * torch.nan  # differs by nan
     if fault == "filter":
         engine.blocks[2].inner.residues = engine.blocks[2].inner.residues * 1.05
+    if fault == "state":
+        engine.blocks[2].inner._go_on = lambda *_: None
+    if fault == "past":
+        monkeypatch.setattr(KeysValues, "tiles", lambda *_: ())
     with pytest.raises(InputError, match=r"layer 'norm': .* differs .* fp32 allows 1e-05"):
         check_engine(engine, evo2, ["norm"], "fp32")
 

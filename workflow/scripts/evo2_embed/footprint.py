@@ -142,8 +142,8 @@ class Footprint:
 
         - T (64 + (4 D + outputs) e): token ids and places; the residual stream, what mixes along
           the sequence (3 D), and the layers asked for;
-        - t ((7 D + 2 I) e + 16 (D + head)): a tile's norm, projections, filtered projections, rotary
-          positions, MLP;
+        - t ((7 D + 2 I) e + 16 (D + head)): a tile's norm, projections, filtered projections,
+          rotary positions, MLP;
         - 16 C A: what the medium filter spreads, and its sum, in float32.
 
         Beside that the largest of
