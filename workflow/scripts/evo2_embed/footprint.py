@@ -20,7 +20,7 @@ BLOCK = 64
 _LIKE_LENGTH = 0.95
 # Up to this length, segments share a batch whatever their lengths (tokens).
 _SHORT = 32
-# Tokens of a past whose keys and values are brought to the device, or to the model's type, at once.
+# Tokens of a past that are attended to, and brought to the device or to the model's type, at once.
 KV_TILE = 16_384
 # Bytes of a number of kept keys and values, where not that of the model.
 KV_BYTES = {"bf16": 2, "int8": 1}

@@ -61,11 +61,13 @@ class KeysValues:
 
     def tiles(self, tokens: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Keys and values of the first `tokens` tokens, (1, heads, t, head_dim) each, on the device
-        and in the type of the model."""
-        as_they_are = self.values.device == self.device and self.values.dtype == self.dtype
-        step = tokens if as_they_are else KV_TILE
-        for first in range(0, tokens, step):
-            place = slice(first, min(first + step, tokens))
+        and in the type of the model.
+
+        A tile at a time even where they are there already: PyTorch's kernel for CPUs copies the
+        keys, if there are many queries.
+        """
+        for first in range(0, tokens, KV_TILE):
+            place = slice(first, min(first + KV_TILE, tokens))
             values = self.values[:, :, place].to(self.device, non_blocking=True)
             if self.scales is not None:
                 scales = self.scales[:, :, place].to(self.device, non_blocking=True)
