@@ -1,6 +1,6 @@
 """A model that costs nothing, for `tests/benchmark/scale.py`.
 
-Python imports this module when it starts, if its folder is on PYTHONPATH. Once `evo2_embed.embed`
+Python imports this module when it starts, if its folder is on PYTHONPATH. Once `evo2_embed.passes`
 has been imported, its model, engine and pooling are replaced: every chunk gets a random vector as
 wide as the layer. The rest of an embedding job is the real one.
 """
@@ -13,7 +13,7 @@ class StandIn:
     """An entry of `sys.meta_path` that changes one module after its import."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "evo2_embed.embed":
+        if name != "evo2_embed.passes":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -27,8 +27,8 @@ class StandIn:
         return spec
 
 
-def replace(embed) -> None:
-    """Put the costless model into the module of embedding jobs."""
+def replace(passes) -> None:
+    """Put the costless model into the module that runs packs."""
     import numpy as np
     import torch
     from evo2_embed.models import layer_widths, model_config
@@ -51,7 +51,7 @@ def replace(embed) -> None:
     def check_engine(engine, evo2, layers, precision):
         return {"segments": [], "tolerance": 0.0, "difference": dict.fromkeys(layers, 0.0)}
 
-    embed.load_model = lambda name, *_: model_config(name) and name
+    passes.load_model = lambda name, *_: model_config(name) and name
 
     class NullPooler:
         def __init__(self, pooling):
@@ -60,9 +60,9 @@ def replace(embed) -> None:
         def pool(self, vectors, spans):
             return spans.row, vectors
 
-    embed.PackedEngine = NullEngine
-    embed.check_engine = check_engine
-    embed.Pooler = NullPooler
+    passes.PackedEngine = NullEngine
+    passes.check_engine = check_engine
+    passes.Pooler = NullPooler
 
 
 sys.meta_path.insert(0, StandIn())

@@ -12,8 +12,8 @@ The way of the data, one module a step::
     fitting, sequences, packrows, packing    chunk table + FASTA -> pack files
     packs                            pack files, for those who read them
     checkpoint, loading, host        a checkpoint on disk -> a model on a device
-    engines/, pooling, rows          packs -> token embeddings -> rows
-    embed, overlap                   pack file -> embeddings of one shard
+    engines/, pieces, pooling, rows  packs -> token embeddings -> rows
+    embed, passes, overlap           pack file -> embeddings of one shard
     store, lock, stop, watchdog      a shard in the making: safe from kills, orphans and hangs
     shards, merge, parts, aggregate  shards -> the dataset of a layer
     levels, manifest                 what is written beside it

@@ -3,31 +3,25 @@
 import os
 import resource
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from tqdm import tqdm
 
 from evo2_embed import __version__
 from evo2_embed.checkpoint import check_weights
 from evo2_embed.digests import file_sha256, settings_digest
-from evo2_embed.engines import Engine, Keeping, Pack, PackedEngine, StockEngine, check_engine
-from evo2_embed.errors import InputError, Stopped
+from evo2_embed.errors import InputError
 from evo2_embed.files import read_json, remove, write_json
 from evo2_embed.host import choose_device, hide_network
-from evo2_embed.loading import load_model, package_versions
+from evo2_embed.loading import package_versions
 from evo2_embed.lock import exclusive
 from evo2_embed.logs import log
 from evo2_embed.models import layer_widths
-from evo2_embed.overlap import HostCopy, Storer, read_ahead
 from evo2_embed.packs import place_of, read_packs, read_pieces, read_segments
+from evo2_embed.passes import prepare_engine, run_packs
 from evo2_embed.pieces import PieceRows, wanted_pieces
-from evo2_embed.pooling import Pooler
 from evo2_embed.rows import ShardRows
-from evo2_embed.stop import StopSignal
 from evo2_embed.store import RowStore
 from evo2_embed.tables import PACKS, open_table, table_metadata
 from evo2_embed.watchdog import Watchdog
@@ -194,107 +188,14 @@ def _embed(
             pieces = read_pieces(file)
             bos = int(metadata["packing"]["packing"]["bos"])
             places = PieceRows(rows, extraction["pooling"], bos)
-            store.keep_whole(
-                {
-                    number: places.ended(**pieces[number])
-                    for number in store.done
-                    if number in pieces
-                }
-            )
-            evo2 = _load(extraction, checkpoint)
-            engine = _engine(evo2, extraction, kv_device)
-            metadata["self_check"] = _self_check(engine, evo2, extraction)
+            known = [number for number in store.done if number in pieces]
+            store.keep_whole({number: places.ended(**pieces[number]) for number in known})
+            engine, metadata["self_check"] = prepare_engine(extraction, checkpoint, kv_device)
             beat()
-            wanted = wanted_pieces(
-                {number: piece["stretch"] for number, piece in pieces.items()}, set(store.done)
-            )
-            _run_packs(read_packs(file, packs), wanted, places, engine, store, metadata["n_packs"])
+            stretches = {number: piece["stretch"] for number, piece in pieces.items()}
+            wanted = wanted_pieces(stretches, set(store.done))
+            run_packs(read_packs(file, packs), wanted, places, engine, store, metadata["n_packs"])
         return store.write(folder, metadata), store.seconds
-
-
-def _load(extraction: dict, checkpoint: str):
-    started = time.perf_counter()
-    evo2 = load_model(extraction["model"]["name"], checkpoint, extraction["precision"])
-    log.info("loaded %s in %.1f s", checkpoint, time.perf_counter() - started)
-    return evo2
-
-
-def _engine(evo2, extraction: dict, kv_device: str) -> Engine:
-    if extraction["engine"] == "stock":
-        return StockEngine(evo2, extraction["layers"])
-    return PackedEngine(evo2, extraction["layers"], Keeping(extraction["kv_type"], kv_device))
-
-
-def _run_packs(
-    packs: Iterator[dict],
-    wanted: dict[int, np.ndarray],
-    places: PieceRows,
-    engine: Engine,
-    store: RowStore,
-    n_packs: int,
-) -> None:
-    """Run the packs that are not stored yet, and those that have the past of their segments.
-
-    A signal stops between two of them.
-    """
-    again = sum(number in store.done for number in wanted)
-    if again:
-        log.info("%d packs run again, for stretches that were not at their end", again)
-    pooler = Pooler(places.pooling)
-    left = read_ahead(row for row in packs if row["pack"] in wanted)
-    store.start()
-    with StopSignal() as stop, Storer() as storer:
-        for row in _with_progress(left, store):
-            pack = _pack(row, wanted[row["pack"]])
-            spans = places.spans(pack.stretch, pack.position, pack.cu_seqlens).of(pack.wanted)
-            rows, pooled = pooler.pool(engine.run(pack), spans)
-            if row["pack"] in store.done:
-                store.beat()
-            else:
-                values = {layer: HostCopy(vectors) for layer, vectors in pooled.items()}
-                storer.submit(store.put, row["pack"], len(pack.tokens), rows, values)
-            if stop.name:
-                break
-    store.save()
-    if len(store.done) < n_packs:
-        raise Stopped(
-            f"stopped by {stop.name}: {store.tokens:,} of {store.n_tokens:,} tokens are "
-            "kept, and a rerun goes on from there"
-        )
-
-
-def _pack(row: dict, wanted: np.ndarray) -> Pack:
-    return Pack(
-        row["tokens"],
-        row["cu_seqlens"].astype(np.int64),
-        row["width"],
-        row["stretch"],
-        row["position"],
-        row["left"],
-        wanted,
-    )
-
-
-def _with_progress(rows: Iterator[dict], store: RowStore) -> Iterator[dict]:
-    """Pass packs on, and show tokens done, tokens/s and the time left in the log."""
-    done = set(store.done)
-    with tqdm(
-        total=store.n_tokens, initial=store.tokens, unit="token", unit_scale=True, mininterval=5
-    ) as progress:
-        for row in rows:
-            yield row
-            if row["pack"] not in done:
-                progress.update(int(row["cu_seqlens"][-1]))
-
-
-def _self_check(engine: Engine, evo2, extraction: dict) -> dict | None:
-    """What the check of the packed engine found; the stock engine needs none."""
-    if isinstance(engine, StockEngine):
-        return None
-    result = check_engine(engine, evo2, extraction["layers"], extraction["precision"])
-    worst = max(result["difference"].values())
-    log.info("self-check: at most %.1e from Evo2.forward, allowed %g", worst, result["tolerance"])
-    return result
 
 
 def _clear(folder: Path) -> None:

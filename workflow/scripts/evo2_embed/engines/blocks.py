@@ -7,12 +7,13 @@ done a tile of tokens at a time, so that what it makes stays small, and on a CPU
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 
 from evo2_embed.engines.attention import RotaryPositions, attend, rotate
-from evo2_embed.engines.filters import LongFilter, MediumFilter, ShortFilter
+from evo2_embed.engines.cascade import inner_filter, projection_rows
+from evo2_embed.engines.filters import ShortFilter
 from evo2_embed.engines.keysvalues import Keeping
+from evo2_embed.engines.longfilter import LongFilter
 from evo2_embed.engines.scratch import Scratch, linear
 from evo2_embed.engines.segments import Segments
 from evo2_embed.engines.states import Carry
@@ -128,8 +129,8 @@ class HyenaBlock(Block):
         self.channel_elements = channel_elements
         self.short = ShortFilter(cascade.short_filter_weight, 3 * self.width)
         self.short_bias = cascade.short_filter_bias
-        self.inner = _inner_filter(cascade, self.width)
-        self.rows = _projection_rows(cascade, self.width)
+        self.inner = inner_filter(cascade, self.width)
+        self.rows = projection_rows(cascade, self.width)
         self.fp8 = block.projections.use_fp8_input_projections
         itemsize = block.mlp.l1.weight.element_size()
         self.state_bytes = 3 * self.width * self.short.reach * itemsize
@@ -269,35 +270,3 @@ class AttentionBlock(Block):
             tap("inner_mha_cls.out_proj", start, mixed)
             tap("inner_mha_cls", start, mixed)
             self.finish(x[start:stop], start, mixed, tap)
-
-
-def _inner_filter(cascade: torch.nn.Module, width: int) -> ShortFilter | MediumFilter | LongFilter:
-    if cascade.h is None:
-        return LongFilter(cascade.log_poles, cascade.residues, cascade.D)
-    # Vortex convolves by Fourier transform from 128 taps on, with the first tap for the present.
-    if cascade.fir_inner_filter_length >= 128:
-        return MediumFilter(cascade.h, cascade.D)
-    return ShortFilter(cascade.h, width)
-
-
-def _projection_rows(cascade: torch.nn.Module, width: int) -> list:
-    """Which rows of the projections x2, x1 and v are: a slice each where there is one."""
-    rows = np.arange(3 * width)
-    if cascade.config.interleave:
-        rows = np.concatenate([rows[first::3] for first in range(3)])
-    if cascade.column_split_hyena:
-        heads = rows.reshape(cascade.num_attention_heads, 3, -1)
-        x2, x1, v = (heads[:, part].reshape(-1) for part in range(3))
-    else:
-        x2, x1, v = rows.reshape(3, width)
-    if cascade.hyena_flip_x1x2:
-        x1, x2 = x2, x1
-    return [_as_slice(part) for part in (x2, x1, v)]
-
-
-def _as_slice(rows: np.ndarray) -> slice | torch.Tensor:
-    steps = np.diff(rows)
-    if (steps == steps[:1]).all():
-        step = int(steps[0]) if len(steps) else 1
-        return slice(int(rows[0]), int(rows[-1]) + 1, step)
-    return torch.from_numpy(rows)
