@@ -173,7 +173,8 @@ def test_levels_are_token_weighted_means(finished):
 
 def test_the_dataset_opens_in_polars_pyarrow_pandas_and_duckdb(finished):
     folder = finished.folder / "results" / "embeddings" / "both" / "norm"
-    columns = ["genome", "contig", "start", "end", "strand", "name", "n_tokens", "embedding"]
+    keys = ["genome", "contig", "start", "end", "strand", "name", "n_tokens", "context"]
+    columns = [*keys, "embedding"]
     with_polars = pl.scan_parquet(folder / "*.parquet").collect()
     with_arrow = ds.dataset(folder).to_table()
     with_pandas = pd.read_parquet(folder)

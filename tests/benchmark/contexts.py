@@ -31,6 +31,7 @@ sys.path[:0] = [
 
 from evo2_embed import models  # noqa: E402
 from evo2_embed.engines import Keeping, PackedEngine, StockEngine  # noqa: E402
+from evo2_embed.engines.memory import map_large_blocks  # noqa: E402
 from evo2_embed.loading import load_model  # noqa: E402
 from stock import make_pack, pieces_of, random_segments  # noqa: E402
 
@@ -44,6 +45,7 @@ STOCK = 65_536  # the longest that the stock model runs here
 def measure(contender: str, context: int, piece: int, keys: str, threads: int) -> dict:
     """Embed in this process; a record."""
     torch.set_num_threads(threads)
+    map_large_blocks()  # as an embedding job does
     evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
     keeping = Keeping(keys)
     engine = PackedEngine(evo2, [LAYER], keeping)

@@ -11,6 +11,7 @@ import torch
 from evo2_embed import __version__
 from evo2_embed.checkpoint import check_weights
 from evo2_embed.digests import file_sha256, settings_digest
+from evo2_embed.engines.memory import map_large_blocks
 from evo2_embed.errors import InputError
 from evo2_embed.files import read_json, remove, write_json
 from evo2_embed.host import choose_device, hide_network
@@ -94,6 +95,7 @@ def embed_shard(
     extraction = settings["extraction"]
     torch.set_num_threads(settings["cpu_threads"])
     chosen = choose_device(device, extraction["precision"])
+    map_large_blocks()
     file = open_table(packs, PACKS)
     weights = read_json(model)
     check_weights(weights["path"], weights["sha256"])

@@ -1,13 +1,31 @@
 """How much memory there is for a pack."""
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
 
+LARGE_BLOCK = 4 << 20
+# Free memory at the end of the heap that is kept: small tensors come and go there.
+_TRIM = 64 << 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
 # Of the memory that is free, what a pack may take: the allocator needs some for itself.
 SHARE = 0.9
+
+
+def map_large_blocks() -> None:
+    """Have large blocks of memory of this process given back to the system when they are freed.
+
+    glibc moves the size from which it does so up to 32 MiB, as blocks come and go. Then tensors lie
+    between the states that stretches keep, and the process grows from piece to piece.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
+        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM)
 
 
 def free_bytes(device: torch.device) -> int:
