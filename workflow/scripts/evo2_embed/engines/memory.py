@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import torch
 
-LARGE_BLOCK = 4 << 20
+LARGE_BLOCK = 1 << 20
 # Free memory at the end of the heap that is kept: small tensors come and go there.
 _TRIM = 64 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
