@@ -78,7 +78,8 @@ def embed_shard(
     speed : str
         JSON file for what differs from run to run: time, memory, device, host.
     checkpoint_every : float
-        Seconds of work that a kill may cost at most (and the pack in work).
+        Seconds between two saves: what a kill may cost (and the pack in work, and the earlier packs
+        of stretches that were open).
     hang_after : float
         Seconds without progress after which the process is ended; 0: never.
     kv_device : {"device", "host"}
