@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from evo2_embed import models
-from evo2_embed.config import resolve
-from evo2_embed.engines import PackedEngine
-from evo2_embed.loading import load_model
+from evo2_embed.config.resolve import resolve
+from evo2_embed.engine.packed import PackedEngine
+from evo2_embed.model import models
+from evo2_embed.model.loading import load_model
+from runs import CONFIG, merged, write_fasta
 from stock import LAYERS, save_weights
-
-from workflow import CONFIG, merged, write_fasta
 
 # Vortex puts a model on a GPU where it sees one; CUDA_VISIBLE_DEVICES= hides it.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import torch
-from evo2_embed import models
-from evo2_embed.engines import Pack
-from evo2_embed.pieces import PieceRows
-from evo2_embed.pooling import Pooler
-from evo2_embed.rows import ShardRows
+from evo2_embed.embed.pooling import Pooler
+from evo2_embed.embed.row_spans import PieceRows
+from evo2_embed.embed.rows import ShardRows
+from evo2_embed.engine.pack import Pack
+from evo2_embed.model import models
 from random_weights import make_state
 
 LAYERS = list(models.layer_widths(models.TINY))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 from Bio import SeqIO
-from evo2_embed.digests import file_sha256
-from evo2_embed.errors import InputError
+from evo2_embed.io.digests import file_sha256
+from evo2_embed.io.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 GENOMES = HERE / "genomes.yaml"

@@ -16,8 +16,8 @@ import yaml
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "workflow" / "scripts"))
 
-from evo2_embed.digests import file_sha256  # noqa: E402
-from evo2_embed.errors import InputError  # noqa: E402
+from evo2_embed.io.digests import file_sha256  # noqa: E402
+from evo2_embed.io.errors import InputError  # noqa: E402
 
 
 def fetch(genome: dict, folder: Path) -> None:

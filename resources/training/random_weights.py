@@ -7,7 +7,7 @@ and what a block adds to the residual stream is scaled down with depth.
 import math
 
 import torch
-from evo2_embed.host import import_evo2
+from evo2_embed.model.import_evo2 import import_evo2
 
 SEED = 3
 # The residual stream's first channel is the same in all tokens, this many times as long as the

@@ -29,10 +29,12 @@ sys.path[:0] = [
     str(ROOT / folder) for folder in ("workflow/scripts", "resources/training", "tests")
 ]
 
-from evo2_embed import models  # noqa: E402
-from evo2_embed.engines import Keeping, PackedEngine, StockEngine  # noqa: E402
-from evo2_embed.engines.memory import map_large_blocks  # noqa: E402
-from evo2_embed.loading import load_model  # noqa: E402
+from evo2_embed.engine.kv_cache import Keeping  # noqa: E402
+from evo2_embed.engine.memory import map_large_blocks  # noqa: E402
+from evo2_embed.engine.packed import PackedEngine  # noqa: E402
+from evo2_embed.engine.stock import StockEngine  # noqa: E402
+from evo2_embed.model import models  # noqa: E402
+from evo2_embed.model.loading import load_model  # noqa: E402
 from stock import make_pack, pieces_of, random_segments  # noqa: E402
 
 LAYER = "blocks.6.mlp.l3"

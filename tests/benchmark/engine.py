@@ -32,10 +32,11 @@ from tabulate import tabulate
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "resources" / "training")]
 
-from evo2_embed import models  # noqa: E402
-from evo2_embed.engines import Pack, PackedEngine  # noqa: E402
-from evo2_embed.fitting import first_fit  # noqa: E402
-from evo2_embed.loading import build_model  # noqa: E402
+from evo2_embed.engine.pack import Pack  # noqa: E402
+from evo2_embed.engine.packed import PackedEngine  # noqa: E402
+from evo2_embed.model import models  # noqa: E402
+from evo2_embed.model.loading import build_model  # noqa: E402
+from evo2_embed.pack.assign import first_fit  # noqa: E402
 from random_weights import make_state  # noqa: E402
 
 LAYER = "blocks.6.mlp.l3"  # of 8 blocks, as blocks.28.mlp.l3 of the 32 of evo2_7b

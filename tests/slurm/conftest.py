@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, missing_commands
+from runs import Workflow, random_bases, write_fasta
 from slurm_runs import DATASET, placed
-
-from workflow import Workflow, random_bases, write_fasta
 
 
 def obstacle():

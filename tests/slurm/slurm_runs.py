@@ -3,8 +3,7 @@
 from contextlib import contextmanager
 
 from cluster import wait_for
-
-from workflow import ROOT, Workflow
+from runs import ROOT, Workflow
 
 # What is different here from the profile as it is: seconds instead of minutes.
 QUICK = (

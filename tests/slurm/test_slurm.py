@@ -6,9 +6,8 @@ from itertools import combinations
 
 import pytest
 import yaml
+from runs import ROOT, Workflow
 from slurm_runs import DATASET, running
-
-from workflow import ROOT, Workflow
 
 
 @pytest.fixture

@@ -20,10 +20,9 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from runs import ROOT, Workflow
 from soak.faults import FAULTS
 from soak.trial import Trial
-
-from workflow import ROOT, Workflow
 
 TARGET = "results/embeddings/default/manifest.json"
 SETTINGS = {

@@ -18,9 +18,9 @@ sys.path[:0] = [
     str(ROOT / folder) for folder in ("workflow/scripts", "resources/training", "tests")
 ]
 
-from evo2_embed import models  # noqa: E402
-from evo2_embed.engines import PackedEngine  # noqa: E402
-from evo2_embed.loading import load_model  # noqa: E402
+from evo2_embed.engine.packed import PackedEngine  # noqa: E402
+from evo2_embed.model import models  # noqa: E402
+from evo2_embed.model.loading import load_model  # noqa: E402
 from stock import LAYERS, alone, pieces_of, random_segments, save_weights  # noqa: E402
 
 PIECES = (16_384, 8192, 4096, 2048, 1024, 4097, 1000, 127)

@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
-from evo2_embed.contexts import beyond_training
-from evo2_embed.errors import InputError
-from evo2_embed.run import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
+from evo2_embed.config.context import beyond_training
+from evo2_embed.io.errors import InputError
+from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 
 STARTED = time.time()
 

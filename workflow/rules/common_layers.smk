@@ -1,8 +1,8 @@
 # Helpers of the rules that compare, fuse and probe layers, and of the training set. No rules.
 
-from evo2_embed.burn_in.places import longest_context, measure_mb
-from evo2_embed.models import layer_widths
-from evo2_embed.probes.memory import probe_mb
+from evo2_embed.analysis.burn_in.places import longest_context, measure_mb
+from evo2_embed.model.models import layer_widths
+from evo2_embed.analysis.probes.memory import probe_mb
 
 PROBES = [
     f"results/probes/{name}.{kind}"

@@ -4,9 +4,9 @@ In: the records of an extraction's shards and the files they name, the chunk tab
 Out: the layer's dataset (`tables.embeddings_schema`), its record.
 """
 
-from evo2_embed.aggregate import aggregate_layer
-from evo2_embed.logs import logged_to
-from evo2_embed.shards import BundleFiles
+from evo2_embed.dataset.aggregate import aggregate_layer
+from evo2_embed.dataset.shards import BundleFiles
+from evo2_embed.io.logs import logged_to
 
 
 def main(

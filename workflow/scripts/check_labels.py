@@ -3,9 +3,9 @@
 In: the labels, the chunk tables, the FASTA files. Out: rows by label, and the folds.
 """
 
-from evo2_embed.logs import logged_to
-from evo2_embed.probes.check import check_labels
-from evo2_embed.sheet import Genome
+from evo2_embed.analysis.probes.check import check_labels
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.logs import logged_to
 
 
 def main(

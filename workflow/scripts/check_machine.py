@@ -9,10 +9,10 @@ import argparse
 import sys
 from dataclasses import asdict
 
-from evo2_embed.files import write_json
-from evo2_embed.fitness import check_machine, check_run, faults, lines
-from evo2_embed.logs import logged_to
-from evo2_embed.run import RUN_CONFIG, load_frozen
+from evo2_embed.doctor import check_machine, check_run, faults, lines
+from evo2_embed.io.files import write_json
+from evo2_embed.io.logs import logged_to
+from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 
 
 def main(model: dict, directory: str, output: str) -> None:

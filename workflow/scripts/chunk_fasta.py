@@ -3,9 +3,9 @@
 In: FASTA files, BED files. Out: the bundle's chunk table (`tables.CHUNKS`), FASTA indexes.
 """
 
-from evo2_embed.chunks import chunk_bundle
-from evo2_embed.logs import logged_to
-from evo2_embed.sheet import Genome
+from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.logs import logged_to
 
 
 def main(genomes: list[list], settings: dict, indexes: str, chunks: str, threads: int = 1) -> None:

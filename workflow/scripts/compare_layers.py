@@ -4,8 +4,8 @@ In: the records of its layers, the record of the embeddings of shuffled windows 
 Out: a JSON file, see `compare.layers.compare_layers`.
 """
 
-from evo2_embed.compare.layers import compare_layers
-from evo2_embed.logs import logged_to
+from evo2_embed.analysis.compare.layers import compare_layers
+from evo2_embed.io.logs import logged_to
 
 
 def main(

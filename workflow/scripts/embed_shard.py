@@ -4,9 +4,9 @@ In: a pack file, the model's record. Out: one Parquet file a layer
 (`tables.embeddings_schema` with chunk), the shard's record, its speed.
 """
 
-from evo2_embed.fitness import check_job
-from evo2_embed.gpus import claim_gpus
-from evo2_embed.logs import logged_to
+from evo2_embed.doctor import check_job
+from evo2_embed.embed.gpus import claim_gpus
+from evo2_embed.io.logs import logged_to
 
 
 def main(
@@ -24,7 +24,7 @@ def main(
     claim_gpus(gpus)
     check_job(settings["extraction"], model, device, gpus)
     # It imports torch, which is to see no other GPU; a job that waits for one should be small.
-    from evo2_embed.embed import embed_shard
+    from evo2_embed.embed.embed_shard import embed_shard
 
     embed_shard(
         packs, model, settings, device, record, speed, checkpoint_every, hang_after, kv_device

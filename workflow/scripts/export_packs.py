@@ -6,7 +6,7 @@ In: its pack file, the table of blocks. Out: a file for each form and split, and
 from pathlib import Path
 
 from evo2_embed.finetune.export import export_shard
-from evo2_embed.logs import logged_to
+from evo2_embed.io.logs import logged_to
 
 
 def main(packs: str, blocks: str, settings: dict, record: str) -> None:

@@ -3,8 +3,8 @@
 In: a local checkpoint, or a name. Out: a record with path and digest.
 """
 
-from evo2_embed.checkpoint import fetch_model
-from evo2_embed.logs import logged_to
+from evo2_embed.io.logs import logged_to
+from evo2_embed.model.weights import fetch_model
 
 
 def main(model: dict, directory: str, record: str) -> None:

@@ -6,8 +6,8 @@ Out: the parameters (.npz).
 
 from functools import partial
 
-from evo2_embed.fusion.fitting import fit_layers
-from evo2_embed.logs import logged_to
+from evo2_embed.analysis.fusion.fit import fit_layers
+from evo2_embed.io.logs import logged_to
 
 
 def main(records: list[str], settings: dict, source: str | None, output: str) -> None:
@@ -18,7 +18,7 @@ def labeller(settings: dict):
     """What gives rows their labels, where weights are learned."""
     if "probe" not in settings:
         return None
-    from evo2_embed.probes.rows import label_rows
+    from evo2_embed.analysis.probes.rows import label_rows
 
     return partial(label_rows, probe=settings["probe"], genomes=settings["genomes"])
 

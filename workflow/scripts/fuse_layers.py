@@ -4,8 +4,8 @@ In: the records of its layers and the datasets they name, the parameters.
 Out: the dataset (`tables.embeddings_schema`), its record.
 """
 
-from evo2_embed.fusion.writing import fuse_layers
-from evo2_embed.logs import logged_to
+from evo2_embed.analysis.fusion.writing import fuse_layers
+from evo2_embed.io.logs import logged_to
 
 
 def main(records: list[str], name: str, settings: dict, parameters: str, record: str) -> None:

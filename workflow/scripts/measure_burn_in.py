@@ -4,8 +4,8 @@ In: the pack file of its stretches, the record of their embeddings. Out: a JSON 
 `burn_in.measure.measure_burn_in`.
 """
 
-from evo2_embed.burn_in.measure import measure_burn_in
-from evo2_embed.logs import logged_to
+from evo2_embed.analysis.burn_in.measure import measure_burn_in
+from evo2_embed.io.logs import logged_to
 
 
 def main(packs: str, record: str, settings: dict, output: str) -> None:

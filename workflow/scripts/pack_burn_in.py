@@ -3,9 +3,9 @@
 In: the chunk table and FASTA files of a bundle. Out: a pack file (`tables.PACKS`).
 """
 
-from evo2_embed.burn_in.packs import pack_burn_in
-from evo2_embed.logs import log, logged_to
-from evo2_embed.sheet import Genome
+from evo2_embed.analysis.burn_in.packs import pack_burn_in
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.logs import log, logged_to
 
 
 def main(

@@ -3,9 +3,9 @@
 In: the bundle's chunk table, its FASTA files. Out: a pack file (`tables.PACKS`).
 """
 
-from evo2_embed.logs import log, logged_to
-from evo2_embed.packing import pack_shard
-from evo2_embed.sheet import Genome
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.logs import log, logged_to
+from evo2_embed.pack.pack_shard import pack_shard
 
 
 def main(

@@ -4,9 +4,9 @@ In: the labels, the records of its layers and the datasets beside them, the FAST
 Out: scores by layer, metric and fold; what they say of the layers.
 """
 
-from evo2_embed.logs import log, logged_to
-from evo2_embed.probes.extraction import probe_extraction
-from evo2_embed.sheet import Genome
+from evo2_embed.analysis.probes.extraction import probe_extraction
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.logs import log, logged_to
 
 
 def main(

@@ -13,13 +13,13 @@ import sys
 from pathlib import Path
 
 import yaml
-from evo2_embed.cost.advice import warnings_of
-from evo2_embed.cost.estimate import estimate_run
-from evo2_embed.cost.peak import context_peaks, gpu_peak
-from evo2_embed.cost.speeds import known_speeds
-from evo2_embed.cost.text import Cost, as_json, as_text
-from evo2_embed.errors import InputError
-from evo2_embed.run import INDEXES, plan_run
+from evo2_embed.io.errors import InputError
+from evo2_embed.plan.advice import warnings_of
+from evo2_embed.plan.estimate import estimate_run
+from evo2_embed.plan.peak import context_peaks, gpu_peak
+from evo2_embed.plan.speeds import known_speeds
+from evo2_embed.plan.text import Cost, as_json, as_text
+from evo2_embed.run.frozen import INDEXES, plan_run
 
 RESULTS = Path("results")
 DEFAULT = Path("config/config.yaml")

@@ -12,11 +12,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from evo2_embed.cost.estimate import estimate_run
-from evo2_embed.errors import InputError
-from evo2_embed.run import INDEXES, RUN_CONFIG, Run, load_frozen
-from evo2_embed.status import failures, shard_states
-from evo2_embed.status_text import as_json, as_text
+from evo2_embed.io.errors import InputError
+from evo2_embed.plan.estimate import estimate_run
+from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, Run, load_frozen
+from evo2_embed.run.status import failures, shard_states
+from evo2_embed.run.status_text import as_json, as_text
 
 RESULTS, LOGS = Path("results"), Path("logs")
 

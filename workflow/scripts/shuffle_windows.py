@@ -3,9 +3,9 @@
 In: chunk tables and FASTA files of a few bundles. Out: a pack file (`tables.PACKS`).
 """
 
-from evo2_embed.compare.control import pack_shuffled
-from evo2_embed.logs import log, logged_to
-from evo2_embed.sheet import Genome
+from evo2_embed.analysis.compare.control import pack_shuffled
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.logs import log, logged_to
 
 
 def main(

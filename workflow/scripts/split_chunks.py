@@ -4,7 +4,7 @@ In: the chunk tables. Out: the table of blocks (`split.BLOCKS`).
 """
 
 from evo2_embed.finetune.split import split_chunks
-from evo2_embed.logs import log, logged_to
+from evo2_embed.io.logs import log, logged_to
 
 
 def main(chunks: list[str], settings: dict, blocks: str) -> None:

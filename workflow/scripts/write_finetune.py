@@ -6,9 +6,9 @@ Out: the folder with both forms, its card and its summary.
 
 from pathlib import Path
 
+from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.finetune.dataset import write_dataset
-from evo2_embed.logs import logged_to
-from evo2_embed.shards import BundleFiles
+from evo2_embed.io.logs import logged_to
 
 
 def main(

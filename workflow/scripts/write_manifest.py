@@ -3,8 +3,8 @@
 In: the records of its layers and fusions, the chunk tables. Out: manifest.json.
 """
 
-from evo2_embed.logs import logged_to
-from evo2_embed.manifest import write_manifest
+from evo2_embed.dataset.manifest import write_manifest
+from evo2_embed.io.logs import logged_to
 
 
 def main(

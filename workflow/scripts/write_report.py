@@ -7,12 +7,12 @@ burn-in, probes, the training set's summary, the chunk tables. Out: report.html,
 from functools import partial
 from pathlib import Path
 
-from evo2_embed.files import atomic_path
-from evo2_embed.logs import logged_to
-from evo2_embed.probes.rows import label_rows
+from evo2_embed.analysis.probes.rows import label_rows
+from evo2_embed.io.files import atomic_path
+from evo2_embed.io.logs import logged_to
 from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
-from evo2_embed.summary import load_results, render_summary
+from evo2_embed.report.summary import load_results, render_summary
 
 BENCHMARKS = Path("benchmarks")
 

@@ -1,8 +1,8 @@
 """A model that costs nothing, for `tests/benchmark/scale.py`.
 
-Python imports this module when it starts, if its folder is on PYTHONPATH. Once `evo2_embed.passes`
-has been imported, its model, engine and pooling are replaced: every chunk gets a random vector as
-wide as the layer. The rest of an embedding job is the real one.
+Python imports this module when it starts, if its folder is on PYTHONPATH. Once
+`evo2_embed.embed.run_packs` has been imported, its model, engine and pooling are replaced: every
+chunk gets a random vector as wide as the layer. The rest of an embedding job is the real one.
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ class StandIn:
     """An entry of `sys.meta_path` that changes one module after its import."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "evo2_embed.passes":
+        if name != "evo2_embed.embed.run_packs":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -27,11 +27,11 @@ class StandIn:
         return spec
 
 
-def replace(passes) -> None:
+def replace(run_packs) -> None:
     """Put the costless model into the module that runs packs."""
     import numpy as np
     import torch
-    from evo2_embed.models import layer_widths, model_config
+    from evo2_embed.model.models import layer_widths, model_config
 
     class NullEngine:
         """Vectors of chunks, (segments, width), where an engine has those of tokens."""
@@ -51,7 +51,7 @@ def replace(passes) -> None:
     def check_engine(engine, evo2, layers, precision):
         return {"segments": [], "tolerance": 0.0, "difference": dict.fromkeys(layers, 0.0)}
 
-    passes.load_model = lambda name, *_: model_config(name) and name
+    run_packs.load_model = lambda name, *_: model_config(name) and name
 
     class NullPooler:
         def __init__(self, pooling):
@@ -60,9 +60,9 @@ def replace(passes) -> None:
         def pool(self, vectors, spans):
             return spans.row, vectors
 
-    passes.PackedEngine = NullEngine
-    passes.check_engine = check_engine
-    passes.Pooler = NullPooler
+    run_packs.PackedEngine = NullEngine
+    run_packs.check_engine = check_engine
+    run_packs.Pooler = NullPooler
 
 
 sys.meta_path.insert(0, StandIn())

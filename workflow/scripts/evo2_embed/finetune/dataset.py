@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evo2_embed import __version__
-from evo2_embed.digests import settings_digest
-from evo2_embed.errors import InputError
-from evo2_embed.files import atomic_directory, atomic_path, write_json
+from evo2_embed.dataset.shards import BundleFiles, Shard, check_ranges
 from evo2_embed.finetune.card import card_text
 from evo2_embed.finetune.forms import SCHEMAS
 from evo2_embed.finetune.split import BLOCKS, PARTS, SPLITS
-from evo2_embed.logs import log
-from evo2_embed.shards import BundleFiles, Shard, check_ranges
-from evo2_embed.tables import CHUNKS, open_table, table_metadata
+from evo2_embed.io.digests import settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import atomic_directory, atomic_path, write_json
+from evo2_embed.io.logs import log
+from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 
 CARD, SUMMARY = "README.md", "summary.json"
 

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from evo2_embed.digests import file_sha256, settings_digest
-from evo2_embed.errors import InputError
-from evo2_embed.files import atomic_directory, write_json
+from evo2_embed.dataset.shards import RANGES
 from evo2_embed.finetune.forms import SCHEMAS, encodings, packed_rows, padded_rows
 from evo2_embed.finetune.segments import Segments, read_shard
 from evo2_embed.finetune.split import PARTS, SPLITS, open_split
-from evo2_embed.fitting import first_fit
-from evo2_embed.logs import log
-from evo2_embed.packrows import PADS
-from evo2_embed.shards import RANGES
-from evo2_embed.tables import PACKS, metadata_schema, open_table, table_metadata, table_writer
+from evo2_embed.io.digests import file_sha256, settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import atomic_directory, write_json
+from evo2_embed.io.logs import log
+from evo2_embed.io.tables import PACKS, metadata_schema, open_table, table_metadata, table_writer
+from evo2_embed.pack.assign import first_fit
+from evo2_embed.pack.rows import PADS
 
 RECORD = "export.json"
 

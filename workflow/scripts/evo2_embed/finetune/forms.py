@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from evo2_embed.finetune.segments import Segments
-from evo2_embed.fitting import edges_of
-from evo2_embed.packrows import pad_rows
+from evo2_embed.pack.assign import edges_of
+from evo2_embed.pack.rows import pad_rows
 
 IGNORE = -100  # what torch's cross entropy, and so transformers' models, leave out
 GROUP_TOKENS = 1 << 20  # of a row group: what a loader reads at once

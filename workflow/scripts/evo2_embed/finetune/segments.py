@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from evo2_embed.fitting import edges_of
-from evo2_embed.packs import read_packs, read_segments
+from evo2_embed.pack.assign import edges_of
+from evo2_embed.pack.read import read_packs, read_segments
 
 _KEYS = {
     "chunk": pl.Int64,

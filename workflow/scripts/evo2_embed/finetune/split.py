@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.digests import settings_digest
-from evo2_embed.errors import InputError
-from evo2_embed.tables import (
+from evo2_embed.io.digests import settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.tables import (
     CHUNKS,
     LABEL,
     metadata_schema,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from evo2_embed.dataset.sampling import Sample, sample_layer
 from evo2_embed.report.html import choice, data, note, section
 from evo2_embed.report.projection import Projection, project
-from evo2_embed.sampling import Sample, sample_layer
-from evo2_embed.summary import Result
+from evo2_embed.report.summary import Result
 
 MOST_CONTIGS = 40  # in the list to choose from
 

@@ -9,15 +9,15 @@ from string import Template
 import polars as pl
 from plotly.offline import get_plotlyjs
 
-from evo2_embed.files import read_json
-from evo2_embed.probes.extraction import PROBES
+from evo2_embed.analysis.probes.extraction import PROBES
+from evo2_embed.io.files import read_json
+from evo2_embed.io.tables import open_table
 from evo2_embed.report.burn_in import burn_in
 from evo2_embed.report.embeddings import Labels, embeddings
 from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
 from evo2_embed.report.stages import Stage
-from evo2_embed.summary import Result
-from evo2_embed.tables import open_table
+from evo2_embed.report.summary import Result
 
 HERE = Path(__file__).resolve().parent
 

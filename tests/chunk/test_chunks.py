@@ -1,0 +1,248 @@
+"""FASTA to chunk tables: what is cut, what is counted, and what is refused."""
+
+import gzip
+import zlib
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from Bio import bgzf
+from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
+from runs import random_bases, run_python, write_fasta
+
+
+@pytest.fixture
+def chunk(complete, tmp_path):
+    """A function that chunks a FASTA file: the table's rows, and its counts."""
+
+    def chunk(fasta, regions=None, **windows):
+        settings = complete(windows=windows)["windows"]
+        genome = Genome("g", str(fasta), regions)
+        metadata = chunk_bundle([genome], settings, "indexes", "out/chunks.parquet", 1)
+        return pq.read_table("out/chunks.parquet").to_pylist(), metadata["genomes"]["g"]
+
+    return chunk
+
+
+def refused(chunk, fasta, **windows):
+    """The message of a refusal, which is one line, names the file and leaves nothing."""
+    with pytest.raises(InputError) as error:
+        chunk(fasta, **windows)
+    assert "\n" not in str(error.value)
+    assert Path(fasta).name in str(error.value)
+    assert not list(Path("out").glob("*"))
+    return str(error.value)
+
+
+RECORDS = [("b one", random_bases(450, 1)), ("a", random_bases(130, 2))]
+
+
+def test_rows_are_windows_in_file_order_with_their_shares(chunk, tmp_path):
+    rows, counts = chunk(write_fasta(tmp_path / "g.fa", RECORDS), strands="both")
+    places = [(r["contig"], r["start"], r["end"], r["strand"]) for r in rows]
+    windows = [("b", 0, 200), ("b", 200, 400), ("b", 400, 450), ("a", 0, 130)]
+    assert places == [(*window, strand) for window in windows for strand in "+-"]
+    sequences = {name.split()[0]: sequence for name, sequence in RECORDS}
+    for number, row in enumerate(rows):
+        bases = sequences[row["contig"]][row["start"] : row["end"]]
+        assert row["chunk"] == number
+        assert row["length"] == len(bases)
+        assert row["gc"] == pytest.approx((bases.count("G") + bases.count("C")) / len(bases))
+        assert row["ambiguous"] == 0
+        assert row["crc32"] == zlib.crc32(bases.encode())
+    assert counts == {"contigs": 2, "bases": 580, "chunks": 8, "tokens": 1160}
+
+
+def written_as(kind, tmp_path, text):
+    path = tmp_path / f"g_{kind}.fa"
+    if kind in ("gzip", "bgzip"):
+        path = path.with_suffix(".fa.gz")
+        opener = gzip.open if kind == "gzip" else bgzf.BgzfWriter
+        with opener(str(path), "wb") as handle:
+            handle.write(text.encode())
+        return path
+    lines = text.splitlines()
+    if kind == "gzip, no suffix":
+        path.write_bytes(gzip.compress(text.encode()))
+    elif kind == "CRLF":
+        path.write_bytes(text.replace("\n", "\r\n").encode())
+    elif kind == "no last newline":
+        path.write_text(text.rstrip("\n"))
+    elif kind == "one line a record":
+        path.write_text(
+            text.replace("\n", "").replace(">b one", ">b one\n").replace(">a", "\n>a\n")
+        )
+    elif kind == "lines of unequal length":
+        path.write_text("\n".join([lines[0], lines[1][:10], lines[1][10:], *lines[2:]]) + "\n")
+    elif kind == "blank lines":
+        path.write_text("\n" + "\n".join([*lines[:2], "", *lines[2:], "", ""]))
+    elif kind == "lower case":
+        path.write_text("".join(x if x[0] == ">" else x.lower() for x in text.splitlines(True)))
+    else:
+        path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "bgzip",
+        "gzip",
+        "gzip, no suffix",
+        "CRLF",
+        "no last newline",
+        "one line a record",
+        "lines of unequal length",
+        "blank lines",
+        "lower case",
+    ],
+)
+def test_all_ways_of_writing_a_file_give_the_same_chunks(chunk, tmp_path, kind):
+    text = Path(write_fasta(tmp_path / "plain.fa", RECORDS)).read_text()
+    wanted = chunk(tmp_path / "plain.fa")
+    path = written_as(kind, tmp_path, text)
+    before = set(tmp_path.glob("g_*"))
+    assert chunk(path) == wanted
+    assert set(tmp_path.glob("g_*")) == before  # no index beside the file
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a|b/c", "../../etc", "'quoted\"", "$(touch;x)", "génome→1", "{a}", "x" * 10_000],
+    ids=lambda name: name[:12],
+)
+def test_any_record_name_is_fine_and_no_part_of_a_path(chunk, tmp_path, name):
+    rows, _ = chunk(write_fasta(tmp_path / "g.fa", [(f"{name} and more", "ACGT" * 10)]))
+    assert [row["contig"] for row in rows] == [name]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("g.fa", "any.fa", "genomes.tsv", "indexes", "out")
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not a FASTA file"),
+        (b"\x00\x01\x02\xff\xfe" * 50, "not a FASTA file"),
+        (b"hello\n>a\nACGT\n", "text before the first"),
+        (b"just text\n", "text before the first"),
+        (b">a\n>b\nACGT\n", "record 'a' has no sequence"),
+        (b">a\nACGT\n>b\n", "record 'b' has no sequence"),
+        (b">a\nACGT\n>a\nACGT\n", "record name 'a' stands twice"),
+        (b">\nACGT\n", "without a record name"),
+        (b">p\nMKVLAAGE\n", "'L' at base 4 is no nucleotide letter"),
+        (b">p\nACGUACGU\n", "T for U"),
+        (b">p\nACGT*\n", "'*' at base 5"),
+        (b">p\nAC-GT\n", "'-' at base 3"),
+        (b">p\nAC1GT\n", "'1' at base 3"),
+        (b">p\nAC GT\n", "'blank' at base 3"),
+        (b">p\nACGT\n>q\nACGT\xff\n", "not a FASTA file"),
+    ],
+)
+def test_what_is_no_nucleotide_fasta_is_refused_by_name(chunk, tmp_path, content, said):
+    path = tmp_path / "bad.fa"
+    path.write_bytes(content)
+    assert said.lower() in refused(chunk, path).lower()
+
+
+def test_bad_gzip_files_are_refused(chunk, tmp_path):
+    whole = gzip.compress(Path(write_fasta(tmp_path / "g.fa", RECORDS)).read_bytes())
+    (tmp_path / "cut.fa.gz").write_bytes(whole[: len(whole) // 2])
+    assert "cut off or damaged" in refused(chunk, tmp_path / "cut.fa.gz")
+    (tmp_path / "plain.fa.gz").write_bytes(b">a\nACGT\n")
+    assert "is not one" in refused(chunk, tmp_path / "plain.fa.gz")
+
+
+def test_soft_masked_bases_are_upper_case_unless_kept(chunk, tmp_path):
+    path = write_fasta(tmp_path / "g.fa", [("a", "acgtACGT")])
+    assert chunk(path)[0][0]["crc32"] == zlib.crc32(b"ACGTACGT")
+    assert chunk(path, lower_case="keep")[0][0]["crc32"] == zlib.crc32(b"acgtACGT")
+
+
+def test_ambiguous_letters_are_kept_skipped_or_refused(chunk, tmp_path):
+    path = write_fasta(tmp_path / "g.fa", [("a", "ACGT" * 50 + "N" * 100 + "RYgc" * 25)])
+    rows, _ = chunk(path)
+    assert [row["ambiguous"] for row in rows] == [0, 0.75]
+    rows, counts = chunk(path, ambiguous={"policy": "skip", "max_share": 0.5})
+    assert [row["start"] for row in rows] == [0]
+    assert counts["skipped: ambiguous share above max_share"] == 1
+    Path("out/chunks.parquet").unlink()
+    message = refused(chunk, path, ambiguous={"policy": "error"})
+    assert "ambiguous letter 'N' at base 201" in message
+
+
+def test_what_is_too_short_is_counted_and_all_gone_is_refused(chunk, tmp_path):
+    path = write_fasta(tmp_path / "g.fa", [("a", "ACGT" * 60), ("b", "ACGT" * 5)])
+    _, counts = chunk(path, min_length=50)
+    assert counts["skipped: window shorter than min_length"] == 1
+    assert counts["skipped: contig shorter than min_length"] == 1
+    Path("out/chunks.parquet").unlink()
+    short = write_fasta(tmp_path / "short.fa", [("a", "ACGT" * 5)])
+    assert "no window is left" in refused(chunk, short, min_length=50)
+
+
+def test_regions_are_windows_of_their_own(chunk, tmp_path):
+    path = write_fasta(tmp_path / "g.fa", RECORDS)
+    bed = tmp_path / "r.bed"
+    bed.write_text("b\t300\t320\tsecond\t0\t-\nb\t10\t260\tfirst\na\t0\t130\n")
+    rows, counts = chunk(path, str(bed), strands="both")
+    places = [(r["contig"], r["start"], r["end"], r["strand"], r["name"]) for r in rows]
+    assert places == [
+        ("b", 10, 210, "+", "first"),
+        ("b", 10, 210, "-", "first"),
+        ("b", 210, 260, "+", "first"),
+        ("b", 210, 260, "-", "first"),
+        ("b", 300, 320, "-", "second"),
+        ("a", 0, 130, "+", None),
+        ("a", 0, 130, "-", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("b\t0\t451", "line 1: end 451 is past the end of record 'b' (450 bases)"),
+        ("zzz\t0\t10", "line 1: no record 'zzz'"),
+        ("b\t10\t10", "line 1: start 10 and end 10"),
+        ("b\tx\t10", "line 1: not BED"),
+        ("b\t1\t10\tn\t0\t?", "line 1: strand '?'"),
+        ("# nothing", "no regions"),
+    ],
+)
+def test_bad_regions_are_refused_by_line(chunk, tmp_path, line, said):
+    (tmp_path / "r.bed").write_text(line + "\n")
+    path = write_fasta(tmp_path / "g.fa", RECORDS)
+    with pytest.raises(InputError) as error:
+        chunk(path, str(tmp_path / "r.bed"))
+    assert said in str(error.value)
+    assert "r.bed" in str(error.value)
+
+
+PEAK = """
+from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.genomes.sample_sheet import Genome
+windows = dict(size=8192, stride=8192, last="keep", min_length=1, strands="both",
+               lower_case="upper", ambiguous=dict(policy="keep", max_share=0.1),
+               context=dict(span="size", min=0))
+chunk_bundle([Genome("g", "big.fa")], windows, "indexes", "chunks.parquet", 1)
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(int(status["VmHWM"].split()[0]) // 1024)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "line_end", "length"),
+    [("", "\n", 60), ("", "", 60), (">tiny\nACGT\n", "", 120)],
+    ids=["lines of 60", "one line", "one line after a short record"],
+)
+def test_memory_does_not_grow_with_the_contig(tmp_path, before, line_end, length):
+    line = random_bases(60, 1) + line_end
+    with open(tmp_path / "big.fa", "w") as handle:
+        handle.write(f"{before}>chr1\n")
+        for _ in range(length):
+            handle.write(line * (1_000_000 // 60))
+    assert (
+        int(run_python(PEAK, tmp_path)) < 260
+    )  # MB, for 60 or 120 Mbp; 130 of them are the libraries

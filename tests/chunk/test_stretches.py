@@ -1,0 +1,278 @@
+"""Stretches: which window is in which, what runs before it, and the pieces that they run in."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.chunk.stretches import Stretches, cut_stretches, place_windows
+from evo2_embed.genomes.fasta import KEEP, UPPER, reverse_complement
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.tables import PACKS, open_table
+from evo2_embed.pack.assign import cut_pieces, fit_stretches
+from evo2_embed.pack.pack_shard import pack_shard
+from evo2_embed.pack.read import read_packs, read_segments
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from runs import random_bases, write_fasta
+
+QUICK = settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@st.composite
+def contigs(draw):
+    """Windows of a contig on both strands, in any order, its length, a span and a min."""
+    length = draw(st.integers(1, 2000))
+    size = draw(st.integers(1, min(length, 300)))
+    many = st.lists(st.tuples(st.integers(0, length - 1), st.integers(1, size)), min_size=1)
+    starts, sizes = np.array(draw(many)).T
+    least = draw(st.integers(0, 500))
+    span = size + least + draw(st.integers(0, 800))
+    minus = np.random.default_rng(length).random(len(starts)) < 0.5
+    ends = np.minimum(starts + sizes, length)
+    return starts, ends, np.where(minus, "-", "+"), length, {"span": span, "min": least}
+
+
+@given(contig=contigs())
+def test_every_window_is_in_one_stretch_and_span_and_min_hold(contig):
+    starts, ends, strands, length, limits = contig
+    stretch, context = place_windows(*contig)
+    begin = np.where(strands == "+", starts, length - ends)
+    origin = np.where(strands == "+", ends, length - starts) - context
+    assert (origin >= 0).all()
+    assert (context <= limits["span"]).all()
+    assert (begin - origin >= np.minimum(limits["min"], begin)).all()
+    for number in np.unique(stretch):
+        mine = stretch == number
+        assert len(set(strands[mine])) == len(set(origin[mine])) == 1
+        least = begin[mine].min() - origin[mine][0]
+        # It begins where the contig does, or as late as it may.
+        assert origin[mine][0] == 0 or least == limits["min"]
+
+
+@given(contig=contigs())
+def test_a_stretch_ends_only_where_the_next_window_would_exceed_the_span(contig):
+    starts, ends, _, _, limits = contig
+    stretch, origin = cut_stretches(starts, ends, limits["span"], limits["min"])
+    order = np.lexsort((ends, starts))
+    steps = np.diff(stretch[order])
+    assert stretch[order[0]] == 0
+    assert set(steps) <= {0, 1}
+    for row in np.flatnonzero(steps):
+        assert ends[order[row + 1]] - origin[order[row]] > limits["span"]
+
+
+@given(contig=contigs())
+def test_the_strands_mirror_each_other(contig):
+    starts, ends, strands, length, limits = contig
+    other = np.where(strands == "+", "-", "+")
+    mirrored = place_windows(length - ends, length - starts, other, length, limits)
+    stretch, context = place_windows(starts, ends, strands, length, limits)
+    assert (mirrored[1] == context).all()
+    same = [numbers[:, None] == numbers for numbers in (stretch, mirrored[0])]
+    assert (same[0] == same[1]).all()
+
+
+def test_without_a_span_each_window_is_a_stretch():
+    starts, ends = np.array([0, 0, 5]), np.array([9, 9, 14])
+    strands = np.array(["+", "-", "+"])
+    stretch, context = place_windows(starts, ends, strands, 14, {"span": "size", "min": 0})
+    assert stretch.tolist() == [0, 1, 2]
+    assert context.tolist() == [9, 9, 9]
+
+
+LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=30).map(np.array)
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 200), data=st.data())
+def test_pieces_tile_every_stretch_in_order(lengths, budget, data):
+    piece = data.draw(st.integers(1, budget))
+    pieces = cut_pieces(lengths, piece, budget)
+    tokens = [
+        pieces.length[a:b].sum() for a, b in zip(pieces.edges[:-1], pieces.edges[1:], strict=True)
+    ]
+    assert max(tokens) <= budget
+    assert pieces.length.min() > 0
+    assert pieces.length.max() <= piece
+    for stretch, length in enumerate(lengths):
+        mine = pieces.stretch == stretch
+        ends = np.cumsum(pieces.length[mine])
+        assert (pieces.position[mine] == ends - pieces.length[mine]).all()
+        assert (pieces.left[mine] == length - ends).all()
+        passes = np.searchsorted(pieces.edges, np.flatnonzero(mine), side="right")
+        # Once begun it has a piece in every pass until it ends, one in each.
+        assert (np.diff(passes) == 1).all()
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 200))
+def test_pieces_as_large_as_a_pass_leave_no_room(lengths, budget):
+    pieces = cut_pieces(lengths, budget, budget)
+    tokens = np.add.reduceat(pieces.length, pieces.edges[:-1])
+    assert (tokens[:-1] == budget).all()
+    assert (np.diff(pieces.stretch) >= 0).all()
+
+
+@given(lengths=LENGTHS, strategy=st.sampled_from(["packed", "padded"]))
+def test_stretches_that_fit_into_a_piece_are_whole(lengths, strategy):
+    packing = {"strategy": strategy, "max_tokens": 400, "piece": 300}
+    pieces = fit_stretches(lengths, packing)
+    assert sorted(pieces.stretch) == list(range(len(lengths)))
+    assert (pieces.length == lengths[pieces.stretch]).all()
+    assert not pieces.position.any()
+    assert not pieces.left.any()
+
+
+@st.composite
+def genomes(draw):
+    """Records with stretches of N and of lower case."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    records = []
+    for number, length in enumerate(draw(st.lists(st.integers(40, 700), min_size=1, max_size=3))):
+        bases = np.array(list(random_bases(length, number)))
+        start = rng.integers(length)
+        bases[start : start + 60] = "N"
+        text = "".join(bases)
+        records.append((f"c{number}", text[: length // 2] + text[length // 2 :].lower()))
+    return records
+
+
+WINDOWS = st.fixed_dictionaries(
+    {
+        "stride": st.integers(10, 90),
+        "last": st.sampled_from(["keep", "shift"]),
+        "strands": st.sampled_from(["+", "-", "both"]),
+        "lower_case": st.sampled_from(["upper", "keep"]),
+        "min_length": st.integers(1, 40),
+        "ambiguous": st.sampled_from([{"policy": "keep"}, {"policy": "skip", "max_share": 0.3}]),
+        "context": st.fixed_dictionaries(
+            {"span": st.integers(160, 900), "min": st.integers(0, 100)}
+        ),
+    }
+)
+
+
+def made(complete, records, windows, packing, n_shards=1):
+    """Chunk and pack a genome: the chunk table's rows, and metadata and rows of each pack file."""
+    write_fasta("g.fa", records)
+    genome = [Genome("g", "g.fa")]
+    config = complete(windows={"size": 60, **windows}, packing=packing)
+    chunk_bundle(genome, config["windows"], "indexes", "chunks.parquet", 1, threads=2)
+    shards = []
+    for shard in range(n_shards):
+        how = {"packing": config["packing"], "code": 1}
+        path = f"packs/{shard:05d}.parquet"
+        metadata = pack_shard(genome, "chunks.parquet", shard, n_shards, how, "indexes", path)
+        shards.append((metadata, list(read_packs(open_table(path, PACKS), path))))
+    return pq.read_table("chunks.parquet"), shards
+
+
+def expected_tokens(table, records, lower_case, bos):
+    """By stretch, its tokens from the FASTA records."""
+    result = {}
+    for row in table.to_pylist():
+        bases = np.frombuffer(dict(records)[row["contig"]].encode(), np.uint8)
+        tokens = (UPPER if lower_case == "upper" else KEEP)[bases]
+        if row["strand"] == "+":
+            mine = tokens[row["end"] - row["context"] : row["end"]]
+        else:
+            mine = reverse_complement(tokens[row["start"] : row["start"] + row["context"]])
+        if len(mine) + bos > len(result.get(row["stretch"], [])):
+            result[row["stretch"]] = [0] * bos + mine.tolist()
+    return result
+
+
+@QUICK
+@given(
+    records=genomes(),
+    windows=WINDOWS,
+    bos=st.booleans(),
+    budget=st.integers(20, 400),
+    data=st.data(),
+)
+def test_packs_hold_the_stretches_of_the_fasta(complete, records, windows, bos, budget, data):
+    piece = data.draw(st.integers(1, budget))
+    packing = {"max_tokens": budget, "piece": piece, "bos": bos}
+    try:
+        table, shards = made(complete, records, windows, packing, n_shards=3)
+    except InputError as error:
+        if "no window is left" not in str(error):
+            raise
+        return
+    wanted = expected_tokens(table, records, windows["lower_case"], bos)
+    tokens, chunks = {}, []
+    for metadata, rows in shards:
+        for row in rows:
+            ends, lengths = row["cu_seqlens"], np.diff(row["cu_seqlens"])
+            assert ends[-1] <= budget
+            for stretch, position, left, start, end in zip(
+                row["stretch"], row["position"], row["left"], ends[:-1], ends[1:], strict=True
+            ):
+                found = tokens.setdefault(int(stretch), [])
+                assert len(found) == position
+                found += row["tokens"][start:end].tolist()
+                assert len(wanted[int(stretch)]) == position + end - start + left
+            last = bos + row["context"] - row["position"][row["segment"]]
+            assert ((last > 0) & (last <= lengths[row["segment"]])).all()
+            chunks += row["chunk"].tolist()
+        numbers = range(
+            metadata["first_stretch"], metadata["first_stretch"] + metadata["n_stretches"]
+        )
+        assert metadata["n_tokens"] == sum(len(wanted[number]) for number in numbers)
+    assert tokens == wanted
+    assert sorted(chunks) == table["chunk"].to_pylist()
+    assert table["stretch"].to_numpy().max() == len(wanted) - 1
+    firsts = np.unique(table["stretch"].to_numpy(), return_index=True)[1]
+    assert (np.diff(firsts) > 0).all()  # numbers in the order of first chunks
+    _, found = shards[0], read_segments(open_table("packs/00000.parquet", PACKS))
+    for name in ("stretch", "context", "start"):
+        assert (found[name] == table[name].to_numpy()[found["chunk"]]).all()
+
+
+def test_windows_longer_than_a_piece_run_in_pieces(complete):
+    records = [("a", random_bases(250, 1)), ("b", random_bases(30, 2))]
+    table, [(metadata, rows)] = made(complete, records, {"strands": "both"}, {"max_tokens": 50})
+    assert table["stretch"].to_pylist() == table["chunk"].to_pylist()
+    assert table["context"].to_pylist() == table["length"].to_pylist()
+    assert [int(row["cu_seqlens"][-1]) for row in rows] == [50] * 11 + [10]
+    assert metadata["n_tokens"] == metadata["n_bases"] == 2 * (250 + 30)
+    assert metadata["padded_tokens"] > metadata["n_tokens"]
+
+
+def test_a_letter_that_is_none_between_windows_is_refused(complete):
+    bases = random_bases(200, 1)
+    records = [("a", f"{bases[:70]}!{bases[71:]}")]
+    windows = {"stride": 100, "context": {"span": 200}}
+    # A window's checksum says nothing of what is between them.
+    with pytest.raises(InputError, match=r"g\.fa: record 'a': '!' at base 71 is no nucleotide"):
+        made(complete, records, windows, {})
+    assert not Path("packs").exists() or not list(Path("packs").iterdir())
+
+
+def test_a_change_in_any_window_of_a_stretch_is_refused(complete):
+    records = [("a", random_bases(200, 1))]
+    windows = {"stride": 50, "strands": "-", "context": {"span": 200}}
+    made(complete, records, windows, {})
+    changed = records[0][1][:80] + random_bases(10, 5) + records[0][1][90:]
+    write_fasta("g.fa", [("a", changed)])
+    how = {"packing": complete()["packing"], "code": 1}
+    with pytest.raises(InputError, match=r"bases 50 to 110 are not those .* changed"):
+        pack_shard([Genome("g", "g.fa")], "chunks.parquet", 0, 1, how, "indexes", "p.parquet")
+
+
+def test_the_stretches_of_a_shard_end_with_their_last_window():
+    chunks = {
+        "start": np.array([0, 0, 40, 40]),
+        "end": np.array([60, 60, 100, 100]),
+        "stretch": np.array([3, 4, 3, 4]),
+        "context": np.array([60, 120, 100, 80]),
+        "minus": np.array([False, True, False, True]),
+    }
+    stretches = Stretches(chunks)
+    assert stretches.order.tolist() == [0, 2, 3, 1]
+    assert stretches.number.tolist() == [3, 4]
+    assert stretches.start.tolist() == [0, 0]
+    assert stretches.end.tolist() == [100, 120]

@@ -1,0 +1,59 @@
+"""Windows over a contig."""
+
+import numpy as np
+import pytest
+from evo2_embed.chunk.windows import tile_windows
+from hypothesis import given
+from hypothesis import strategies as st
+
+LENGTHS = st.integers(1, 5000)
+
+
+@given(length=LENGTHS, size=st.integers(1, 700))
+def test_windows_tile_a_contig_once_when_stride_is_size(length, size):
+    starts, ends = tile_windows(length, size, size, "keep")
+    covered = np.zeros(length, int)
+    for start, end in zip(starts, ends, strict=True):
+        covered[start:end] += 1
+    assert (covered == 1).all()
+    assert (ends - starts <= size).all()
+
+
+@given(
+    length=LENGTHS,
+    size=st.integers(1, 700),
+    data=st.data(),
+    last=st.sampled_from(["keep", "shift"]),
+)
+def test_overlapping_windows_cover_all_and_none_lies_in_the_one_before(length, size, data, last):
+    stride = data.draw(st.integers(1, size))
+    starts, ends = tile_windows(length, size, stride, last)
+    assert starts[0] == 0
+    assert ends[-1] == length
+    assert (np.diff(starts) > 0).all()
+    assert (np.diff(ends) > 0).all()
+    assert (starts[1:] <= ends[:-1]).all()
+
+
+@given(length=LENGTHS, size=st.integers(1, 700), stride=st.integers(1, 1500))
+def test_shift_gives_full_windows_where_the_contig_has_room(length, size, stride):
+    starts, ends = tile_windows(length, size, stride, "shift")
+    assert (ends - starts == min(size, length)).all()
+    assert (starts >= 0).all()
+    assert (ends <= length).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ((10, 4, 4, "keep"), [(0, 4), (4, 8), (8, 10)]),
+        ((10, 4, 4, "shift"), [(0, 4), (4, 8), (6, 10)]),
+        ((10, 4, 2, "keep"), [(0, 4), (2, 6), (4, 8), (6, 10)]),
+        ((10, 4, 9, "keep"), [(0, 4), (9, 10)]),
+        ((9, 4, 9, "keep"), [(0, 4)]),
+        ((3, 4, 4, "shift"), [(0, 3)]),
+        ((0, 4, 4, "keep"), []),
+    ],
+)
+def test_small_cases(arguments, wanted):
+    assert list(zip(*map(list, tile_windows(*arguments)), strict=True)) == wanted

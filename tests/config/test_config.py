@@ -1,0 +1,263 @@
+"""Configuration and sheet: every fault found, all at once, before anything is imported or run."""
+
+import pytest
+import yaml
+from evo2_embed.config.context import beyond_training
+from evo2_embed.config.resolve import resolve
+from evo2_embed.config.schema import SCHEMA, schema_faults
+from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
+from evo2_embed.io.errors import InputError
+from evo2_embed.model import models
+from runs import CONFIG, ROOT, Workflow, merged, random_bases, run_python, write_fasta
+
+
+def faults(complete, **changes):
+    with pytest.raises(InputError) as error:
+        complete(**changes)
+    return str(error.value).splitlines()
+
+
+def context(**keys):
+    return {"windows": {"context": keys}}
+
+
+def extraction(**keys):
+    return {"extractions": {"default": {"layers": ["norm"], **keys}}}
+
+
+def objects(schema):
+    """Every object of the schema, with its path."""
+    found = [schema] if "properties" in schema else []
+    for value in schema.values():
+        for inner in value if isinstance(value, list) else [value]:
+            found += objects(inner) if isinstance(inner, dict) else []
+    return found
+
+
+def test_the_schema_describes_and_bounds_every_key():
+    for schema in objects(yaml.safe_load(SCHEMA.read_text())):
+        assert schema["additionalProperties"] is False
+        for key, inner in schema["properties"].items():
+            if "$ref" in inner:
+                continue
+            assert inner.get("description"), key
+            optional = key not in schema.get("required", [])
+            assert not optional or "default" in inner, key
+            if inner.get("type") == "integer":
+                assert {"minimum", "maximum"} <= set(inner), key
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (),
+        ("windows",),
+        ("windows", "ambiguous"),
+        ("windows", "context"),
+        ("packing",),
+        ("sharding",),
+        ("model",),
+        ("runtime",),
+        ("extractions", "default"),
+        ("extractions", "default", "model"),
+    ],
+)
+def test_an_unknown_key_is_refused_at_every_level(path):
+    change = {"strnads": 1}
+    for key in reversed(path):
+        change = {key: change}
+    (fault,) = schema_faults(merged(CONFIG, change))
+    assert "unknown key 'strnads'" in fault
+    assert ".".join(path) in fault
+    assert "allowed: " in fault
+
+
+def test_a_close_key_is_suggested():
+    (fault,) = schema_faults(merged(CONFIG, {"windows": {"strnads": "+"}}))
+    assert "did you mean 'strands'?" in fault
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"windows": {"size": 0}}, "windows.size: 0 is out of bounds (allowed: 1 to 1048576)"),
+        ({"windows": {"size": "8k"}}, 'windows.size: "8k" is of the wrong type (allowed: integer)'),
+        (
+            {"windows": {"strands": "*"}},
+            'windows.strands: "*" is not allowed (allowed: +, -, both)',
+        ),
+        ({"sharding": {"shards": "many"}}, "allowed: auto, a whole number, 1 to 99999"),
+        (extraction(pooling={"bin": 0}), "extractions.default.pooling"),
+        (extraction(layers=["norm", "norm"]), "has an entry twice"),
+        (extraction(layers=[]), "extractions.default.layers"),
+        (extraction(layers=["../../x"]), "is no valid name"),
+        (extraction(layers=["nrom"]), "'nrom' does not exist"),
+        (extraction(layers=["blocks.8"]), "evo2_tiny has 8 blocks, blocks.0 to blocks.7"),
+        (extraction(layers=["blocks.3.filter"]), "allowed in this block"),
+        (extraction(precision="fp8"), "allowed: fp32, bf16"),
+        (extraction(pooling={"bin": 201}), "pooling.bin: 201 is more than windows.size"),
+        (extraction(model={"name": "evo2_9b"}), "'evo2_9b' is not known (did you mean"),
+        (extraction(model={"checkpoint": "no.pt"}), "no such file 'no.pt'"),
+        ({"windows": {"min_length": 300}}, "windows.min_length: 300 is more than windows.size"),
+        (
+            {"packing": {"max_tokens": 200, "bos": True, "strategy": "padded"}},
+            "packing.max_tokens: 200 is too small for one window of 200 bases and a BOS",
+        ),
+        (
+            {"packing": {"piece": 100}, **extraction(engine="stock")},
+            "in pieces with extractions.default.engine: stock (allowed: at least 200)",
+        ),
+        (
+            {"packing": {"piece": 100}, "export": "finetune"},
+            "packing.piece: 100 is too small for one window of 200 bases",
+        ),
+        ({"packing": {"max_tokens": 300, "piece": 301}}, "packing.piece: 301 is more than"),
+        (context(span=299, min=100), "windows.context.span: 299 is less than a window of 200"),
+        (context(min=1), "windows.context.min: 1 bases before a window need"),
+        (context(span=0), "windows.context.span: 0 is not allowed (allowed: size, a whole"),
+        (
+            {**context(span=500), "packing": {"strategy": "padded"}},
+            "span: 500 does not go with packing.strategy: padded (allowed: size)",
+        ),
+        ({**context(span=500), **extraction(engine="stock")}, "default.engine: stock"),
+        ({**context(span=500), "export": "finetune"}, "does not go with export: finetune"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_says_what_is_allowed(complete, changes, said):
+    (fault,) = faults(complete, **changes)
+    assert said in fault
+
+
+def test_all_faults_are_shown_at_once(complete):
+    lines = faults(
+        complete,
+        windows={"min_length": 300},
+        packing={"max_tokens": 10, "piece": 11},
+        extractions={"default": {"layers": ["blocks.99", "nrom"], "precision": "fp8"}},
+    )
+    assert len(lines) == 5
+
+
+def test_faults_of_the_schema_do_not_hide_those_of_the_sheet_and_the_layers(complete):
+    lines = faults(
+        complete,
+        genomes="missing.tsv",
+        windwos={},
+        windows={"size": -3},
+        extractions={"default": {"layers": ["nrom"]}, "other": {"layers": ["norm"], "x": 1}},
+    )
+    assert len(lines) == 5
+    for part in ("windwos", "windows.size: -3", "missing.tsv", "'nrom'", "other: unknown key 'x'"):
+        assert any(part in line for line in lines), part
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "exists"),
+    [
+        ("evo2_7b", "blocks.28.mlp.l3", True),
+        ("evo2_7b", "blocks.32", False),
+        ("evo2_1b_base", "blocks.28.mlp.l3", False),
+        ("evo2_20b", "blocks.28.mlp.l3", False),
+        ("evo2_40b", "blocks.49.inner_mha_cls", True),
+    ],
+)
+def test_layers_are_those_of_the_package_s_own_settings(name, layer, exists):
+    assert (models.layer_fault(name, layer) is None) == exists
+
+
+def test_precisions_and_contexts_are_those_of_the_models(complete):
+    assert models.precisions("evo2_1b_base") == models.precisions("evo2_40b") == ("fp8",)
+    assert "bf16" in models.precisions("evo2_7b")
+    assert models.context_length("evo2_7b_base") == models.context_length("evo2_1b_base") == 8192
+    assert models.context_length("evo2_7b_262k") == 262_144
+    lines = faults(
+        complete,
+        **extraction(model={"name": "evo2_7b_base"}, precision="bf16"),
+        windows={"size": 8192},
+        packing={"bos": True, "max_tokens": 9000},
+    )
+    assert len(lines) == 1
+    assert "8192 bases and a BOS are more than evo2_7b_base reads" in lines[0]
+
+
+def test_a_span_beyond_training_needs_a_key_and_gives_a_warning(complete):
+    trained = models.context_length("evo2_7b_base")
+    long = extraction(model={"name": "evo2_7b_base"}, precision="bf16")
+    assert not beyond_training(complete(**long, **context(span=trained)))
+    (fault,) = faults(complete, **long, **context(span=trained + 1))
+    assert "span: 8193 bases are more than evo2_7b_base was trained for" in fault
+    assert "beyond_training: true" in fault
+    settings = complete(**long, **context(span=trained + 1, beyond_training=True))
+    (warning,) = beyond_training(settings)
+    assert "extractions.default: contexts of up to 8,193 tokens" in warning
+
+
+def test_a_run_says_at_its_start_that_spans_exceed_training(tmp_path):
+    flow = Workflow(tmp_path / "flow")
+    write_fasta(flow.folder / "a.fa", [("a", random_bases(500, 1))])
+    flow.sheet({"a": "a.fa"})
+    flow.configure(windows={"context": {"span": 1_048_577, "beyond_training": True}})
+    said = [line for line in flow.run("--until", "chunk_fasta").splitlines() if "trained" in line]
+    (line,) = said
+    assert line.startswith("warning: extractions.default: contexts of up to 1,048,577 tokens")
+
+
+def test_windows_longer_than_a_pass_run_in_pieces(complete):
+    settings = complete(packing={"max_tokens": 50})
+    assert settings["packing"]["piece"] == 50
+    assert settings["windows"]["context"] == {"span": "size", "min": 0, "beyond_training": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty"),
+        ("genome,fasta\n", "column 'genome' is missing"),
+        ("genome\tfasta\tcolour\na\tany.fa\tred\n", "unknown column 'colour'"),
+        ("genome\tfasta\n", "no genomes below"),
+        ("genome\tfasta\na\tany.fa\nA\tany.fa\n", "'A' stands twice"),
+        ("genome\tfasta\n../x\tany.fa\n", "line 2: genome '../x'"),
+        ("genome\tfasta\na b\tany.fa\n", "line 2: genome 'a b'"),
+        ("genome\tfasta\n$(x)\tany.fa\n", "genome '$(x)'"),
+        ("genome\tfasta\na\t\n", "line 2: genome 'a': no fasta"),
+        ("genome\tfasta\na\tany.fa\tx\n", "3 cells under 2 columns"),
+    ],
+)
+def test_a_sheet_s_faults_name_the_line(tmp_path, text, said):
+    path = tmp_path / "sheet.tsv"
+    path.write_text(text)
+    genomes, lines = read_sheet(str(path))
+    assert any(said in line for line in lines)
+    assert all("sheet.tsv" in line for line in lines)
+
+
+def test_a_path_with_braces_is_refused_and_one_with_blanks_and_quotes_is_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a {b}.fa", "it's $(x) a.fa"):
+        (tmp_path / name).write_text(">a\nACGT\n")
+    genomes = [Genome("x", "a {b}.fa"), Genome("y", "it's $(x) a.fa")]
+    (fault,) = file_faults("sheet.tsv", genomes)
+    assert "genome 'x': fasta 'a {b}.fa': a path may not have { or }" in fault
+
+
+def test_a_sheet_may_have_a_bom_comments_and_windows_line_ends(tmp_path):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes(b"\xef\xbb\xbfgenome\tfasta\r\n# a comment\r\n\r\na\tany.fa\r\n")
+    genomes, lines = read_sheet(str(path))
+    assert [(g.name, g.fasta, g.regions) for g in genomes] == [("a", "any.fa", None)]
+    assert not lines
+
+
+def test_the_shipped_configuration_is_valid(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    settings, genomes = resolve(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))
+    assert [genome.name for genome in genomes] == ["lambda"]
+
+
+def test_planning_a_run_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys, yaml; from evo2_embed.run.frozen import plan_run;"
+        "plan_run(yaml.safe_load(open('config/config.yaml')));"
+        "print([n for n in ('torch', 'polars', 'pyarrow', 'evo2', 'vortex') if n in sys.modules])"
+    )
+    assert run_python(code, ROOT) == "[]"

@@ -1,0 +1,161 @@
+"""Shards to a dataset, where their chunks interleave: every row once, in the final order."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.dataset import merge
+from evo2_embed.dataset.aggregate import aggregate_layer
+from evo2_embed.dataset.shards import BundleFiles
+from evo2_embed.embed.rows import ShardRows
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.digests import file_sha256
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json, write_json
+from evo2_embed.io.tables import PACKS, embeddings_schema, open_table, table_writer, vectors
+from evo2_embed.model.models import layer_widths
+from evo2_embed.pack.pack_shard import pack_shard
+from evo2_embed.pack.read import read_segments
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from runs import random_bases, write_fasta
+
+LAYER = "norm"
+WIDTH = layer_widths("evo2_tiny")[LAYER]
+EXTRACTION = {
+    "model": {"name": "evo2_tiny"},
+    "pooling": "mean",
+    "precision": "fp32",
+    "engine": "packed",
+    "dtype": "float32",
+}
+
+
+def write_shard(packs, metadata, extraction, folder, group):
+    """A shard of the packs as `embed_shard` writes it; a row's numbers are those of its place."""
+    rows = ShardRows(read_segments(open_table(packs, PACKS)), extraction["pooling"])
+    path = folder / f"{LAYER}.parquet"
+    with table_writer(path, embeddings_schema(WIDTH, "float32", chunk=True)) as writer:
+        for start in range(0, rows.count, group):
+            keys = rows.keys(start, min(start + group, rows.count))
+            values = np.zeros((len(keys["chunk"]), WIDTH), np.float32)
+            for column, name in enumerate(("chunk", "start", "context")):
+                values[:, column] = keys[name].to_numpy()
+            table = pa.table({**keys, "embedding": vectors(values)}, schema=writer.schema)
+            writer.write_table(table)
+    known = {"file": path.name, "rows": rows.count, "width": WIDTH, "sha256": file_sha256(path)}
+    record = {
+        **{key: value for key, value in metadata.items() if key not in ("settings", "place")},
+        "settings": {"extraction": extraction},
+        "packing": metadata["settings"],
+        "checkpoint_sha256": "0",
+        "packages": {},
+        "self_check": None,
+        "layers": {LAYER: known},
+    }
+    write_json(folder / "shard.json", record)
+    return str(folder / "shard.json")
+
+
+def make_shards(complete, records, windows, pooling, n_shards, group):
+    """A bundle's chunk table and shards, and the settings that they were made with."""
+    genome = [Genome("g", write_fasta("g.fa", records))]
+    config = complete(windows={"size": 60, "strands": "both", **windows})
+    chunk_bundle(genome, config["windows"], "indexes", "chunks.parquet", 1)
+    extraction, paths = {**EXTRACTION, "pooling": pooling}, []
+    for shard in range(n_shards):
+        packs = f"packs/{shard:05d}.parquet"
+        how = {"packing": config["packing"], "code": 1}
+        metadata = pack_shard(genome, "chunks.parquet", shard, n_shards, how, "indexes", packs)
+        folder = Path("shards") / str(shard)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths.append(write_shard(packs, metadata, extraction, folder, group))
+    return BundleFiles("chunks.parquet", paths), {"embed": {"extraction": extraction}, "levels": []}
+
+
+def dataset(bundle, how):
+    """The dataset that is made of the shards, without its vectors, and what these say."""
+    aggregate_layer([bundle], LAYER, {**how, "code": 1}, "dataset", "dataset.json")
+    table = pl.read_parquet("dataset/*.parquet")
+    places = np.stack(table["embedding"].to_numpy())[:, :3].astype(int)
+    return table.drop("embedding"), places
+
+
+CONTEXTS = st.one_of(
+    st.just({"span": "size"}),
+    st.fixed_dictionaries({"span": st.integers(90, 2000), "min": st.integers(0, 30)}),
+)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    lengths=st.lists(st.integers(30, 900), min_size=1, max_size=3),
+    stride=st.integers(15, 90),
+    context=CONTEXTS,
+    pooling=st.sampled_from(["mean", {"bin": 7}]),
+    n_shards=st.integers(1, 9),
+    group=st.integers(1, 40),
+)
+def test_interleaved_shards_are_sorted(
+    complete, lengths, stride, context, pooling, n_shards, group
+):
+    records = [(f"c{9 - i}", random_bases(length, i)) for i, length in enumerate(lengths)]
+    windows = {"stride": stride, "context": context}
+    bundle, how = make_shards(complete, records, windows, pooling, n_shards, group)
+    table, places = dataset(bundle, how)
+    assert table["start"].to_list() == places[:, 1].tolist()
+    assert table["context"].to_list() == places[:, 2].tolist()
+    number = {name: row for row, (name, _) in enumerate(records)}
+    contig = [number[name] for name in table["contig"].cast(pl.String)]
+    minus = (table["strand"] == "-").to_numpy()
+    keys = list(zip(contig, places[:, 1], minus, places[:, 0], strict=True))
+    assert keys == sorted(keys)
+    chunks = pl.read_parquet("chunks.parquet")
+    rows = -(-chunks["length"] // 7) if isinstance(pooling, dict) else chunks["length"] * 0 + 1
+    wanted = np.repeat(chunks["chunk"].to_numpy(), rows.to_numpy())
+    assert sorted(places[:, 0]) == wanted.tolist()
+    own = chunks[places[:, 0]]
+    behind = np.where(minus, table["start"] - own["start"], own["end"] - table["end"])
+    assert (table["context"].to_numpy() == own["context"].to_numpy() - behind).all()
+
+
+def test_few_shards_are_open_at_a_time(complete, monkeypatch):
+    """A stretch of `-` reaches into the shards behind it, and no further than its span."""
+    most, opened = 0, merge._Stream.take
+
+    def take(stream, border):
+        nonlocal most
+        live.add(stream)
+        most = max(most, sum(1 for one in live if one.waiting))
+        return opened(stream, border)
+
+    live = set()
+    monkeypatch.setattr(merge._Stream, "take", take)
+    windows = {"stride": 30, "context": {"span": 600}}
+    records = [("a", random_bases(12_000, 1))]
+    bundle, how = make_shards(complete, records, windows, "mean", 40, 3)
+    dataset(bundle, how)
+    assert 2 <= most <= 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"first_stretch": 99}, "begins at stretch 99, not"),
+        ({"n_stretches": 1}, "begins at stretch"),
+        ({"n_chunks": 3}, "the shards have"),
+        ({"stop_chunk": 1}, "of its stretches"),
+    ],
+)
+def test_a_shard_that_is_not_what_it_says_is_refused(complete, change, said):
+    windows = {"context": {"span": 120}}
+    records = [("a", random_bases(900, 1))]
+    bundle, how = make_shards(complete, records, windows, "mean", 3, 10)
+    write_json(bundle.records[1], {**read_json(bundle.records[1]), **change})
+    with pytest.raises(InputError, match=said):
+        dataset(bundle, how)

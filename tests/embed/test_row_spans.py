@@ -1,0 +1,132 @@
+"""Rows of windows whose tokens run piece by piece: found, pooled, and run again after a kill."""
+
+import numpy as np
+import pytest
+import torch
+from evo2_embed.embed.pooling import Pooler
+from evo2_embed.embed.row_spans import PieceRows, wanted_pieces
+from evo2_embed.embed.rows import ShardRows
+from evo2_embed.pack.assign import cut_pieces, edges_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+POOLINGS = ["mean", "max", "last", {"bin": 1}, {"bin": 7}]
+
+
+@st.composite
+def shards(draw):
+    """Chunks of a shard: windows of one contig on both strands, a few stretches of each."""
+    chunks, lengths = [], []
+    for stretch in range(draw(st.integers(1, 4))):
+        origin, strand = draw(st.integers(0, 50)), draw(st.sampled_from("+-"))
+        windows = draw(
+            st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40)), min_size=1, max_size=8)
+        )
+        for first, length in windows:
+            start = origin + first if strand == "+" else origin + 100 - first - length
+            chunks.append((start, start + length, strand, stretch, first + length))
+        lengths.append(max(first + length for first, length in windows))
+    return chunks, np.array(lengths)
+
+
+def shard_rows(chunks, pooling):
+    start, end, strand, stretch, context = zip(*chunks, strict=True)
+    text = {key: np.full(len(chunks), "x", object) for key in ("genome", "contig", "name")}
+    return ShardRows(
+        {
+            "chunk": np.arange(len(chunks)),
+            "start": np.array(start),
+            "end": np.array(end),
+            "strand": np.array(strand, object),
+            "stretch": 10 + np.array(stretch),
+            "context": np.array(context),
+            **text,
+        },
+        pooling,
+    )
+
+
+def token_values(stretch, places):
+    """What a token of a stretch, other than by chance, has to itself: (n, 2)."""
+    return np.stack([np.sin(stretch + 1.7 * places), np.cos(3 * stretch + places)], 1)
+
+
+def pooled(vectors, pooling):
+    if pooling == "last":
+        return vectors[-1:]
+    if pooling == "max":
+        return vectors.max(0, keepdims=True)
+    size = pooling["bin"] if isinstance(pooling, dict) else len(vectors)
+    return np.stack([vectors[i : i + size].mean(0) for i in range(0, len(vectors), size)])
+
+
+def passes(lengths, piece, budget):
+    """Segments of every pack: stretch, position and cu_seqlens."""
+    pieces = cut_pieces(lengths, piece, budget)
+    for first, stop in zip(pieces.edges[:-1], pieces.edges[1:], strict=True):
+        yield {
+            "stretch": 10 + pieces.stretch[first:stop],
+            "position": pieces.position[first:stop],
+            "cu_seqlens": edges_of(pieces.length[first:stop]),
+        }
+
+
+def run(pack, bos):
+    """Outputs of a pack, from an engine that knows each token by its place."""
+    lengths = np.diff(pack["cu_seqlens"])
+    values = [
+        token_values(stretch, position + np.arange(length) - bos)
+        for stretch, position, length in zip(
+            pack["stretch"], pack["position"], lengths, strict=True
+        )
+    ]
+    return {"norm": torch.from_numpy(np.concatenate(values)).float()}
+
+
+@pytest.mark.parametrize("pooling", POOLINGS, ids=str)
+@given(shard=shards(), piece=st.integers(1, 50), more=st.integers(0, 60), bos=st.integers(0, 1))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_rows_are_those_of_whole_stretches(pooling, shard, piece, more, bos):
+    chunks, lengths = shard
+    rows = shard_rows(chunks, pooling)
+    places, pooler = PieceRows(rows, pooling, bos), Pooler(pooling)
+    found = np.full((rows.count, 2), np.nan)
+    for pack in passes(lengths + bos, piece, piece + more):
+        ended, values = pooler.pool(run(pack, bos), places.spans(**pack))
+        assert np.isnan(found[ended]).all()  # each row ends once
+        assert sorted(ended) == sorted(places.ended(**pack))
+        found[ended] = values["norm"].numpy()
+    assert not len(pooler.row)
+    for chunk, (start, end, _, stretch, context) in enumerate(chunks):
+        vectors = token_values(10 + stretch, np.arange(context - end + start, context))
+        wanted = pooled(vectors, pooling)
+        mine = rows.place(np.full(len(wanted), chunk), np.arange(len(wanted)))
+        np.testing.assert_allclose(found[mine], wanted, rtol=1e-5, atol=1e-6)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    piece=st.integers(1, 20),
+    more=st.integers(0, 30),
+    data=st.data(),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_what_runs_again_has_its_past_and_nothing_else_does(lengths, piece, more, data):
+    packs = dict(enumerate(passes(np.array(lengths), piece, piece + more)))
+    stretches = {number: pack["stretch"] for number, pack in packs.items()}
+    done = data.draw(st.sets(st.sampled_from(list(packs))))
+    wanted = wanted_pieces(stretches, done)
+    assert set(packs) - done <= set(wanted)
+    for number in set(packs) - done:
+        assert wanted[number].all()
+        for stretch in stretches[number]:
+            for earlier in range(number):
+                mine = stretches[earlier] == stretch
+                assert not mine.any() or wanted[earlier][mine].all()
+    for number, mask in wanted.items():
+        for stretch in stretches[number][mask]:
+            assert any(
+                stretch in stretches[later]
+                for later in range(number, len(packs))
+                if later not in done
+            )

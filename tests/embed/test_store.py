@@ -1,0 +1,163 @@
+"""The rows of a shard in the making: safe, found again, and checked."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from evo2_embed.embed.overlap import HostCopy
+from evo2_embed.embed.rows import ShardRows
+from evo2_embed.embed.store import JOURNAL, RowStore
+from evo2_embed.io.errors import InputError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+WIDTHS = {"norm": 3, "blocks.1": 5}
+BIN = {"bin": 30}
+
+
+def shard_rows(chunks=6, pooling=BIN):
+    """Rows of overlapping windows on both strands of a contig."""
+    number = np.arange(chunks)
+    start = number // 2 * 60
+    text = {key: np.full(chunks, "x", object) for key in ("genome", "contig", "name")}
+    strand = np.array(["+-"[i % 2] for i in number], object)
+    keys = {"chunk": number, "start": start, "end": start + 100, "strand": strand}
+    context = {"context": np.full(chunks, 100), "stretch": number}
+    return ShardRows(keys | context | text, pooling)
+
+
+def open_store(folder, key="key", rows=None, every=0):
+    folder.mkdir(exist_ok=True)
+    return RowStore(folder, key, rows or shard_rows(), WIDTHS, "float32", 600, every, lambda: None)
+
+
+def places_of(rows, chunks):
+    """Places of the rows of chunks, chunk after chunk."""
+    per_chunk = [np.flatnonzero(rows.rows["chunk"] == chunk) for chunk in chunks]
+    along = [p if chunk % 2 == 0 else p[::-1] for chunk, p in zip(chunks, per_chunk, strict=True)]
+    return np.concatenate(along)
+
+
+def vectors_of(rows, chunks, layer):
+    """Vectors that tell chunk and place in the chunk."""
+    count = len(places_of(rows, chunks))
+    base = 1000 * np.repeat(chunks, count // len(chunks)) + np.arange(count)
+    return torch.from_numpy((base[:, None] + np.arange(WIDTHS[layer])).astype(np.float32))
+
+
+def put(store, number, chunks):
+    values = {layer: HostCopy(vectors_of(store.rows, chunks, layer)) for layer in WIDTHS}
+    store.put(number, 100 * len(chunks), places_of(store.rows, chunks), values)
+
+
+def chunks_of(number):
+    return np.array([2 * number, 2 * number + 1])
+
+
+PACKS = {number: chunks_of(number) for number in range(3)}
+PLACES = {number: places_of(shard_rows(), chunks) for number, chunks in PACKS.items()}
+
+
+def written(store, folder):
+    """Contents of the Parquet files."""
+    files = store.write(folder, {})
+    return {layer: (folder / known["file"]).read_bytes() for layer, known in files.items()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with open_store(folder / ".work") as store:
+        for number, chunks in PACKS.items():
+            put(store, number, chunks)
+        return written(store, folder)
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.permutations(list(PACKS)), stops=st.sets(st.integers(0, 2)))
+def test_packs_in_any_order_and_over_several_processes(undisturbed, tmp_path_factory, order, stops):
+    folder = tmp_path_factory.mktemp("any")
+    for turn, number in enumerate(order):
+        if turn == 0 or turn in stops:
+            store = open_store(folder / ".work")
+            store.keep_whole(PLACES)
+            assert set(store.done) == set(order[:turn])
+            assert store.tokens == 200 * turn
+        put(store, number, PACKS[number])
+    with store:
+        assert written(store, folder) == undisturbed
+
+
+def test_rows_lie_in_the_order_of_the_genome(undisturbed, tmp_path):
+    (tmp_path / "norm.parquet").write_bytes(undisturbed["norm"])
+    table = pq.read_table(tmp_path / "norm.parquet")
+    keys = list(zip(*(table[k].to_pylist() for k in ("start", "strand", "chunk")), strict=True))
+    assert keys == sorted(keys)
+    assert len(keys) == 6 * 4
+
+
+def test_damaged_rows_are_done_again(tmp_path):
+    with open_store(tmp_path) as store:
+        for number, chunks in PACKS.items():
+            put(store, number, chunks)
+    path = tmp_path / "blocks.1.rows"
+    content = bytearray(path.read_bytes())
+    place = int(PLACES[1][0]) * 5 * 4
+    content[place] ^= 1
+    path.write_bytes(content)
+    with open_store(tmp_path) as store:
+        store.keep_whole(PLACES)
+        assert set(store.done) == {0, 2}
+    path.write_bytes(content[: len(content) // 2])
+    with open_store(tmp_path) as store:
+        store.keep_whole(PLACES)
+        assert 2 not in store.done
+    path.unlink()
+    with open_store(tmp_path) as store:
+        store.keep_whole(PLACES)
+        assert not store.done
+
+
+@pytest.mark.parametrize("damage", ["another key", "empty", "flip", "no journal"])
+def test_a_journal_of_something_else_or_damaged_is_not_used(tmp_path, damage):
+    with open_store(tmp_path) as store:
+        put(store, 0, PACKS[0])
+    path = tmp_path / JOURNAL
+    if damage == "empty":
+        path.write_text("")
+    elif damage == "flip":
+        path.write_text(path.read_text().replace('"tokens": 200', '"tokens": 201'))
+    elif damage == "no journal":
+        path.unlink()
+    with open_store(tmp_path, key="other" if damage == "another key" else "key") as store:
+        store.keep_whole(PLACES)
+        assert not store.done
+        assert not store.seconds
+
+
+def test_what_was_not_saved_is_not_taken_for_safe(tmp_path):
+    store = open_store(tmp_path, every=1000)
+    put(store, 0, PACKS[0])
+    assert not (tmp_path / JOURNAL).exists()
+    with pytest.raises(RuntimeError), store:
+        raise RuntimeError  # an error in this process: what is done is saved at its end
+    with open_store(tmp_path) as store:
+        store.keep_whole(PLACES)
+        assert set(store.done) == {0}
+
+
+def test_a_disk_that_is_too_small_is_known_before_any_work(tmp_path, monkeypatch):
+    class Usage:
+        free = 100
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
+    with pytest.raises(InputError, match=r"need 1\.5 kB, .* has 100 B free: make room"):
+        open_store(tmp_path)
+
+
+def test_rows_that_were_never_stored_are_refused(tmp_path):
+    with open_store(tmp_path / ".work") as store:
+        put(store, 0, PACKS[0])
+        with pytest.raises(InputError, match="column 'embedding': 13 of 24 values"):
+            store.write(tmp_path, {})
+    assert not list(tmp_path.glob("*.parquet"))

@@ -1,0 +1,154 @@
+"""What the packed engine does on other devices and in other precisions, and its self-check."""
+
+import pytest
+import torch
+from evo2_embed.engine import check
+from evo2_embed.engine.check import check_engine
+from evo2_embed.engine.kv_cache import KeysValues
+from evo2_embed.engine.packed import PackedEngine
+from evo2_embed.engine.stock import StockEngine
+from evo2_embed.io.errors import InputError
+from evo2_embed.model import models
+from evo2_embed.model.loading import load_model
+from stock import LAYERS, assert_same, make_pack, random_segments
+
+
+@pytest.fixture
+def replace():
+    """A function that gives a module another submodule for the time of a test."""
+    before = []
+
+    def replace(module, name, value):
+        before.append((module, name, getattr(module, name)))
+        setattr(module, name, value)
+
+    yield replace
+    for module, name, value in before:
+        setattr(module, name, value)
+
+
+class FlashStandIn(torch.nn.Module):
+    """Takes what vortex's flash attention takes, and does with it what that does."""
+
+    window_size = (-1, -1)
+
+    def forward(self, qkv, cu_seqlens, max_seqlen):
+        assert cu_seqlens.dtype == torch.int32
+        assert isinstance(max_seqlen, int)
+        assert max_seqlen == int(cu_seqlens.diff().max())
+        assert qkv.shape[0] == int(cu_seqlens[-1])
+        parts = qkv.split(cu_seqlens.diff().tolist())
+        heads_first = [part.permute(1, 2, 0, 3) for part in parts]  # (3, heads, L, head_dim)
+        attention = torch.nn.functional.scaled_dot_product_attention
+        return torch.cat([attention(*x, is_causal=True).transpose(0, 1) for x in heads_first])
+
+
+def test_the_flash_kernel_gets_the_segments(evo2, replace):
+    pack = make_pack(random_segments([300, 1, 64, 300]))
+    found = PackedEngine(evo2, ["norm"]).run(pack)["norm"]
+    for index in (3, 7):
+        replace(evo2.model.blocks[index].inner_mha_cls, "inner_attn", FlashStandIn())
+    flash = PackedEngine(evo2, ["norm"]).run(pack)["norm"]
+    assert (flash - found).abs().max() <= 1e-5 * found.abs().mean()
+
+
+class Fp8StandIn(torch.nn.Module):
+    """Projections that take a multiple of 16 tokens only, as those of FP8 do."""
+
+    use_fp8_input_projections = True
+
+    def __init__(self, projections):
+        super().__init__()
+        self.projections = projections
+
+    def forward(self, x):
+        assert x.shape[1] % 16 == 0
+        return self.projections(x)
+
+
+def test_fp8_projections_get_a_multiple_of_16_tokens(evo2, engine, replace, monkeypatch):
+    pack = make_pack(random_segments([300, 1, 64, 33]))
+    found = engine.run(pack)
+    for block in evo2.model.blocks:
+        if hasattr(block, "projections"):
+            replace(block, "projections", Fp8StandIn(block.projections))
+    monkeypatch.setitem(evo2.model.config, "use_fp8_input_projections", True)
+    fp8 = PackedEngine(evo2, LAYERS).run(pack)
+    assert_same(fp8, found)
+
+
+def test_short_filters_by_convolution_and_by_shifts_are_the_same(evo2, engine):
+    pack = make_pack(random_segments([300, 1, 2, 64, 33]))
+    other = PackedEngine(evo2, LAYERS)
+    for block in other.blocks:
+        for name in ("short", "inner"):
+            if hasattr(getattr(block, name, None), "by_convolution"):
+                part = getattr(block, name)
+                part.by_convolution = not part.by_convolution
+    assert (
+        sum(hasattr(getattr(block, "inner", None), "by_convolution") for block in other.blocks) == 2
+    )
+    one, two = engine.run(pack), other.run(pack)
+    assert_same(one, two)
+
+
+def test_the_self_check_passes_and_says_by_how_much(evo2):
+    layers = ["blocks.6.mlp.l3", "norm"]
+    result = check_engine(PackedEngine(evo2, layers), evo2, layers, "fp32")
+    assert result["tolerance"] == check.TOLERANCE["fp32"]
+    assert set(result["difference"]) == set(layers)
+    assert all(0 < value < result["tolerance"] for value in result["difference"].values())
+
+
+@pytest.mark.parametrize("fault", ["rotary", "leak", "nan", "filter", "state", "past"])
+def test_the_self_check_stops_an_engine_that_differs(evo2, fault, monkeypatch):
+    engine = PackedEngine(evo2, ["norm"])
+    if fault == "rotary":
+        engine.blocks[3].rotary.frequencies = torch.zeros(16)
+    if fault == "leak":
+        engine.blocks[0].short._mend_heads = lambda *_: None
+    if fault == "nan":
+        engine.blocks[0].short.taps = engine.blocks[0].short.taps * torch.nan  # differs by nan
+    if fault == "filter":
+        engine.blocks[2].inner.residues = engine.blocks[2].inner.residues * 1.05
+    if fault == "state":
+        engine.blocks[2].inner._go_on = lambda *_: None
+    if fault == "past":
+        monkeypatch.setattr(KeysValues, "tiles", lambda *_: ())
+    with pytest.raises(InputError, match=r"layer 'norm': .* differs .* fp32 allows 1e-05"):
+        check_engine(engine, evo2, ["norm"], "fp32")
+
+
+def test_a_model_that_gives_no_numbers_is_refused(evo2):
+    weight = evo2.model.blocks[7].mlp.l3.weight.data
+    before = weight.clone()
+    weight.fill_(torch.inf)
+    try:
+        with pytest.raises(InputError, match="layer 'norm': Evo2.forward itself .* finite"):
+            check_engine(PackedEngine(evo2, ["norm"]), evo2, ["norm"], "fp32")
+    finally:
+        weight.copy_(before)
+
+
+def test_bf16_is_as_near_to_fp32_as_stock_bf16_is():
+    layers = ["blocks.2.filter", "blocks.3.inner_mha_cls.Wqkv", "blocks.6.mlp.l3", "norm"]
+    evo2, half = (
+        load_model(models.TINY, models.bundled_checkpoint(), precision)
+        for precision in ("fp32", "bf16")
+    )
+    pack = make_pack(random_segments([1000, 64, 7, 400]))
+    exact = StockEngine(evo2, layers).run(pack)
+    stock, packed = StockEngine(half, layers).run(pack), PackedEngine(half, layers).run(pack)
+    for layer in layers:
+        assert packed[layer].dtype == stock[layer].dtype
+        scale = exact[layer].square().mean().sqrt()
+        far = [
+            float((a.float() - b.float()).square().mean().sqrt() / scale)
+            for a, b in (
+                (stock[layer], exact[layer]),
+                (packed[layer], exact[layer]),
+                (packed[layer], stock[layer]),
+            )
+        ]
+        assert far[1] <= 1.1 * far[0], (layer, far)
+        assert far[2] <= check.TOLERANCE["bf16"], (layer, far)

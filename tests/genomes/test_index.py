@@ -1,0 +1,85 @@
+"""The index found by blocks is the one that pyfaidx writes, or none at all."""
+
+import tempfile
+from pathlib import Path
+
+import pyfaidx
+import pytest
+from evo2_embed.genomes import index as indexing
+from evo2_embed.genomes.index import scan_index
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import random_bases, write_fasta
+
+# Names that split at odd places, stand twice or are no ASCII; lines that are empty or too long.
+LINE = st.tuples(st.text("ACGTn >;é", max_size=9), st.sampled_from(["\n", "\n", "\n", "\r\n"]))
+HEADER = st.sampled_from(["a", "b x", "c\x1fd", " e\tf", "", "ü"])
+ODD = st.lists(st.tuples(HEADER, st.lists(LINE, max_size=5)), min_size=1, max_size=4)
+
+
+@st.composite
+def ordinary(draw):
+    """Records of lines of one length but for the last one."""
+    records = []
+    for number in range(draw(st.integers(1, 4))):
+        width = draw(st.integers(1, 9))
+        sequence = "ACGTN" * draw(st.integers(1, 6))
+        lines = [sequence[i : i + width] for i in range(0, len(sequence), width)]
+        records.append((f"{number} {'x' * draw(st.integers(0, 9))}", [(x, "\n") for x in lines]))
+    return records
+
+
+def as_text(records, before, behind):
+    text = before
+    for name, lines in records:
+        text += f">{name}\n" + "".join(letters + end for letters, end in lines)
+    return text[:-1] if behind is None else text + behind
+
+
+def of_pyfaidx(path, folder):
+    """The index that pyfaidx writes, None where it refuses the file or reads other bases."""
+    try:
+        with pyfaidx.Fasta(str(path), indexname=f"{folder}/fai", as_raw=True) as fasta:
+            found = [record[:] if len(record) else "" for record in fasta]
+    except (pyfaidx.FastaIndexingError, ValueError, RuntimeError):
+        return None
+    wanted = ["".join(part.splitlines()[1:]) for part in path.read_text().split("\n>")]
+    return Path(f"{folder}/fai").read_text() if found == wanted else None
+
+
+def both(text, block):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(indexing, "_BLOCK", block)
+        path = Path(folder) / "g.fa"
+        path.write_bytes(text.encode())
+        return scan_index(str(path)), of_pyfaidx(path, folder)
+
+
+@given(
+    records=ODD | ordinary(),
+    before=st.sampled_from(["", "", "", "\n", ";x\n", "A\n", "\ufeff"]),
+    behind=st.sampled_from(["", "", None, "\n", "\n\n", "A", "\r"]),
+    block=st.integers(8, 64),
+)
+@settings(max_examples=120, deadline=None)
+def test_an_index_is_that_of_pyfaidx_whatever_the_file_and_the_block(
+    records, before, behind, block
+):
+    found, wanted = both(as_text(records, before, behind), block)
+    if found is not None:
+        assert found == wanted
+
+
+@given(records=ordinary(), behind=st.sampled_from(["", None]), block=st.integers(30, 64))
+@settings(max_examples=120, deadline=None)
+def test_ordinary_files_are_indexed_here(records, behind, block):
+    found, wanted = both(as_text(records, "", behind), block)
+    assert found is not None
+    assert found == wanted
+
+
+def test_a_line_longer_than_a_block_is_left_to_pyfaidx(tmp_path, monkeypatch):
+    monkeypatch.setattr(indexing, "_BLOCK", 1000)
+    (tmp_path / "g.fa").write_text(f">a\n{random_bases(1001, 1)}\n")
+    assert scan_index(str(tmp_path / "g.fa")) is None
+    assert scan_index(write_fasta(tmp_path / "g.fa", [("a", random_bases(1001, 1))])) is not None

@@ -1,0 +1,186 @@
+"""Speeds, memory and warnings of a plan."""
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from evo2_embed.engine.footprint import SegmentLengths
+from evo2_embed.io.files import write_json
+from evo2_embed.model import models
+from evo2_embed.model.import_evo2 import import_evo2
+from evo2_embed.plan.advice import warnings_of
+from evo2_embed.plan.estimate import estimate_run
+from evo2_embed.plan.parameters import count_parameters
+from evo2_embed.plan.peak import context_peaks, footprint, gpu_peak
+from evo2_embed.plan.speeds import PUBLISHED, Speed, known_speeds, published_speeds
+from evo2_embed.run.frozen import plan_run
+from stock import LAYERS
+from test_packed import YAMLS, shrunken
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+SEVEN = {"model": {"name": "evo2_7b"}, "layers": ["blocks.26"], "precision": "bf16"}
+
+
+@pytest.mark.parametrize("name", YAMLS)
+def test_parameters_are_those_of_the_modules(name):
+    config = {**shrunken(name, YAMLS[name]), "use_fp8_input_projections": False}
+    evo2_models = import_evo2()
+    model = evo2_models.StripedHyena(evo2_models.dotdict({**config, "use_flash_attn": False}))
+    counts = {"long": 0, "other": 0}
+    for key, value in model.named_parameters():
+        long = key.endswith(("log_poles", "residues"))
+        counts["long" if long else "other"] += value.numel()
+    assert count_parameters(config) == counts
+
+
+def test_the_footprint_is_that_of_the_engine(engine):
+    config = models.model_config(models.TINY)
+    assert footprint(config, LAYERS, "fp32", DEVICE) == engine.footprint
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    """A function that plans a run on a genome of a number of bases, which is not written out."""
+    monkeypatch.chdir(tmp_path)
+
+    def plan(bases=100_000, **changes):
+        with open("a.fa", "wb") as fasta:
+            fasta.write(b">a\n")
+            fasta.truncate(3 + bases)  # a hole in the file, which takes no room
+        (tmp_path / "sheet.tsv").write_text("genome\tfasta\na\ta.fa\n")
+        config = {"genomes": "sheet.tsv", "extractions": {"x": {"layers": ["norm"]}}, **changes}
+        run = plan_run(config)
+        return run, estimate_run(run.settings, run.bundles, "none")
+
+    return plan
+
+
+def warnings(planned, per_second=None, free=1e18):
+    run, estimate = planned
+    speeds = [Speed(per_second, "GPU", "set", "")] if per_second else []
+    return warnings_of(
+        run.settings, estimate, dict.fromkeys(run.settings["extractions"], speeds), free
+    )
+
+
+def test_a_run_that_is_fine_has_no_warning(plan):
+    assert warnings(plan(), 10_000) == []
+
+
+def test_a_row_a_base_of_a_human_genome_is_tens_of_terabytes(plan):
+    planned = plan(
+        3_100_000_000,
+        extractions={"x": {**SEVEN, "pooling": {"bin": 1}}, "y": SEVEN},
+        sharding={"shard_tokens": 50_000_000},
+    )
+    (line,) = warnings(planned)
+    assert "extractions.x: blocks.26 will be 25.4 TB, with a row for every base" in line
+    one, other = planned[1].layers
+    assert one.dataset_bytes == pytest.approx(25.4e12, rel=0.01)
+    assert other.dataset_bytes < 10e9
+
+
+@pytest.mark.parametrize(
+    ("bases", "changes", "per_second", "free", "said"),
+    [
+        (10**7, {"sharding": {"shard_tokens": 1000}}, None, 1e18, "10,001 embedding jobs: more"),
+        (10**7, {"sharding": {"shards": 9000}}, None, 1e18, "shards: auto and shard_tokens: 10000"),
+        (10**9, {"sharding": {"shards": 5}}, 1000, 1e18, "will run for 56 hours"),
+        (10**8, {"sharding": {"shards": 2}}, 2000, 1e18, "leave further GPUs idle"),
+        (10**7, {"sharding": {"shards": 100}}, 50_000, 1e18, "will embed for 2 s, less than"),
+        (10**8, {}, None, 1000, "and 1.0 kB are free"),
+        (1000, {"windows": {"ambiguous": {"policy": "skip"}}}, None, 1e18, "are counted here"),
+    ],
+    ids=["many", "fixed", "long", "few", "short", "disk", "skip"],
+)
+def test_a_warning_for_each_way_to_go_wrong(plan, bases, changes, per_second, free, said):
+    (line,) = warnings(plan(bases, **changes), per_second, free)
+    assert said in line
+
+
+def test_the_advised_shards_are_not_warned_of_again(plan):
+    run, estimate = plan(10**8, sharding={"shard_tokens": 1000})
+    (line,) = warnings((run, estimate))
+    advised = int(line.rsplit("shard_tokens: ", 1)[1].split()[0])
+    assert warnings(plan(10**8, sharding={"shard_tokens": advised})) == []
+
+
+def record(folder, extraction, device, tokens, seconds, **changed):
+    """What a finished shard leaves of its speed."""
+    settings = {"cpu_threads": 1, "extraction": {**extraction, **changed}}
+    write_json(folder / "shard.json", {"settings": settings})
+    write_json(folder / "speed.json", {"tokens": tokens, "seconds": seconds, "device": device})
+
+
+def test_a_measured_speed_comes_before_a_set_one_and_that_before_published_ones(plan, tmp_path):
+    (run, _), results = plan(extractions={"x": SEVEN}, runtime={"device": "cuda"}), tmp_path / "r"
+    extraction = run.settings["extractions"]["x"]
+    published = known_speeds(run.settings, results)["x"]
+    assert {speed.kind for speed in published} == {"published"}
+    assert any("H100" in speed.device for speed in published)
+    run.settings["runtime"]["tokens_per_second"] = 5.0
+    assert [s.tokens_per_second for s in known_speeds(run.settings, results)["x"]] == [5.0]
+
+    shards = results / "shards" / "x" / "a"
+    record(shards / "0", extraction, "H100", 1000, 1.0)
+    record(shards / "1", extraction, "H100", 9000, 4.0)
+    record(shards / "2", extraction, "cpu", 10, 1.0)
+    record(shards / "3", extraction, "H100", 10, 1.0, precision="fp32")
+    record(shards / "4", extraction, "H100", 10, 1.0, engine="stock")
+    (shards / "5").mkdir()
+    (shards / "5" / "speed.json").write_text("{")
+    (speed,) = known_speeds(run.settings, results)["x"]
+    assert (speed.kind, speed.tokens_per_second, speed.device) == ("measured", 2000.0, "H100")
+
+
+def test_where_nothing_is_known_nothing_is_said(plan, tmp_path):
+    run, _ = plan()
+    assert known_speeds(run.settings, tmp_path) == {"x": []}
+
+
+def test_published_figures_have_a_source_and_known_models():
+    for entry in yaml.safe_load(PUBLISHED.read_text()):
+        assert set(entry) == {"models", "gpu", "code", "source", "timed"}
+        assert set(entry["models"]) <= set(models.model_names())
+        assert entry["source"].startswith("https://")
+        shapes = {tuple(sorted(_shape(name).items())) for name in entry["models"]}
+        assert len(shapes) == 1
+    near = {round(s.tokens_per_second) for s in published_speeds("evo2_7b", 1000)}
+    assert round(8192 / 0.3822) in near
+    far = {round(s.tokens_per_second) for s in published_speeds("evo2_7b", 60_000)}
+    assert round(65536 / 6.6533) in far
+
+
+def _shape(name):
+    config = models.model_config(name)
+    return {key: config[key] for key in ("hidden_size", "num_layers", "state_size")}
+
+
+def test_peak_memory_is_weights_and_a_full_pack(plan):
+    run, _ = plan(extractions={"x": SEVEN}, packing={"max_tokens": 65536})
+    peak = gpu_peak(run.settings, "x")
+    config = models.model_config("evo2_7b")
+    assert 13.1e9 < peak.weights < 13.3e9  # 6.58 thousand million parameters
+    memory = footprint(config, SEVEN["layers"], "bf16")
+    assert peak.pack >= memory.bytes(SegmentLengths(np.full(8, 8192)))
+    assert peak.least == memory.bytes(SegmentLengths(np.array([8192])))
+    run, _ = plan(extractions={"x": {**SEVEN, "engine": "stock"}})
+    assert gpu_peak(run.settings, "x").pack is None
+
+
+def test_memory_of_contexts_grows_by_keys_and_values_alone(plan):
+    run, _ = plan(extractions={"x": {**SEVEN, "layers": ["norm"]}})
+    peaks = context_peaks(run.settings, "x")
+    assert list(peaks) == [8192, 65_536, 262_144, 1_048_576]
+    # Five attention blocks of width 4,096, keys and values in bfloat16.
+    token = 5 * 2 * 4096 * 2
+    for piece in (2048, 8192, 32_768):
+        assert peaks[1_048_576][piece] - peaks[262_144][piece] == token * (1_048_576 - 262_144)
+    windows = {"size": 8192, "context": {"span": 1_000_000, "min": 0, "beyond_training": False}}
+    changes = {"windows": windows, "packing": {"max_tokens": 16_384}}
+    whole, _ = plan(extractions={"x": SEVEN}, **changes)
+    host, _ = plan(extractions={"x": SEVEN}, runtime={"kv_device": "host"}, **changes)
+    one, other = (gpu_peak(each.settings, "x") for each in (whole, host))
+    assert one.host == 0
+    assert 0.9 * other.host < one.pack - other.pack <= other.host
+    assert other.least < other.pack

@@ -1,0 +1,170 @@
+"""How far a run is: from files as jobs leave them, made here by hand."""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+import show_status
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import write_json
+from evo2_embed.run.frozen import freeze, plan_run
+from evo2_embed.run.status import failures, last_error, shard_states
+from runs import random_bases, write_fasta
+
+RESULTS, LOGS = Path("results"), Path("logs")
+TRACEBACK = """2026-11-24 10:00:00 INFO started
+Traceback (most recent call last):
+  File "x.py", line 1, in <module>
+    explode()
+MemoryError: no room
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run of five shards of 1,000 tokens, frozen as at its start, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    write_fasta("a.fa", [("a", random_bases(5000, 1))])
+    Path("sheet.tsv").write_text("genome\tfasta\na\ta.fa\n")
+    config = {
+        "genomes": "sheet.tsv",
+        "windows": {"size": 100},
+        "sharding": {"shards": 5},
+        "extractions": {"x": {"layers": ["norm", "blocks.1"]}},
+    }
+    run = plan_run(config)
+    freeze(run, str(RESULTS / "run_config.yaml"))
+    return run
+
+
+def shard(number):
+    return RESULTS / "shards" / "x" / "a" / f"{number:05d}"
+
+
+def finish(run, number, seconds=2.0, settings=None):
+    """Leave what a finished job leaves."""
+    settings = settings or run.embed_settings("x")
+    write_json(shard(number) / "speed.json", {"tokens": 1000, "seconds": seconds, "device": "cpu"})
+    write_json(shard(number) / "shard.json", {"settings": settings, "n_tokens": 1000})
+
+
+def begin(number, tokens):
+    """Leave what a job leaves that has saved its work so far; its lock file."""
+    work = shard(number) / ".work"
+    journal = {"key": "k", "packs": [], "tokens": tokens, "n_tokens": 1000, "seconds": 1.0}
+    write_json(work / "journal.json", journal)
+    (work / "lock").write_text("{}")
+    return work / "lock"
+
+
+@contextlib.contextmanager
+def alive(lock):
+    """Hold a lock file as a living job does."""
+    with open(lock, "r+") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def states(run):
+    return shard_states(run, RESULTS, "x", {"a": 5000})
+
+
+def test_before_the_first_job(run):
+    state = states(run)
+    assert (state.done, state.running, state.interrupted, state.waiting) == (0, 0, 0, 5)
+    assert (state.tokens_done, state.tokens, state.speed) == (0, 5000, None)
+    assert state.seconds_left is None
+
+
+def test_shards_are_done_running_interrupted_or_waiting(run):
+    finish(run, 0)
+    begin(1, 400)
+    with alive(begin(2, 300)), alive(begin(3, 300)):
+        state = states(run)
+        text = show_status.main(".", False)
+    assert (state.done, state.running, state.interrupted, state.waiting) == (1, 2, 1, 1)
+    assert (state.tokens_done, state.tokens) == (2000, 5000)
+    assert state.speed == 1600 / 4.0
+    assert state.seconds_left == 3000 / (400 * 2)
+    row = text.splitlines()[2].split()
+    assert row[:8] == ["x", "1", "of", "5", "2", "1", "1", "2,000"]
+    assert "no job failed" in text
+
+
+def test_a_shard_of_other_settings_is_not_done(run):
+    finish(run, 0, settings={**run.embed_settings("x"), "code": -1})
+    assert (states(run).done, states(run).waiting) == (0, 5)
+
+
+def test_damaged_files_count_as_missing(run):
+    finish(run, 0)
+    (shard(0) / "shard.json").write_text('{"settings"')
+    begin(1, 10)
+    (shard(1) / ".work" / "journal.json").write_text("")
+    assert (states(run).done, states(run).interrupted, states(run).waiting) == (0, 0, 5)
+
+
+def test_a_job_at_work_that_has_saved_nothing_yet_is_running(run):
+    work = shard(0) / ".work"
+    work.mkdir(parents=True)
+    (work / "lock").write_text("")
+    with alive(work / "lock"):
+        assert states(run).running == 1
+    assert (states(run).running, states(run).waiting) == (0, 5)
+
+
+def test_datasets_count_when_they_are_younger_than_all_shards(run):
+    embeddings = RESULTS / "embeddings" / "x"
+    for number in range(4):
+        finish(run, number)
+    write_json(embeddings / "norm.json", {})
+    assert states(run).datasets == 0
+    finish(run, 4)
+    os.utime(embeddings / "norm.json", (1, 1))
+    assert states(run).datasets == 0
+    write_json(embeddings / "norm.json", {})
+    assert (states(run).datasets, states(run).layers) == (1, 2)
+    assert states(run).seconds_left == 0
+
+
+def write_log(path, text):
+    (LOGS / path).parent.mkdir(parents=True, exist_ok=True)
+    (LOGS / path).write_text(text)
+
+
+def test_failures_are_jobs_whose_log_ends_in_an_error_and_whose_output_is_missing(run):
+    write_log("chunk_fasta/a.log", "2026-11-24 10:00:00 INFO fine\n")
+    write_log("pack_tokens/a/00000.log", "2026-11-24 10:00:00 ERROR a.fa: is no FASTA\n")
+    for number in range(4):
+        write_log(f"embed_shard/x/a/{number:05d}.log", TRACEBACK)
+    finish(run, 0)
+    with alive(begin(1, 10)):
+        found = {failure.job: failure.error for failure in failures(run, RESULTS, LOGS)}
+        text = show_status.main(".", False)
+    assert found == {
+        "pack_tokens a/00000": "a.fa: is no FASTA",
+        "embed_shard x/a/00002": "MemoryError: no room",
+        "embed_shard x/a/00003": "MemoryError: no room",
+    }
+    assert "3 job(s) failed" in text
+    assert "- pack_tokens a/00000: a.fa: is no FASTA\n  logs/pack_tokens/a/00000.log" in text
+
+
+def test_the_end_of_a_long_log_is_enough(run):
+    write_log("long.log", "2026-11-24 10:00:00 INFO again\n" * 100_000 + TRACEBACK)
+    assert last_error(LOGS / "long.log") == "MemoryError: no room"
+    write_log("fine.log", "2026-11-24 10:00:00 INFO again\n")
+    assert last_error(LOGS / "fine.log") is None
+
+
+def test_the_genomes_may_be_gone(run):
+    os.unlink("a.fa")
+    begin(0, 500)
+    assert "500 of 1,000 (50.0%)" in show_status.main(".", False)
+
+
+def test_no_run_was_started(tmp_path):
+    with contextlib.chdir(tmp_path), pytest.raises(InputError, match="no run was started in"):
+        show_status.main(".", False)

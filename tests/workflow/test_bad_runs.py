@@ -1,0 +1,117 @@
+"""Whole runs that have to fail: one clear line, no expensive work, nothing half-written."""
+
+import shutil
+
+import pytest
+import torch
+import yaml
+from evo2_embed.model import models
+from runs import CONFIG, Workflow, merged, random_bases, write_fasta
+
+NORM = {"default": {"layers": ["norm"]}}
+
+
+@pytest.fixture
+def flow(tmp_path):
+    flow = Workflow(tmp_path / "flow")
+    write_fasta(flow.folder / "good.fa", [("good", random_bases(500, 1))])
+    flow.sheet({"good": "good.fa"})
+    flow.configure(extractions=NORM)
+    return flow
+
+
+def errors(output):
+    return [line for line in output.splitlines() if line.startswith(("error:", "config error:"))]
+
+
+def test_a_protein_beside_a_good_genome_stops_the_run_before_embedding(flow):
+    (flow.folder / "bad.fa").write_text(">prot1\nMKVLAAGIVEQPLLRT\n")
+    flow.sheet({"good": "good.fa", "bad": "bad.fa"})
+    flow.configure(extractions=NORM, sharding={"shards": 1})
+    (line,) = errors(flow.run(fails=True))
+    assert line.startswith("error: bad.fa: record 'prot1': 'L' at base 4 is no nucleotide letter")
+    assert "protein" in line
+    assert not flow.files("shards/**/*.*")
+    assert not flow.files("chunks/bad.parquet")
+
+
+def test_all_faults_of_a_config_are_shown_at_once_and_no_job_starts(flow):
+    (flow.folder / "empty.fa").touch()
+    flow.sheet({"good": "missing.fa", "x": "empty.fa"})
+    packing = {"max_tokens": 1_000, "strategy": "padded"}
+    config = merged(CONFIG, {"windows": {"size": 2_000}, "packing": packing})
+    config["extractions"] = {"default": {"layers": ["blocks.8", "norm"], "precision": "fp8"}}
+    (flow.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+    lines = errors(flow.run(fails=True))
+    assert len(lines) == 5
+    for part in ("missing.fa", "'empty.fa': the file is empty", "max_tokens", "blocks.8", "fp8"):
+        assert any(part in line for line in lines), part
+    assert not flow.files("**/*.*")
+
+
+def test_a_checkpoint_of_another_model_is_refused(flow):
+    state = torch.load(models.bundled_checkpoint(), weights_only=True)
+    del state["norm.scale"]
+    torch.save(state, flow.folder / "other.pt")
+    flow.configure(extractions=NORM, model={"checkpoint": "other.pt"})
+    (line,) = errors(flow.run(fails=True))
+    assert "other.pt: not a checkpoint of evo2_tiny" in line
+    assert "norm.scale" in line
+    assert not flow.files("shards/**/*.parquet")
+
+
+def test_a_checkpoint_that_is_cut_off_is_refused_before_any_embedding(flow):
+    content = models.bundled_checkpoint().read_bytes()
+    (flow.folder / "cut.pt").write_bytes(content[: len(content) // 2])
+    flow.configure(extractions=NORM, model={"checkpoint": "cut.pt"})
+    (line,) = errors(flow.run(fails=True))
+    assert "cut.pt: not a whole checkpoint" in line
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(flow):
+    torch.save({"norm.scale": _Evil()}, flow.folder / "evil.pt")
+    flow.configure(extractions=NORM, model={"checkpoint": "evil.pt"})
+    (line,) = errors(flow.run(fails=True))
+    assert "evil.pt: not a checkpoint" in line
+    assert not (flow.folder / "ran").exists()
+
+
+class _Evil:
+    def __reduce__(self):
+        return (open, ("ran", "w"))
+
+
+def test_a_named_model_is_fetched_whole_and_noted(flow):
+    """With a stand-in for the hub's client, which gives the file in parts."""
+    stand_in = flow.folder / "stand_in" / "huggingface_hub"
+    stand_in.mkdir(parents=True)
+    shutil.copy(models.bundled_checkpoint(), flow.folder / "stand_in" / "weights.pt")
+    (stand_in / "__init__.py").write_text(
+        "import pathlib\n"
+        "def snapshot_download(repo_id, local_dir, allow_patterns):\n"
+        "    data = (pathlib.Path(__file__).parents[1] / 'weights.pt').read_bytes()\n"
+        "    for part in range(2):\n"
+        "        half = data[part * 1_000_000 :] if part else data[:1_000_000]\n"
+        "        (pathlib.Path(local_dir) / f'evo2_7b.pt.part{part}').write_bytes(half)\n"
+        "    (pathlib.Path(local_dir) / 'asked').write_text(repo_id)\n"
+    )
+    flow.configure(extractions=NORM, model={"name": "evo2_7b"}, model_directory="weights")
+    flow.environment = {"PYTHONPATH": str(flow.folder / "stand_in")}
+    flow.run("results/models/evo2_7b.json")
+    fetched = flow.folder / "weights" / "evo2_7b.pt"
+    assert fetched.read_bytes() == models.bundled_checkpoint().read_bytes()
+    assert [p.name for p in (flow.folder / "weights").iterdir() if p.name[0] != "."] == [
+        "evo2_7b.pt"
+    ]
+
+
+def test_an_edit_in_mid_run_does_not_reach_the_run_s_jobs(flow):
+    """A cluster job parses the workflow again; it takes the frozen settings."""
+    target = "results/chunks/good.parquet"
+    flow.run(target)
+    before = flow.files("chunks/good.parquet")
+    flow.configure(extractions=NORM, windows={"size": 100})
+    flow.run("--mode", "subprocess", "--nolock", "--force", target)
+    assert flow.files("chunks/good.parquet") == before
+    flow.run(target)
+    assert flow.files("chunks/good.parquet") != before

@@ -1,0 +1,95 @@
+"""The workflow with windows in long stretches, against `Evo2.forward` over each stretch."""
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from evo2_embed.model import models
+from evo2_embed.model.loading import load_model
+from runs import Workflow, random_bases, write_fasta
+from stock import alone
+
+COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
+GENOMES = {
+    "large": [("chr", random_bases(3000, 1)), ("plasmid", random_bases(420, 2))],
+    "small": [("one", random_bases(700, 3)), ("two", "N" * 60 + random_bases(80, 4))],
+}
+SPAN, LEAST, SIZE = 1100, 150, 200
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("contexts")
+    flow = Workflow(folder / "flow")
+    flow.sheet({name: write_fasta(folder / f"{name}.fa", r) for name, r in GENOMES.items()})
+    context = {"span": SPAN, "min": LEAST}
+    flow.configure(
+        windows={"size": SIZE, "stride": 120, "strands": "both", "context": context},
+        packing={"max_tokens": 700, "piece": 300, "bos": True},
+        sharding={"shard_tokens": 3000},
+        extractions={
+            "means": {"layers": ["blocks.2", "norm"]},
+            "bins": {"layers": ["norm"], "pooling": {"bin": 70}},
+        },
+    )
+    flow.run()
+    return flow
+
+
+def rows_of(flow, extraction, layer):
+    return pl.read_parquet(flow.folder / f"results/embeddings/{extraction}/{layer}/*.parquet")
+
+
+def stretch_of(row):
+    """Bases that a row's last base has seen, in the direction of its strand."""
+    sequence = dict(GENOMES[row["genome"]])[row["contig"]]
+    if row["strand"] == "+":
+        return sequence[row["end"] - row["context"] : row["end"]]
+    bases = sequence[row["start"] : row["start"] + row["context"]]
+    return bases.translate(COMPLEMENT)[::-1]
+
+
+@pytest.mark.parametrize(("extraction", "layer"), [("means", "blocks.2"), ("bins", "norm")])
+def test_rows_equal_one_call_of_evo2_over_all_that_they_see(finished, extraction, layer):
+    torch.set_num_threads(1)
+    evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    rows = rows_of(finished, extraction, layer)
+    for row in rows.sample(20, seed=1).iter_rows(named=True):
+        bases = stretch_of(row)
+        tokens = np.frombuffer(b"\0" + bases.encode(), np.uint8)
+        values = alone(evo2, tokens, [layer])[layer][-row["n_tokens"] :]
+        wanted = values.numpy().astype(np.float64).mean(axis=0)
+        found = np.array(row["embedding"])
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).mean(), row
+
+
+def test_windows_see_what_was_asked_for(finished):
+    rows = rows_of(finished, "means", "norm").drop("embedding")
+    lengths = {(g, name): len(bases) for g, records in GENOMES.items() for name, bases in records}
+    for row in rows.iter_rows(named=True):
+        length = lengths[row["genome"], row["contig"]]
+        start = row["start"] if row["strand"] == "+" else length - row["end"]
+        before = row["context"] - row["n_tokens"]
+        assert row["context"] <= SPAN
+        assert before == start or before >= LEAST
+        # All that there is, where that is no more than the span.
+        assert before == start or start + row["n_tokens"] > SPAN
+    assert rows["context"].max() > 900
+    # Contigs whole within the span: the last window of a strand has seen all of it.
+    for (genome, contig), length in lengths.items():
+        mine = rows.filter((pl.col("genome") == genome) & (pl.col("contig") == contig))
+        if length <= SPAN:
+            assert (
+                mine.group_by("strand").agg(pl.col("context").max())["context"].to_list()
+                == [length] * 2
+            )
+
+
+def test_the_order_is_that_of_any_dataset(finished):
+    rows = rows_of(finished, "bins", "norm")
+    order = {name: i for i, name in enumerate(["chr", "plasmid", "one", "two"])}
+    keys = [
+        (order[str(contig)], start, strand)
+        for contig, start, strand in rows.select("contig", "start", "strand").rows()
+    ]
+    assert keys == sorted(keys)

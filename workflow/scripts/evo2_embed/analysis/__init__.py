@@ -1,0 +1,1 @@
+"""What datasets show: layers compared, context needed, layers fused, layers probed."""

@@ -1,0 +1,120 @@
+"""What is wrong with the fusions of an extraction: found when a run starts, a line a fault."""
+
+from pathlib import Path
+
+from evo2_embed.analysis.fusion.shape import fused_width, method_of
+from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
+from evo2_embed.io.errors import InputError
+from evo2_embed.model.models import layer_widths
+from evo2_embed.model.presets import expand_layers
+
+# Where this run's own parameters go.
+FUSIONS = "results/fusions"
+# What has a fusion's place beside the datasets, but for layers.
+_TAKEN = "manifest"
+
+
+def fusion_faults(where: str, extraction: dict, settings: dict) -> list[str]:
+    """Check the fusions of an extraction, and spell out their layers.
+
+    Parameters
+    ----------
+    where : str
+        The extraction, as a message names it.
+    extraction : dict
+        Complete, its layers spelled out and known to the model.
+    settings : dict
+        Complete but for the extractions.
+    """
+    faults = []
+    for name, fusion in extraction["fusion"].items():
+        here = f"{where}.fusion.{name}"
+        faults += _name_faults(here, name, extraction)
+        wrong = _layer_faults(here, fusion, extraction)
+        faults += wrong or _width_faults(here, fusion, extraction)
+        faults += _weight_faults(here, fusion, settings, None if wrong else len(fusion["layers"]))
+        faults += _parameter_faults(here, fusion["parameters"])
+        if fusion["strands"] != "keep" and settings["windows"]["strands"] != "both":
+            faults.append(
+                f"{here}: strands: {fusion['strands']} needs both strands of every window "
+                "(allowed: keep, or windows.strands: both)"
+            )
+    return faults
+
+
+def _name_faults(here: str, name: str, extraction: dict) -> list[str]:
+    if name != _TAKEN and name not in layer_widths(extraction["model"]["name"]):
+        return []
+    what = "the manifest's" if name == _TAKEN else "a layer's"
+    return [f"{here}: the name '{name}' is {what} (allowed: any other)"]
+
+
+def _layer_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
+    allowed = extraction["layers"]
+    if fusion["layers"] is None:
+        fusion["layers"] = list(allowed)
+    try:
+        fusion["layers"] = expand_layers(fusion["layers"], extraction["model"]["name"])
+    except InputError as error:
+        return [f"{here}: layers: {error}"]
+    return [
+        f"{here}: layers: '{layer}' is no layer of this extraction (allowed: {', '.join(allowed)})"
+        for layer in fusion["layers"]
+        if layer not in allowed
+    ]
+
+
+def _width_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
+    known = layer_widths(extraction["model"]["name"])
+    widths = [known[layer] for layer in fusion["layers"]]
+    method = method_of(fusion)
+    if method in ("mean", "weighted") and len(set(widths)) > 1:
+        shown = ", ".join(f"{layer} {known[layer]}" for layer in fusion["layers"])
+        return [
+            f"{here}: method: {method} needs layers of one width, and these have: {shown} "
+            "(allowed: concat, {pca: k}, or layers of one width)"
+        ]
+    if method == "pca" and fused_width(fusion, widths) > sum(widths):
+        return [
+            f"{here}: method: pca: {fusion['method']['pca']} is more than the layers have numbers "
+            f"(allowed: 1 to {sum(widths)})"
+        ]
+    return []
+
+
+def _weight_faults(here: str, fusion: dict, settings: dict, n_layers: int | None) -> list[str]:
+    weights, method = fusion["weights"], method_of(fusion)
+    if weights is None:
+        missing = method == "weighted" and fusion["parameters"] is None
+        line = f"{here}: weights: missing for method weighted (allowed: a number a layer, or probe)"
+        return [line] if missing else []
+    if method != "weighted":
+        return [f"{here}: weights: {method} takes none (allowed: null, or method: weighted)"]
+    if fusion["parameters"] is not None:
+        return [f"{here}: weights: those of the file of parameters are taken (allowed: null)"]
+    if weights == "probe":
+        line = f"{here}: weights: probe needs labels to learn from (allowed with the section probe)"
+        return [line] if settings["probe"] is None else []
+    if n_layers is not None and len(weights) != n_layers:
+        return [
+            f"{here}: weights: {len(weights)} numbers for {n_layers} layers "
+            "(allowed: a number a layer)"
+        ]
+    if not sum(weights):
+        return [f"{here}: weights: all are 0 (allowed: at least one above 0)"]
+    return []
+
+
+def _parameter_faults(here: str, path: str | None) -> list[str]:
+    if path is None:
+        return []
+    if not Path(path).is_file():
+        return [f"{here}: parameters: no such file '{path}'"]
+    if not is_literal(path):
+        return [f"{here}: parameters: '{path}': {NOT_LITERAL}"]
+    if Path(path).resolve().is_relative_to(Path(FUSIONS).resolve()):
+        return [
+            f"{here}: parameters: '{path}' is a file that this run would write (allowed: one of "
+            f"another folder than {FUSIONS})"
+        ]
+    return []

@@ -1,0 +1,213 @@
+"""Lines of BED, GFF3 and TSV files to labelled intervals. Light, as `labels` is."""
+
+import math
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from evo2_embed.genomes.sample_sheet import parse_bed
+from evo2_embed.io.errors import InputError
+
+INSIDE = "inside"  # the label of a BED interval that has none
+BACKGROUND = "background"  # of rows without intervals
+MOST_LABELS = 100
+TSV_COLUMNS = ("genome", "contig", "start", "end")
+
+
+@dataclass
+class Labels:
+    """Labelled intervals, a list a column: 0-based, half-open, `strand` one of + - .
+
+    Attributes
+    ----------
+    kind : {"class", "number"}
+        Whether the values are labels or numbers.
+    background : bool
+        Whether rows that no interval touches have a label of their own.
+    genome : list of str
+        Empty where the format has no genomes.
+    """
+
+    kind: str = "class"
+    background: bool = True
+    genome: list[str] = field(default_factory=list)
+    contig: list[str] = field(default_factory=list)
+    start: list[int] = field(default_factory=list)
+    end: list[int] = field(default_factory=list)
+    strand: list[str] = field(default_factory=list)
+    value: list[str] | list[float] = field(default_factory=list)
+
+    def add(self, contig: str, start: int, end: int, strand: str, value: str | float) -> None:
+        """Take an interval."""
+        self.contig.append(sys.intern(contig))
+        self.start.append(start)
+        self.end.append(end)
+        self.strand.append(strand)
+        self.value.append(sys.intern(value) if isinstance(value, str) else value)
+
+
+class BedReader:
+    """BED: column 4 is the label, column 6 the strand."""
+
+    hopeless = False
+
+    def __init__(self, feature: None):
+        self.labels = Labels()
+
+    def take(self, line: str, number: int) -> bool:
+        """Take a line; whether there are more."""
+        parsed = parse_bed(line, number)
+        if parsed:
+            contig, region = parsed
+            label = (region.name or INSIDE).strip()
+            if label == BACKGROUND:
+                raise InputError(
+                    f"'{BACKGROUND}' is the label of rows without intervals; rename it"
+                )
+            self.labels.add(contig, region.start, region.end, region.strand or ".", label)
+        return True
+
+    def faults(self) -> list[str]:
+        """What is wrong with the file as a whole."""
+        return _value_faults(self.labels, 1)
+
+
+class GffReader:
+    """GFF3: the lines of one type of feature; 1-based, both ends included."""
+
+    hopeless = False
+
+    def __init__(self, feature: str | None):
+        self.feature = feature
+        self.labels = Labels()
+        self.seen: Counter[str] = Counter()
+
+    def take(self, line: str, number: int) -> bool:
+        """Take a line; whether there are more."""
+        if line.startswith("##FASTA") or line.startswith(">"):
+            return False
+        if not line.strip() or line.startswith("#"):
+            return True
+        cells = line.split("\t")
+        if len(cells) < 8:
+            raise InputError(f"not GFF3: {len(cells)} columns (wanted: 9, separated by tabs)")
+        self.seen[cells[2]] += 1
+        if cells[2] != self.feature:
+            return True
+        start, end = _ends(cells[3], cells[4])
+        if not 1 <= start <= end:
+            raise InputError(f"start {start} and end {end} (wanted: 1 <= start <= end)")
+        strand = "." if cells[6] == "?" else _strand(cells[6])
+        self.labels.add(unquote(cells[0]), start - 1, end, strand, self.feature)
+        return True
+
+    def faults(self) -> list[str]:
+        """What is wrong with the file as a whole."""
+        there = some_of([name for name, _ in self.seen.most_common()]) or "none"
+        if self.feature is None:
+            return [f"GFF3 needs probe.feature, a type of feature (in the file: {there})"]
+        if not self.labels.start:
+            return [f"no feature '{self.feature}' (probe.feature; in the file: {there})"]
+        return []
+
+
+class TsvReader:
+    """TSV: a header line, then a label or a number a line."""
+
+    def __init__(self, feature: None):
+        self.labels = Labels(background=False)
+        self.header: list[str] | None = None
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no line can be read."""
+        return self.header is None
+
+    def take(self, line: str, number: int) -> bool:
+        """Take a line; whether there are more."""
+        if not line.strip() or line.startswith("#"):
+            return True
+        cells = [cell.strip() for cell in line.split("\t")]
+        if self.header is None:
+            _check_header(cells)
+            self.header = cells
+            self.labels.kind = "number" if "number" in cells else "class"
+            return True
+        if len(cells) != len(self.header):
+            raise InputError(f"{len(cells)} cells under {len(self.header)} columns")
+        row = dict(zip(self.header, cells, strict=True))
+        start, end = _ends(row["start"], row["end"])
+        if not 0 <= start < end:
+            raise InputError(f"start {start} and end {end} (wanted: 0 <= start < end)")
+        value = _number(row["number"]) if "number" in row else row["label"]
+        if value == "":
+            raise InputError("no label (leave the line out if the bases have none)")
+        self.labels.add(row["contig"], start, end, _strand(row.get("strand", ".")), value)
+        self.labels.genome.append(sys.intern(row["genome"]))
+        return True
+
+    def faults(self) -> list[str]:
+        """What is wrong with the file as a whole."""
+        return _value_faults(self.labels, 2)
+
+
+def _value_faults(labels: Labels, least: int) -> list[str]:
+    values = set(labels.value)
+    what = f"{labels.kind if labels.kind == 'number' else 'label'}s"
+    if not labels.start:
+        return ["no intervals in the file"]
+    if len(values) < least:
+        only = f"'{next(iter(values))}'" if labels.kind == "class" else next(iter(values))
+        return [f"all intervals have {only} (wanted: at least {least} different {what})"]
+    if labels.kind == "class" and len(values) > MOST_LABELS:
+        return [
+            f"{len(values):,} different labels (allowed: at most {MOST_LABELS}); if they are "
+            "names of intervals, put one label for many in their place"
+        ]
+    return []
+
+
+def _check_header(cells: list[str]) -> None:
+    allowed = [*TSV_COLUMNS, "label or number", "strand"]
+    known = {*TSV_COLUMNS, "label", "number", "strand"}
+    wanted = f"wanted: a header line with {', '.join(allowed[:-1])} and, if wanted, strand"
+    missing = [name for name in TSV_COLUMNS if name not in cells]
+    if missing:
+        raise InputError(f"column '{missing[0]}' is missing ({wanted}, separated by tabs)")
+    unknown = [name for name in cells if name not in known]
+    if unknown:
+        raise InputError(f"unknown column '{unknown[0]}' ({wanted})")
+    if ("label" in cells) == ("number" in cells):
+        raise InputError(f"label and number: one of the two columns is needed ({wanted})")
+    if len(set(cells)) < len(cells):
+        raise InputError(f"a column stands twice ({wanted})")
+
+
+def _ends(start: str, end: str) -> tuple[int, int]:
+    try:
+        return int(start), int(end)
+    except ValueError:
+        raise InputError(f"start '{start}' and end '{end}' (wanted: whole numbers)") from None
+
+
+def _strand(cell: str) -> str:
+    if cell not in ("+", "-", "."):
+        raise InputError(f"strand '{cell}' (allowed: + - .)")
+    return cell
+
+
+def _number(cell: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"'{cell}' is no number (wanted: a finite one)")
+    return value
+
+
+def some_of(names: list[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + more

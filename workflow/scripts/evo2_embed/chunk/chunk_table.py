@@ -1,0 +1,193 @@
+"""FASTA to a chunk table: windows of a bundle's genomes, with what was skipped and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyfaidx
+
+from evo2_embed.chunk.measures import measure_windows
+from evo2_embed.chunk.stretches import Numbering
+from evo2_embed.chunk.windows import plan_windows
+from evo2_embed.genomes.blocks import BLOCK, Buffers
+from evo2_embed.genomes.fasta import (
+    fasta_index,
+    index_folder,
+    open_fasta,
+    short,
+)
+from evo2_embed.genomes.sample_sheet import Genome, Region, read_regions
+from evo2_embed.io.digests import file_sha256, settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.logs import log
+from evo2_embed.io.tables import CHUNKS, check_chunks, metadata_schema, table_writer
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Threads, the memory that they work in, and the numbers of the bundle's stretches."""
+
+    pool: ThreadPoolExecutor
+    buffers: Buffers
+    numbering: Numbering
+
+
+def chunk_bundle(
+    genomes: list[Genome], windows: dict, indexes: str, output: str, code: int, threads: int = 1
+) -> dict:
+    """Write the chunk table of a bundle.
+
+    Parameters
+    ----------
+    genomes : list of Genome
+    windows : dict
+        The section `windows` of the configuration, complete.
+    indexes : str
+        Folder for the FASTA index of a genome that stands alone.
+    output : str
+        Path of the table.
+    code : int
+        Version of this stage's code.
+    threads : int
+        How many read and measure blocks of a contig side by side.
+
+    Returns
+    -------
+    dict
+        The table's metadata: settings, digests of the inputs, counts by genome.
+
+    Raises
+    ------
+    InputError
+        When a file cannot be used, or a genome has no window left.
+    """
+    settings = {"windows": windows, "code": code}
+    metadata = {"settings": settings, "genomes": {}}
+    first = 0
+    with (
+        _pool(threads) as pool,
+        index_folder(indexes, len(genomes)) as folder,
+        table_writer(output, CHUNKS) as writer,
+    ):
+        digests = pool.map(_input_digests, genomes)
+        work = _Work(pool, Buffers(), Numbering())
+        for genome in genomes:
+            counts = Counter()
+            for batch in _chunk_genome(genome, windows, folder, counts, first, work):
+                writer.write_table(check_chunks(batch, output, first))
+                first += len(batch)
+            if not counts["chunks"]:
+                raise InputError(f"genome '{genome.name}' ({genome.fasta}): {_none_left(counts)}")
+            log.info("genome %s: %s", genome.name, dict(counts))
+            metadata["genomes"][genome.name] = dict(sorted(counts.items()))
+        metadata["n_stretches"] = work.numbering.count
+        metadata["inputs"] = inputs = list(digests)
+        metadata["digest"] = settings_digest([settings, inputs])
+        # The counts are known only now; a writer adds metadata until it is closed.
+        writer.add_key_value_metadata(metadata_schema(CHUNKS, metadata).metadata)
+    return metadata
+
+
+@contextmanager
+def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing new once the block has ended."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _input_digests(genome: Genome) -> dict:
+    digests = {"genome": genome.name, "fasta_sha256": file_sha256(genome.fasta)}
+    if genome.regions:
+        digests["regions_sha256"] = file_sha256(genome.regions)
+    return digests
+
+
+def _chunk_genome(
+    genome: Genome, windows: dict, indexes: str, counts: Counter, first: int, work: "_Work"
+) -> Iterator[pa.Table]:
+    regions = read_regions(genome.regions) if genome.regions else None
+    with open_fasta(genome.fasta, fasta_index(indexes, genome.name), rebuild=True) as fasta:
+        if regions is not None:
+            _check_regions(genome, regions, fasta)
+        for contig, record in fasta.faidx.index.items():
+            if regions is not None and contig not in regions:
+                counts["contigs without regions"] += 1
+                continue
+            counts["contigs"] += 1
+            counts["bases"] += record.rlen
+            if record.rlen < windows["min_length"]:
+                counts["skipped: contig shorter than min_length"] += 1
+                continue
+            plan, skipped = plan_windows(record.rlen, windows, regions and regions[contig])
+            if skipped:
+                counts["skipped: window shorter than min_length"] += skipped
+            work.numbering.begin_contig(len(plan["start"]))
+            for batch, skipped in _chunk_contig(genome, contig, fasta, windows, plan, work):
+                if skipped:
+                    counts["skipped: ambiguous share above max_share"] += skipped
+                batch["chunk"] = np.arange(first, first + len(batch["start"]))
+                batch["stretch"] = work.numbering.number(batch["stretch"])
+                first += len(batch["start"])
+                counts["chunks"] += len(batch["start"])
+                counts["tokens"] += int(batch["length"].sum())
+                yield pa.table({f.name: pa.array(batch[f.name], f.type) for f in CHUNKS}, CHUNKS)
+
+
+def _chunk_contig(
+    genome: Genome,
+    contig: str,
+    fasta: pyfaidx.Fasta,
+    windows: dict,
+    plan: dict[str, np.ndarray],
+    work: "_Work",
+) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+    """The contig's chunks, block by block, so that memory does not grow with the contig; and how
+    many windows of a block were skipped."""
+
+    def measure(block: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
+        return measure_windows(fasta, contig, block, windows, genome.fasta, work.buffers)
+
+    for block, skipped in work.pool.map(measure, _blocks(plan)):
+        for key, value in (("genome", genome.name), ("contig", contig)):
+            block[key] = np.full(len(block["start"]), value, object)
+        yield block, skipped
+
+
+def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Windows that follow one another and start within `BLOCK` bases."""
+    row = 0
+    while row < len(plan["start"]):
+        stop = np.searchsorted(plan["start"], plan["start"][row] + BLOCK)
+        stop = max(row + 1, int(stop))
+        yield {key: values[row:stop] for key, values in plan.items()}
+        row = stop
+
+
+def _check_regions(genome: Genome, regions: dict[str, list[Region]], fasta: pyfaidx.Fasta) -> None:
+    index = fasta.faidx.index
+    for contig, lines in regions.items():
+        if contig not in index:
+            raise InputError(
+                f"{genome.regions}: line {lines[0].line}: no record '{short(contig)}' in "
+                f"{genome.fasta} (the first is '{short(next(iter(index)))}')"
+            )
+        for region in lines:
+            if region.end > index[contig].rlen:
+                raise InputError(
+                    f"{genome.regions}: line {region.line}: end {region.end} is past the end of "
+                    f"record '{short(contig)}' ({index[contig].rlen} bases)"
+                )
+
+
+def _none_left(counts: Counter) -> str:
+    skipped = [
+        f"{n} {why.removeprefix('skipped: ')}" for why, n in counts.items() if "skipped" in why
+    ]
+    return f"no window is left to embed ({'; '.join(skipped)}); loosen windows or drop the genome"

@@ -1,0 +1,1 @@
+"""The configuration: completed and checked before the first job."""

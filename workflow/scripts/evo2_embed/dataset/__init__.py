@@ -1,0 +1,1 @@
+"""Shards to datasets: checked, merged, written, described."""

@@ -1,0 +1,57 @@
+"""The manifest of an extraction: what its datasets are, and all that they were made from."""
+
+from evo2_embed import __version__
+from evo2_embed.io.files import read_json, write_json
+from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
+
+_OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest", "self_check")
+_OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
+
+
+def write_manifest(
+    chunks: list[str], layers: dict[str, str], fusions: dict[str, str], output: str
+) -> dict:
+    """Write `manifest.json`. It holds nothing that differs from run to run.
+
+    Parameters
+    ----------
+    chunks : list of str
+        Chunk tables of all bundles, in the order of the sheet.
+    layers : dict of str to str
+        By layer, the record that `aggregate_layer` wrote.
+    fusions : dict of str to str
+        By fusion, the record that `fuse_layers` wrote.
+    output : str
+    """
+    tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
+    records = {layer: read_json(path) for layer, path in layers.items()}
+    fused = {name: read_json(path) for name, path in fusions.items()}
+    first = next(iter(records.values()))
+    manifest = {
+        "workflow": __version__,
+        "model": first["model"],
+        "checkpoint_sha256": first["checkpoint_sha256"],
+        "precision": first["precision"],
+        "pooling": first["pooling"],
+        "engine": first["engine"],
+        "packages": first["packages"],
+        "settings": {
+            "windows": first["windows"],
+            "packing": first["packing"],
+            "embedding": first["settings"],
+        },
+        "genomes": [
+            {**entry, "counts": table["genomes"][entry["genome"]]}
+            for table in tables
+            for entry in table["inputs"]
+        ],
+        "layers": {
+            layer: {key: record[key] for key in _OF_LAYER} for layer, record in records.items()
+        },
+        "fusions": {
+            name: {key: record[key] for key in _OF_FUSION} for name, record in fused.items()
+        },
+        "rows": sum(record["rows"] for record in [*records.values(), *fused.values()]),
+    }
+    write_json(output, manifest)
+    return manifest

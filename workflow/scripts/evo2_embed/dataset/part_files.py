@@ -1,0 +1,64 @@
+"""A dataset in part files, written row group by row group."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from evo2_embed.io.digests import file_sha256
+from evo2_embed.io.tables import KEYS, parquet_writer, row_group_rows
+
+PART_BYTES = 256 << 20  # of vectors, before compression
+
+
+class PartWriter:
+    """Row groups of one size, in part files of at most `PART_BYTES`."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, width: int):
+        self.folder, self.schema = folder, schema
+        itemsize = schema.field("embedding").type.value_type.bit_width // 8
+        self.group = row_group_rows(width, itemsize)
+        self.part_rows = max(1, PART_BYTES // (width * itemsize * self.group)) * self.group
+        self.files: list[dict] = []
+        self.buffer: list[pa.Table] = []
+        self.buffered = self.written = 0
+        self.writer = None
+
+    def add(self, table: pa.Table) -> None:
+        """Take rows; write every row group that is full."""
+        self.buffer.append(table.select([*KEYS, "embedding"]))
+        self.buffered += len(table)
+        while self.buffered >= self.group:
+            self._write(self.group)
+
+    def close(self) -> None:
+        """Write what is left. A dataset with no rows has one part, with none."""
+        if self.buffered or not self.files:
+            self._write(self.buffered)
+        self._end_part()
+
+    def _write(self, rows: int) -> None:
+        whole = pa.concat_tables(self.buffer) if self.buffer else self.schema.empty_table()
+        self.buffer, self.buffered = [whole.slice(rows)], len(whole) - rows
+        if self.writer is not None and self.written >= self.part_rows:
+            self._end_part()
+        if self.writer is None:
+            self.path = self.folder / f"part-{len(self.files):05d}.parquet"
+            self.writer, self.written = parquet_writer(self.path, self.schema), 0
+        # One dictionary a row group, whatever tables it came from.
+        group = whole.slice(0, rows).unify_dictionaries().combine_chunks()
+        self.writer.write_table(group.cast(self.schema), row_group_size=max(rows, 1))
+        self.written += rows
+
+    def _end_part(self) -> None:
+        if self.writer is None:
+            return
+        self.writer.close()
+        self.writer = None
+        self.files.append(
+            {
+                "file": self.path.name,
+                "rows": self.written,
+                "bytes": self.path.stat().st_size,
+                "sha256": file_sha256(self.path),
+            }
+        )

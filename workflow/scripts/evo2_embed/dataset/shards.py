@@ -1,0 +1,161 @@
+"""The shards of an extraction when they are put together: whole, of one kind, complete."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from evo2_embed.embed.rows import ShardRows
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json
+from evo2_embed.io.tables import (
+    CHUNKS,
+    check_embeddings,
+    embeddings_schema,
+    open_table,
+    read_rows,
+    table_metadata,
+    vectors_to_numpy,
+)
+
+# What all shards of a dataset have in common. The version of the code that makes results is among
+# the settings; a release that changes none does not part old shards from new ones.
+SHARED = ("settings", "packing", "checkpoint_sha256", "packages")
+# What a shard's record says of its place in the bundle.
+RANGES = ("chunks_digest", "first_stretch", "n_stretches", "n_chunks")
+
+
+@dataclass(frozen=True)
+class BundleFiles:
+    """A bundle's chunk table and the records of its shards, in order."""
+
+    chunks: str
+    records: list[str]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard's record, and the bundle it is of."""
+
+    bundle: BundleFiles
+    path: Path
+    record: dict
+
+    @staticmethod
+    def open(bundle: BundleFiles, path: str) -> "Shard":
+        """Read a shard's record."""
+        return Shard(bundle, Path(path), read_json(path))
+
+    @property
+    def stop(self) -> int:
+        """Number of the first stretch behind the shard's."""
+        return self.record["first_stretch"] + self.record["n_stretches"]
+
+    def expected_rows(self, pooling: str | dict) -> ShardRows:
+        """The rows that the shard should have, from the chunk table."""
+        numbers = ("chunk", "start", "end", "context")
+        names = [*numbers, "genome", "contig", "strand", "name"]
+        record, file = self.record, open_table(self.bundle.chunks, CHUNKS)
+        span = record["first_chunk"], record["stop_chunk"]
+        table = read_rows(file, *span, [*names, "stretch"])
+        stretch = table["stretch"].to_numpy()
+        mine = (stretch >= record["first_stretch"]) & (stretch < self.stop)
+        table = table.filter(pa.array(mine))
+        if len(table) != record["n_chunks"]:
+            raise InputError(
+                f"{self.path}: {record['n_chunks']} chunks, and {self.bundle.chunks} has "
+                f"{len(table)} of its stretches; rerun to redo it"
+            )
+        columns = {
+            name: table[name].to_numpy()
+            if name in numbers
+            else np.array(table[name].to_pylist(), object)
+            for name in names
+        }
+        return ShardRows(columns, pooling)
+
+    def tables(self, layer: str, dtype: str, rows: ShardRows) -> Iterator[pa.Table]:
+        """The shard's rows, row group by row group, checked."""
+        known = self.record["layers"][layer]
+        path = self.path.parent / known["file"]
+        schema = embeddings_schema(known["width"], dtype, chunk=True)
+        file = open_table(path, schema, known["sha256"], path.parent)
+        if file.metadata.num_rows != rows.count:
+            raise InputError(
+                f"{path}: {file.metadata.num_rows} rows, and its chunks have {rows.count}"
+            )
+        row = 0
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            _check_keys(table, rows.keys(row, row + len(table)), path, row)
+            values = vectors_to_numpy(table["embedding"], known["width"])
+            yield check_embeddings(table, values, str(path))
+            row += len(table)
+
+
+def check_shared(shards: list[Shard], settings: dict) -> dict:
+    """See that all shards are of one kind, and of the settings of this run."""
+    first = shards[0]
+    for shard in shards:
+        if shard.record["settings"] != settings:
+            raise InputError(
+                f"{shard.path}: made with other settings than this run's; rerun to redo it"
+            )
+        for key in SHARED:
+            if shard.record[key] != first.record[key]:
+                raise InputError(
+                    f"{shard.path}: {key} differs from that of {first.path} "
+                    f"({shard.record[key]} against {first.record[key]}); a dataset has one: "
+                    "delete the older of the two folders and rerun"
+                )
+    return {key: first.record[key] for key in SHARED}
+
+
+def worst_check(shards: list[Shard], layer: str) -> dict | None:
+    """What the engine's self-checks found for a layer, the largest difference of all shards.
+
+    None where there was nothing to check: the stock engine, or shards with no chunks.
+    """
+    checks = [shard.record["self_check"] for shard in shards if shard.record["self_check"]]
+    if not checks:
+        return None
+    return {**checks[0], "difference": max(check["difference"][layer] for check in checks)}
+
+
+def check_ranges(shards: list[Shard]) -> None:
+    """See that a bundle's shards cover its stretches and chunks, each once."""
+    table = open_table(shards[0].bundle.chunks, CHUNKS)
+    origin = table_metadata(table)
+    expected = 0
+    for shard in shards:
+        if shard.record["chunks_digest"] != origin["digest"]:
+            raise InputError(f"{shard.path}: made from another chunk table; rerun to redo it")
+        if shard.record["first_stretch"] != expected:
+            raise InputError(
+                f"{shard.path}: begins at stretch {shard.record['first_stretch']}, not {expected}"
+            )
+        expected = shard.stop
+    if expected != origin["n_stretches"]:
+        raise InputError(
+            f"{shards[-1].path}: the shards end at stretch {expected} of {origin['n_stretches']}"
+        )
+    chunks = sum(shard.record["n_chunks"] for shard in shards)
+    if chunks != table.metadata.num_rows:
+        raise InputError(
+            f"{shards[-1].path}: the shards have {chunks} chunks of {table.metadata.num_rows}"
+        )
+
+
+def _check_keys(table: pa.Table, expected: dict[str, pa.Array], path: Path, first: int) -> None:
+    for name, column in expected.items():
+        found = table[name].combine_chunks()
+        if pa.types.is_dictionary(found.type):
+            found, column = found.dictionary_decode(), column.dictionary_decode()
+        if not found.equals(column):
+            pairs = zip(found.to_pylist(), column.to_pylist(), strict=True)
+            row, (got, wanted) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
+            raise InputError(
+                f"{path}: row {first + row}: {name} is {got!r}, and its chunk says {wanted!r}"
+            )

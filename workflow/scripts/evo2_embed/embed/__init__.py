@@ -1,0 +1,1 @@
+"""Pack file to the embeddings of one shard: the GPU job."""

@@ -1,0 +1,233 @@
+"""The packed engine: all segments of a pack in one pass, each as if it were alone."""
+
+import re
+
+import torch
+
+from evo2_embed.engine.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
+from evo2_embed.engine.footprint import CHANNEL_ELEMENTS, MIN_TILE, TILE_ELEMENTS, Footprint
+from evo2_embed.engine.kv_cache import Keeping
+from evo2_embed.engine.memory import free_bytes, gib
+from evo2_embed.engine.pack import Pack
+from evo2_embed.engine.scratch import Scratch
+from evo2_embed.engine.segments import Segments
+from evo2_embed.engine.states import States
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.logs import log
+
+
+class PackedEngine:
+    """An executor over the modules of a loaded StripedHyena; see `Engine`.
+
+    It runs up to the deepest of the layers, and no further. A pack that does not fit the memory
+    that is free when the engine is made runs in parts, and a segment that does not in pieces.
+
+    Parameters
+    ----------
+    evo2 : evo2.models.Evo2
+    layers : list of str
+    keeping : Keeping
+        How the keys and values of a stretch are kept for its later pieces.
+
+    Raises
+    ------
+    InputError
+        When it cannot give one of the layers, or run this model.
+    """
+
+    def __init__(self, evo2, layers: list[str], keeping: Keeping | None = None):
+        self.model, self.layers = evo2.model, layers
+        self.keeping = keeping or Keeping()
+        self.states = States()
+        self.device = self.model.embedding_layer.weight.device
+        self.scratch = Scratch()
+        width = self.model.config.hidden_size
+        self.tile = max(MIN_TILE, TILE_ELEMENTS[self.device.type] // width)
+        last = _last_parts(self.model, layers)
+        self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
+        self.footprint = self._footprint()
+        self.free = min(free_bytes(torch.device(x)) for x in self._devices())
+        self.free_host = free_bytes(torch.device("cpu"))
+        self.most_tokens: int | None = None  # smaller than a pack after a pack was too large
+
+    @torch.inference_mode()
+    def run(self, pack: Pack) -> dict[str, torch.Tensor]:
+        """See `Engine.run`.
+
+        Raises
+        ------
+        InputError
+            When there is too little memory.
+        """
+        pack = pack.without_pads()
+        outputs = _Outputs(self.layers, len(pack.tokens))
+        self._run(pack, outputs, 0)
+        return outputs.values
+
+    def _run(self, pack: Pack, outputs: "_Outputs", first: int) -> None:
+        """Run a pack, whole or in parts, whose outputs start at the token `first`."""
+        segments = Segments(pack)
+        fits = self._fits(segments)
+        if fits and self._forward(pack, segments, outputs, first):
+            return
+        parts = pack.halves() if len(segments.lengths) == 1 else pack.parts(segments.middle())
+        for part in parts:
+            self._run(part, outputs, first)
+            first += len(part.tokens)
+
+    def _fits(self, segments: Segments) -> bool:
+        """Whether there should be memory enough for a pack in one pass.
+
+        Raises
+        ------
+        InputError
+            When there is not, and the pack is too small to be divided.
+        """
+        needed, kept = self.footprint.bytes(segments), self.states.tokens_with(segments)
+        on_device, host = self.footprint.kept_bytes(kept), 0
+        if self.keeping.place == "host":
+            on_device, host = 0, on_device
+        fits = needed + on_device <= self.free and host <= self.free_host
+        if not fits and (host > self.free_host or _is_least(segments)):
+            where, free = (self.device, self.free) if not host else ("the host", self.free_host)
+            raise InputError(
+                f"{segments.total} tokens need {gib(needed)} beside the weights, the keys and "
+                f"values of {kept} tokens {gib(on_device + host)}, and {where} has {gib(free)} "
+                "free: use a shorter windows.context.span, kv_type int8, kv_device host or more "
+                "memory"
+            )
+        return fits and segments.total <= (self.most_tokens or segments.total)
+
+    def _forward(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> bool:
+        """Run a pack in one pass; whether there was memory enough for it."""
+        try:
+            self._run_blocks(pack, segments, outputs, first)
+            return True
+        except torch.cuda.OutOfMemoryError as error:
+            if _is_least(segments):
+                raise InputError(
+                    f"{segments.total} tokens do not fit the memory of {self.device}: use more "
+                    f"memory, or fewer layers ({' '.join(str(error).split())[:200]})"
+                ) from error
+        self.most_tokens = segments.total // 2
+        self.scratch.clear()
+        torch.cuda.empty_cache()
+        log.warning(
+            "%d tokens were too many for the memory of %s; %d at once from now on",
+            segments.total,
+            self.device,
+            self.most_tokens,
+        )
+        return False
+
+    def _run_blocks(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> None:
+        # A copy: what is read from a file may not be written to, and torch asks for that.
+        ids = torch.from_numpy(pack.tokens.copy()).to(self.device).long()
+        weight = self.model.embedding_layer.weight
+        x = self.scratch.get("x", (segments.total, weight.shape[1]), weight)  # (T, D)
+        torch.index_select(weight, 0, ids, out=x)
+        outputs.put("embedding_layer", first, x)
+        carries = self.states.carries(segments, len(self.blocks))
+        for index, (block, carry) in enumerate(zip(self.blocks, carries, strict=True)):
+            x = x.to(self.model.block_idx_to_device[index])
+            block(x, segments, outputs.tap(f"blocks.{index}", first), carry)
+        self.states.update(segments, carries)
+        if "norm" in self.layers:
+            x = x.to(self.model.norm.scale.device)
+            for start in range(0, len(x), self.tile):
+                outputs.put("norm", first + start, self.model.norm(x[start : start + self.tile]))
+
+    def _executor(self, index: int, last: str) -> Block:
+        block = self.model.blocks[index]
+        if not hasattr(block, "inner_mha_cls"):
+            elements = CHANNEL_ELEMENTS[self.device.type]
+            return HyenaBlock(block, last, self.tile, self.scratch, elements)
+        return AttentionBlock(block, last, self.tile, self.scratch, self.keeping)
+
+    def _footprint(self) -> Footprint:
+        mixing = [block for block in self.blocks if block.mixes]
+        steps = [b.inner.channel_step for b in self.blocks if isinstance(b, HyenaBlock)]
+        parameters = self.model.blocks[0].mlp.l1.weight
+        return Footprint(
+            width=self.model.config.hidden_size,
+            inner=parameters.shape[0],
+            head=self.model.config.hidden_size // self.model.config.num_attention_heads,
+            outputs=sum(_width(self.model, layer) for layer in self.layers),
+            itemsize=parameters.element_size(),
+            tile=self.tile,
+            channel_elements=CHANNEL_ELEMENTS[self.device.type],
+            channel_step=max(steps, default=1),
+            attention_blocks=sum(isinstance(block, AttentionBlock) for block in mixing),
+            state=sum(block.state_bytes for block in mixing),
+            kv_type=self.keeping.kind,
+            kv_device=self.keeping.place,
+        )
+
+    def _devices(self) -> set[str]:
+        return {str(self.device), *map(str, self.model.block_idx_to_device.values())}
+
+
+def _is_least(segments: Segments) -> bool:
+    """Whether a pack is so small that it is not divided."""
+    return segments.total <= MIN_TILE
+
+
+class _Outputs:
+    """The token embeddings of the layers asked for, filled tile by tile."""
+
+    def __init__(self, layers: list[str], tokens: int):
+        self.layers, self.tokens = layers, tokens
+        self.values: dict[str, torch.Tensor] = {}
+
+    def put(self, layer: str, first: int, values: torch.Tensor) -> None:
+        """Keep the output (t, width) of a layer for the tokens from `first` on."""
+        if layer not in self.layers:
+            return
+        if layer not in self.values:
+            self.values[layer] = values.new_empty(self.tokens, values.shape[1])
+        self.values[layer][first : first + len(values)] = values
+
+    def tap(self, block: str, first: int) -> Tap:
+        """Where a block puts the outputs of its parts."""
+        return lambda part, start, values: self.put(
+            f"{block}.{part}" if part else block, first + start, values
+        )
+
+
+def _last_parts(model: torch.nn.Module, layers: list[str]) -> list[str]:
+    """The last part that is asked for of every block that is needed."""
+    asked = [_split_name(model, layer) for layer in layers]
+    if any(layer == "norm" for layer in layers):
+        return [""] * len(model.blocks)
+    deepest = max((block for block, _ in asked), default=-1)
+    if deepest < 0:
+        return []
+    order = _parts(model.blocks[deepest])
+    last = max((part for block, part in asked if block == deepest), key=order.index)
+    return [""] * deepest + [last]
+
+
+def _split_name(model: torch.nn.Module, layer: str) -> tuple[int, str]:
+    """Number of the block and name of the part of it; -1 for layers outside the blocks."""
+    if layer == "embedding_layer" or (layer == "norm" and model.norm is not None):
+        return -1, layer
+    match = re.fullmatch(r"blocks\.(\d+)(?:\.(.+))?", layer)
+    if match and int(match[1]) < len(model.blocks):
+        block, part = int(match[1]), match[2] or ""
+        if part in _parts(model.blocks[block]):
+            return block, part
+    raise InputError(f"layer '{layer}': the packed engine cannot give it (engine: stock may)")
+
+
+def _parts(block: torch.nn.Module) -> tuple[str, ...]:
+    kind = AttentionBlock if hasattr(block, "inner_mha_cls") else HyenaBlock
+    # In the first block the activation is a function, not a module with an output of its own.
+    activation = isinstance(block.mlp.act, torch.nn.Module)
+    return kind.parts + tuple(part for part in MLP_PARTS if part != "mlp.act" or activation)
+
+
+def _width(model: torch.nn.Module, layer: str) -> int:
+    width, inner = model.config.hidden_size, model.blocks[0].mlp.l1.weight.shape[0]
+    part = layer.partition(".")[2].partition(".")[2]
+    special = {"projections": 3 * width, "inner_mha_cls.Wqkv": 3 * width}
+    return special.get(part, inner if part in ("mlp.l1", "mlp.act", "mlp.l2") else width)

@@ -1,0 +1,45 @@
+"""The stock engine: `Evo2.forward` on segments of one length, so that no pad ever enters."""
+
+import numpy as np
+import torch
+
+from evo2_embed.engine.pack import Pack
+
+
+class StockEngine:
+    """`Evo2.forward`, unchanged: the reference for any other engine."""
+
+    def __init__(self, evo2, layers: list[str]):
+        self.evo2, self.layers = evo2, layers
+        self.device = next(evo2.model.parameters()).device
+
+    def run(self, pack: Pack) -> dict[str, torch.Tensor]:
+        """See `Engine.run`."""
+        if pack.width:
+            return self._run_padded(pack)
+        outputs: dict[str, torch.Tensor] = {}
+        lengths = pack.lengths
+        for length in np.unique(lengths):
+            segments = np.flatnonzero(lengths == length)
+            where = (pack.cu_seqlens[segments][:, None] + np.arange(length)).reshape(-1)
+            batch = self._forward(pack.tokens[where].reshape(len(segments), length))
+            where = torch.from_numpy(where).to(self.device)
+            for layer, values in batch.items():  # (segments, length, width of the layer)
+                values = values.reshape(len(where), -1)
+                if layer not in outputs:
+                    outputs[layer] = values.new_empty(int(pack.cu_seqlens[-1]), values.shape[1])
+                outputs[layer][where] = values
+        return outputs
+
+    def _run_padded(self, pack: Pack) -> dict[str, torch.Tensor]:
+        rows = self._forward(pack.tokens.reshape(-1, pack.width))
+        # The model is causal, so pads to the right of a segment do not reach it.
+        kept = torch.from_numpy(pack.kept).to(self.device)
+        return {layer: values[kept] for layer, values in rows.items()}
+
+    def _forward(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Token embeddings of equally long rows, (B, L) to (B, L, width of the layer)."""
+        ids = torch.from_numpy(rows.astype(np.int64)).to(self.device)
+        _, outputs = self.evo2.forward(ids, return_embeddings=True, layer_names=self.layers)
+        # FP8 pads the input projections to a multiple of 16 tokens.
+        return {layer: outputs[layer][:, : rows.shape[1]].to(self.device) for layer in self.layers}

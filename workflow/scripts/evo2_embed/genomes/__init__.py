@@ -1,0 +1,1 @@
+"""The sample sheet and FASTA files: their index, their lines, their bases."""

@@ -1,0 +1,261 @@
+"""FASTA files through pyfaidx: plain, bgzip or gzip, and letters to tokens.
+
+A token is the ASCII code of a base, as `CharLevelTokenizer` of vortex makes it.
+"""
+
+import gzip
+import os
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyfaidx
+
+from evo2_embed.genomes.index import scan_index
+from evo2_embed.genomes.lines import is_regular, rewrap
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import atomic_path, place_beside
+
+LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
+COMPLEMENTS = "TGCAYRSWMKVHDBN"
+
+_DAMAGED = (EOFError, zlib.error, struct.error, gzip.BadGzipFile)
+
+
+def _table(source: str, target: str) -> np.ndarray:
+    table = np.zeros(256, np.uint8)
+    table[np.frombuffer(source.encode(), np.uint8)] = np.frombuffer(target.encode(), np.uint8)
+    return table
+
+
+_BOTH = LETTERS + LETTERS.lower()
+UPPER = _table(_BOTH, LETTERS * 2)  # 0 for what is no nucleotide letter
+KEEP = _table(_BOTH, _BOTH)
+COMPLEMENT = _table(_BOTH, COMPLEMENTS + COMPLEMENTS.lower())
+IS_GC = _table("GCgc", "\1\1\1\1").astype(bool)
+IS_AMBIGUOUS = (KEEP > 0) & ~_table("ACGTacgt", "\1" * 8).astype(bool)
+
+
+def reverse_complement(tokens: np.ndarray) -> np.ndarray:
+    """Tokens of the other strand, read in its own direction; case is kept."""
+    return COMPLEMENT[tokens[::-1]]
+
+
+def fetch_tokens(
+    fasta: pyfaidx.Fasta, contig: str, start: int, end: int, lower_case: str, source: str
+) -> np.ndarray:
+    """Tokens (uint8) of bases [start, end) of a contig's forward strand.
+
+    Parameters
+    ----------
+    lower_case : {"upper", "keep"}
+        Whether soft-masked bases are made upper case.
+    source : str
+        The file's name, for errors.
+
+    Raises
+    ------
+    InputError
+        When there is a letter that is no nucleotide, or the file ends too early.
+    """
+    try:
+        text = fasta.faidx.fetch(contig, start + 1, end)
+    except (pyfaidx.FetchError, ValueError, OSError, *_DAMAGED) as error:
+        raise InputError(f"{source}: record '{short(contig)}': cannot be read ({error})") from None
+    letters = np.frombuffer(str(text).encode("utf-8", "surrogateescape"), np.uint8)
+    tokens = (UPPER if lower_case == "upper" else KEEP)[letters]
+    bad = np.flatnonzero(tokens == 0)
+    if len(bad):
+        raise InputError(_bad_letter(source, contig, start + int(bad[0]), letters[bad[0]]))
+    if len(tokens) != end - start:
+        raise InputError(
+            f"{source}: record '{short(contig)}': bases {start} to {end} are not in the file; "
+            "it changed after it was indexed"
+        )
+    return tokens
+
+
+@contextmanager
+def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx.Fasta]:
+    """Open a FASTA file of any kind for random access.
+
+    Plain and bgzip files are read where they are. An ordinary gzip file, or one that pyfaidx
+    cannot index (lines of unequal length), is rewritten to a temporary file first.
+
+    Parameters
+    ----------
+    path : str
+        The file. It is not written to, nor is its folder.
+    index : str
+        Where its `.fai` (and for bgzip its `.gzi`) is, or goes.
+    rebuild : bool
+        Build the index even if there is one that is newer than the file.
+
+    Raises
+    ------
+    InputError
+        One line that names the file and what is wrong with it.
+    """
+    kind = _kind(path)
+    if not _ensure_index(path, kind, index, rebuild):
+        with _rewritten(path, open if kind == "plain" else gzip.open) as fasta:
+            yield fasta
+        return
+    try:
+        # A copy of the index may be younger than the file only by luck: no rebuild behind our back.
+        fasta = pyfaidx.Fasta(
+            path, indexname=index, gzi_indexname=f"{index}.gzi", rebuild=False, as_raw=True
+        )
+    except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
+        raise InputError(_explain(path, error)) from None
+    with fasta:
+        _check_records(fasta, path)
+        yield fasta
+
+
+def short(name: str) -> str:
+    """A record's name, cut to a length that fits into a message."""
+    return name if len(name) <= 80 else f"{name[:77]}..."
+
+
+def _kind(path: str) -> str:
+    with open(path, "rb") as handle:
+        head = handle.read(18)
+    named_gzip = path.lower().endswith((".gz", ".bgz"))
+    if head[:2] != b"\x1f\x8b":
+        if named_gzip:
+            raise InputError(
+                f"{path}: is named like a gzip file but is not one (rename or redo it)"
+            )
+        if path.lower().endswith((".bz2", ".zip", ".xz", ".zst")):
+            raise InputError(f"{path}: compressed in a way that is not read (allowed: gzip, bgzip)")
+        return "plain"
+    # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx knows it by its suffix,
+    # and cannot seek in blocks of the full 65,536 bytes, which bgzip itself does not write.
+    if not (named_gzip and head[3] & 4 and head[12:14] == b"BC" and len(head) == 18):
+        return "gzip"
+    with open(path, "rb") as handle:
+        handle.seek(struct.unpack("<H", head[16:18])[0] - 3)
+        return "gzip" if handle.read(4) == struct.pack("<I", 1 << 16) else "bgzip"
+
+
+def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
+    """See that a file has its index; False for a file that pyfaidx cannot index."""
+    gzi = f"{index}.gzi"
+    stale = _is_stale(path, index) or (kind == "bgzip" and _is_stale(path, gzi))
+    if kind != "gzip" and not (rebuild or stale):
+        return True
+    try:
+        if kind == "plain" and (text := scan_index(path)) is not None:
+            with atomic_path(index) as temporary:
+                temporary.write_text(text, encoding="ascii")
+            return True
+        if kind != "gzip" and is_regular(path, open if kind == "plain" else gzip.open):
+            _build_index(path, index, gzi)
+            return True
+    except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
+        raise InputError(_explain(path, error)) from None
+    # No later job may take the index of an earlier version of the file for this one's.
+    for old in (index, gzi):
+        Path(old).unlink(missing_ok=True)
+    return False
+
+
+def _is_stale(path: str, index: str) -> bool:
+    return not os.path.exists(index) or os.stat(index).st_mtime < os.stat(path).st_mtime
+
+
+def _build_index(path: str, index: str, gzi: str) -> None:
+    """Have pyfaidx index a file, and put the index in place whole: jobs read it side by side."""
+    with tempfile.TemporaryDirectory(**place_beside(Path(index))) as scratch:
+        new = {index: os.path.join(scratch, "fai"), gzi: os.path.join(scratch, "gzi")}
+        pyfaidx.Faidx(path, indexname=new[index], gzi_indexname=new[gzi]).close()
+        for final, temporary in new.items():
+            if os.path.exists(temporary):
+                os.replace(temporary, final)
+
+
+def _check_records(fasta: pyfaidx.Fasta, path: str) -> None:
+    for name, record in fasta.faidx.index.items():
+        if record.rlen == 0:
+            raise InputError(f"{path}: record '{short(name)}' has no sequence")
+
+
+@contextmanager
+def _rewritten(path: str, opener) -> Iterator[pyfaidx.Fasta]:
+    """The file, unpacked and with lines of one length, opened from a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch:
+        plain = os.path.join(scratch, "genome.fa")
+        try:
+            with opener(path, "rb") as source, open(plain, "wb") as target:
+                rewrap(source, target)
+        except (InputError, *_DAMAGED) as error:
+            raise InputError(_explain(path, error)) from None
+        try:
+            fasta = pyfaidx.Fasta(plain, as_raw=True)
+        except (pyfaidx.FastaIndexingError, ValueError, OSError) as error:
+            raise InputError(_explain(path, error, plain)) from None
+        with fasta:
+            _check_records(fasta, path)
+            yield fasta
+
+
+def _bad_letter(source: str, contig: str, position: int, letter: int) -> str:
+    shown = chr(letter) if 32 < letter < 127 else {32: "blank", 9: "tab"}.get(letter, hex(letter))
+    hint = ""
+    if shown in "EFILPQXZJOefilpqxzjo*":
+        hint = "; is this a protein?"
+    elif shown in "Uu":
+        hint = "; RNA has to be written as DNA, with T for U"
+    return (
+        f"{source}: record '{short(contig)}': '{shown}' at base {position + 1} is no nucleotide "
+        f"letter (allowed: {LETTERS}, upper or lower case){hint}"
+    )
+
+
+def _explain(path: str, error: Exception, alias: str | None = None) -> str:
+    if isinstance(error, InputError):
+        return f"{path}: {error}"
+    if isinstance(error, UnicodeDecodeError):
+        byte = error.object[error.start]
+        return f"{path}: not a FASTA file in UTF-8 or ASCII text (it has the byte {byte:#04x})"
+    if isinstance(error, _DAMAGED) or "BGZF" in str(error):
+        return f"{path}: the gzip file is cut off or damaged ({str(error).split('.')[0]})"
+    text = " ".join(str(error).replace(alias or path, "the file").split())
+    if text.startswith("Duplicate key"):
+        name = text.removeprefix("Duplicate key").strip().strip('"')
+        return f"{path}: record name '{short(name)}' stands twice (names must differ)"
+    if "Bad sequence name" in text:
+        # pyfaidx counts lines from 0; those of a rewritten file are not the user's.
+        line = "" if alias else f" (line {int(text.split()[-1].rstrip('.')) + 1})"
+        return f"{path}: a '>' line without a record name{line}"
+    if text.startswith("Unexpected text before"):
+        return (
+            f"{path}: not a FASTA file (there is text before the first line that starts with '>')"
+        )
+    if "does not contain a valid sequence" in text:
+        return f"{path}: not a FASTA file (no line starts with '>')"
+    return f"{path}: not a FASTA file that can be read ({text[:300]})"
+
+
+def fasta_index(index_folder: str | Path, genome: str) -> str:
+    """Where a genome's index is kept."""
+    return str(Path(index_folder) / f"{genome}.fai")
+
+
+@contextmanager
+def index_folder(folder: str, genomes: int) -> Iterator[str]:
+    """Where the indexes of a bundle's genomes are: the folder for a genome that stands alone.
+
+    Small genomes that share a bundle are indexed in no time, so theirs go to a temporary folder: a
+    file for each of thousands of genomes would be most of what a run leaves.
+    """
+    if genomes == 1:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch:
+        yield scratch

@@ -1,0 +1,200 @@
+"""The sheet of genomes, and the BED files that it may name."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo2_embed.io.errors import InputError
+
+COLUMNS = ("genome", "fasta", "regions")
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+NOT_LITERAL = "a path may not have { or } in it; rename it or link to it"
+
+
+@dataclass(frozen=True)
+class Genome:
+    """A row of the sheet."""
+
+    name: str
+    fasta: str
+    regions: str | None = None
+
+
+@dataclass(frozen=True)
+class Region:
+    """A line of a BED file: 0-based, half-open; `strand` is None where the line has none."""
+
+    start: int
+    end: int
+    name: str | None
+    strand: str | None
+    line: int
+
+
+def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
+    """Read the sheet (tab-separated; columns genome, fasta and, if wanted, regions).
+
+    Returns
+    -------
+    genomes, faults
+        The rows that can be read, in order, and one line for every fault.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        return [], [f"{path}: cannot be read as a sheet ({_reason(error)})"]
+    lines = text.splitlines()
+    rows = [
+        (i, row)
+        for i, row in enumerate(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE), 1)
+        if any(cell.strip() for cell in row) and not row[0].lstrip().startswith("#")
+    ]
+    if not rows:
+        return [], [f"{path}: the sheet is empty (wanted: a header line 'genome<TAB>fasta')"]
+    header = [cell.strip() for cell in rows[0][1]]
+    faults = _header_faults(path, header)
+    if faults:
+        return [], faults
+    if len(rows) == 1:
+        return [], [f"{path}: no genomes below the header line"]
+    genomes = []
+    for line, row in rows[1:]:
+        cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
+        genome = Genome(
+            cells.get("genome", ""), cells.get("fasta", ""), cells.get("regions") or None
+        )
+        faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
+        genomes.append(genome)
+    return genomes, faults + _duplicate_faults(path, genomes)
+
+
+def file_faults(path: str, genomes: list[Genome]) -> list[str]:
+    """One line for every file of the sheet that is missing, empty or no file."""
+    faults = []
+    for genome in genomes:
+        for column, file in (("fasta", genome.fasta), ("regions", genome.regions)):
+            if not file:
+                continue
+            where = f"{path}: genome '{genome.name}': {column} '{file}'"
+            if not is_literal(file):
+                faults.append(f"{where}: {NOT_LITERAL}")
+                continue
+            try:
+                size = Path(file).stat().st_size
+            except (OSError, ValueError) as error:
+                faults.append(f"{where}: {_reason(error)}")
+                continue
+            if not Path(file).is_file():
+                faults.append(f"{where}: not a file")
+            elif size == 0:
+                faults.append(f"{where}: the file is empty")
+    return faults
+
+
+def is_literal(path: str) -> bool:
+    """Whether a path can be an input of a rule: braces in it would be read as wildcards."""
+    return not set("{}") & set(path)
+
+
+def read_regions(path: str) -> dict[str, list[Region]]:
+    """Read a BED file: contig, start, end and, if there, name and strand (columns 4 and 6).
+
+    Returns
+    -------
+    dict
+        Regions by contig, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        With file and line, for a line that is no BED.
+    """
+    regions: dict[str, list[Region]] = {}
+    for number, raw in enumerate(_bed_text(path).splitlines(), 1):
+        try:
+            parsed = parse_bed(raw, number)
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        if parsed:
+            regions.setdefault(parsed[0], []).append(parsed[1])
+    if not regions:
+        raise InputError(f"{path}: no regions in this BED file")
+    return regions
+
+
+def parse_bed(raw: str, number: int) -> tuple[str, Region] | None:
+    """Contig and region of a line of a BED file; None for one that has none.
+
+    Raises
+    ------
+    InputError
+        What is wrong with the line.
+    """
+    if not raw.strip() or raw.startswith(("#", "track", "browser")):
+        return None
+    cells = raw.split("\t") if "\t" in raw else raw.split()
+    try:
+        start, end = int(cells[1]), int(cells[2])
+    except (IndexError, ValueError):
+        raise InputError("not BED (wanted: contig, start and end, separated by tabs)") from None
+    if not 0 <= start < end:
+        raise InputError(f"start {start} and end {end} (wanted: 0 <= start < end)")
+    strand = cells[5].strip() if len(cells) > 5 else "."
+    if strand not in ("+", "-", "."):
+        raise InputError(f"strand '{strand}' (allowed: + - .)")
+    name = cells[3] if len(cells) > 3 and cells[3] not in ("", ".") else None
+    return cells[0], Region(start, end, name, None if strand == "." else strand, number)
+
+
+def _bed_text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not a text file (wanted: an uncompressed BED file)") from None
+
+
+def _header_faults(path: str, header: list[str]) -> list[str]:
+    allowed = ", ".join(COLUMNS)
+    faults = [
+        f"{path}: unknown column '{name}' (allowed: {allowed})"
+        for name in header
+        if name not in COLUMNS
+    ]
+    faults += [
+        f"{path}: column '{name}' is missing (columns are separated by tabs)"
+        for name in COLUMNS[:2]
+        if name not in header
+    ]
+    faults += [f"{path}: column '{n}' stands twice" for n in set(header) if header.count(n) > 1]
+    return faults
+
+
+def _row_faults(genome: Genome, row: list[str], header: list[str]) -> list[str]:
+    faults = []
+    if len(row) > len(header):
+        faults.append(f"{len(row)} cells under {len(header)} columns")
+    if not re.fullmatch(NAME_PATTERN, genome.name):
+        faults.append(
+            f"genome '{genome.name}': a name has letters, digits, '.', '_' and '-', starts with a "
+            "letter or digit, and is at most 100 characters long (it becomes a file name)"
+        )
+    if not genome.fasta:
+        faults.append(f"genome '{genome.name}': no fasta given")
+    return faults
+
+
+def _duplicate_faults(path: str, genomes: list[Genome]) -> list[str]:
+    seen: dict[str, str] = {}
+    faults = []
+    for genome in genomes:
+        # Some file systems do not tell 'ecoli' from 'Ecoli'.
+        key = genome.name.lower()
+        if key in seen:
+            faults.append(f"{path}: genome '{genome.name}' stands twice (first as '{seen[key]}')")
+        seen.setdefault(key, genome.name)
+    return faults
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,1 @@
+"""Files, tables, digests, locks and logs: what every stage uses."""

@@ -1,0 +1,106 @@
+"""Files that carry the digest of their own bytes, so that any damage is seen when they are read.
+
+A Parquet file has its digest among the key-value metadata of its footer, a JSON object under a key
+of its own. It is the SHA-256 of the whole file in which the digest itself reads as zeros.
+"""
+
+import hashlib
+import json
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from evo2_embed.io.digests import settings_digest
+from evo2_embed.io.errors import InputError
+
+JSON_KEY = "seal"
+PARQUET_KEY = b"evo2_embed_seal"
+UNSEALED = b"0" * 64
+
+# The key, the header of the value in Thrift's compact protocol, and the value.
+_PATTERN = re.compile(PARQUET_KEY + b"..([0-9a-f]{64})", re.DOTALL)
+_BLOCK = 1 << 20
+_TAIL = 8  # length of the footer, and the magic number
+_MOST_FOOTER = 1 << 28
+
+
+def seal_parquet(path: Path) -> None:
+    """Put the digest of a file in the place of `UNSEALED`, which its metadata has."""
+    with open(path, "r+b") as file:
+        place, _ = _find(file)
+        digest = _digest(file, place)
+        file.seek(place)
+        file.write(digest)
+
+
+def is_sealed(path: str | Path) -> bool:
+    """Whether a Parquet file was sealed, and has not changed since."""
+    state = os.stat(path)
+    return _is_sealed(str(path), state.st_mtime_ns, state.st_size, state.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _is_sealed(path: str, *state: int) -> bool:
+    # Once for each state of a file: some are opened many times by one job.
+    with open(path, "rb") as file:
+        try:
+            place, digest = _find(file)
+        except ValueError:
+            return False
+        return _digest(file, place) == digest
+
+
+def _find(file) -> tuple[int, bytes]:
+    """Where the digest stands, and the digest; ValueError where there is none."""
+    size = file.seek(0, os.SEEK_END)
+    if size < _TAIL:
+        raise ValueError("too short")
+    file.seek(size - _TAIL)
+    length = int.from_bytes(file.read(4), "little")
+    if length > min(size - _TAIL, _MOST_FOOTER):
+        raise ValueError("no footer")
+    start = size - _TAIL - length
+    file.seek(start)
+    match = _PATTERN.search(file.read(length))
+    if match is None:
+        raise ValueError("no seal")
+    return start + match.start(1), match[1]
+
+
+def _digest(file, place: int) -> bytes:
+    """Digest of a file whose bytes at `place` read as `UNSEALED`."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    left = place
+    while left and (block := file.read(min(_BLOCK, left))):
+        digest.update(block)
+        left -= len(block)
+    digest.update(UNSEALED)
+    file.seek(place + len(UNSEALED))
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest().encode()
+
+
+def seal_json(value: dict) -> dict:
+    """A JSON-able mapping with its seal as its last key."""
+    return {**value, JSON_KEY: settings_digest(value)}
+
+
+def open_json(text: bytes, source: str | Path) -> dict:
+    """The mapping that `seal_json` sealed, without its seal.
+
+    Raises
+    ------
+    InputError
+        When it is damaged, or was never sealed.
+    """
+    try:
+        value = json.loads(text)
+        digest = value.pop(JSON_KEY)
+    except (ValueError, AttributeError, KeyError, TypeError):
+        digest = value = None
+    if value is None or settings_digest(value) != digest:
+        raise InputError(f"{source}: damaged or edited; delete {source} and rerun to redo it")
+    return value

@@ -1,0 +1,262 @@
+"""The workflow's tables: their columns, their checks, and how they are read and written.
+
+Every table is checked when it is written and when it is read. The file's metadata holds one JSON
+document under the key `evo2_embed`: what the table was made from.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from evo2_embed.io.digests import file_sha256
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import atomic_path
+from evo2_embed.io.integrity import PARQUET_KEY, UNSEALED, is_sealed, seal_parquet
+
+METADATA_KEY = b"evo2_embed"
+LABEL = pa.dictionary(pa.int32(), pa.string())
+
+# A window of a contig on one strand. `chunk` counts the rows of a bundle from 0, `stretch` its
+# stretches in the order of their first chunks; `context` are the bases of the stretch up to the
+# chunk's end, its own included; `gc` and `ambiguous` are shares of all letters; `crc32` is of the
+# forward strand's tokens.
+CHUNKS = pa.schema(
+    [
+        pa.field("chunk", pa.int64(), nullable=False),
+        pa.field("genome", LABEL, nullable=False),
+        pa.field("contig", LABEL, nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("strand", pa.string(), nullable=False),
+        pa.field("name", pa.string()),
+        pa.field("length", pa.int32(), nullable=False),
+        pa.field("stretch", pa.int64(), nullable=False),
+        pa.field("context", pa.int64(), nullable=False),
+        pa.field("gc", pa.float32(), nullable=False),
+        pa.field("ambiguous", pa.float32(), nullable=False),
+        pa.field("crc32", pa.uint32(), nullable=False),
+    ]
+)
+
+# One row a pack. `tokens`, a byte each, holds the segments end to end, or for strategy `padded`
+# rows of `width` tokens, of which `mask`, a byte each, says which are no pads. As lists of numbers
+# they took four times as long to write. Segment i has the tokens cu_seqlens[i] to
+# cu_seqlens[i + 1], pads not counted: a piece of `stretch`, of which `position` tokens are in
+# earlier packs and `left` in later ones. A stretch begins with its BOS, if there is one. The lists
+# from `chunk` on have an entry for every chunk whose last token is in the pack, in the order of
+# those: in `segment`, behind `context` bases of the stretch.
+PACKS = pa.schema(
+    [
+        pa.field("pack", pa.int32(), nullable=False),
+        pa.field("tokens", pa.large_binary(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("mask", pa.large_binary()),
+        pa.field("cu_seqlens", pa.large_list(pa.int32()), nullable=False),
+        pa.field("stretch", pa.large_list(pa.int64()), nullable=False),
+        pa.field("position", pa.large_list(pa.int64()), nullable=False),
+        pa.field("left", pa.large_list(pa.int64()), nullable=False),
+        pa.field("chunk", pa.large_list(pa.int64()), nullable=False),
+        pa.field("segment", pa.large_list(pa.int32()), nullable=False),
+        pa.field("context", pa.large_list(pa.int64()), nullable=False),
+        pa.field("genome", pa.large_list(pa.string()), nullable=False),
+        pa.field("contig", pa.large_list(pa.string()), nullable=False),
+        pa.field("start", pa.large_list(pa.int64()), nullable=False),
+        pa.field("end", pa.large_list(pa.int64()), nullable=False),
+        pa.field("strand", pa.large_list(pa.string()), nullable=False),
+        pa.field("name", pa.large_list(pa.string()), nullable=False),
+    ]
+)
+
+ROW_GROUP_BYTES = 4 << 20  # of vectors, before compression
+ROW_GROUP_ROWS = 8192
+
+KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens", "context")
+
+
+def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
+    """Columns of an embedding table: keys and a vector of `width` numbers.
+
+    `context` are the bases that the row's last token has seen, its own included.
+
+    Parameters
+    ----------
+    width : int
+        Numbers in a vector.
+    dtype : {"float32", "float16"}
+    chunk : bool
+        Whether rows also carry the number of their chunk, as a shard's do.
+    """
+    number = {"float32": pa.float32(), "float16": pa.float16()}[dtype]
+    fields = [
+        pa.field("genome", LABEL, nullable=False),
+        pa.field("contig", LABEL, nullable=False),
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("strand", pa.string(), nullable=False),
+        pa.field("name", pa.string()),
+        pa.field("n_tokens", pa.int32(), nullable=False),
+        pa.field("context", pa.int32(), nullable=False),
+        pa.field(
+            "embedding", pa.list_(pa.field("item", number, nullable=False), width), nullable=False
+        ),
+    ]
+    return pa.schema(([pa.field("chunk", pa.int64(), nullable=False)] if chunk else []) + fields)
+
+
+def vectors(array: np.ndarray) -> pa.FixedSizeListArray:
+    """An (n, width) array of numbers as a column of vectors, without a copy."""
+    item = pa.field("item", pa.from_numpy_dtype(array.dtype), nullable=False)
+    flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(item, array.shape[1]))
+
+
+def vectors_to_numpy(column: pa.ChunkedArray | pa.Array, width: int) -> np.ndarray:
+    """A column of vectors as an (n, width) array."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def metadata_schema(schema: pa.Schema, metadata: dict) -> pa.Schema:
+    """The schema with `metadata` under the workflow's key."""
+    text = json.dumps(metadata, sort_keys=True, ensure_ascii=False)
+    return schema.with_metadata({METADATA_KEY: text.encode()})
+
+
+@contextmanager
+def table_writer(path: str | Path, schema: pa.Schema, **options) -> Iterator[pq.ParquetWriter]:
+    """A Parquet writer whose file appears whole and sealed when the block ends well, and else not
+    at all; `options` are those of pyarrow's writer."""
+    with atomic_path(path) as temporary:
+        with parquet_writer(temporary, schema, **options) as writer:
+            yield writer
+            writer.add_key_value_metadata({PARQUET_KEY: UNSEALED})
+        seal_parquet(temporary)
+
+
+def parquet_writer(path: str | Path, schema: pa.Schema, **options) -> pq.ParquetWriter:
+    """A Parquet writer with this workflow's settings: zstd, and a page index for region queries."""
+    return pq.ParquetWriter(path, schema, compression="zstd", write_page_index=True, **options)
+
+
+def row_group_rows(width: int, itemsize: int) -> int:
+    """Rows of a row group: few enough that a query of a region reads little."""
+    return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (width * itemsize)))
+
+
+def open_table(
+    path: str | Path, schema: pa.Schema, sha256: str | None = None, redo: Path | None = None
+) -> pq.ParquetFile:
+    """Open a Parquet file, if it is as it was written, and check its columns.
+
+    Parameters
+    ----------
+    path : path
+    schema : pyarrow.Schema
+    sha256 : str, optional
+        Digest of the file, where a record has it; else the file has to be sealed.
+    redo : Path, optional
+        What to delete to have the file made again; the file itself if not given.
+
+    Raises
+    ------
+    InputError
+        When it is missing, damaged, or another file, or its columns are not those of `schema`.
+    """
+    how = f"delete {redo or path} and rerun to redo it"
+    if not Path(path).is_file():
+        raise InputError(f"{path}: the file is missing; {how}")
+    if not (is_sealed(path) if sha256 is None else file_sha256(path) == sha256):
+        raise InputError(f"{path}: damaged or changed since it was written; {how}")
+    file = pq.ParquetFile(path)
+    if not file.schema_arrow.equals(schema):
+        raise InputError(f"{path}: columns are not as expected; {how}")
+    return file
+
+
+def table_metadata(file: pq.ParquetFile) -> dict:
+    """What a table's file says of how it was made."""
+    return json.loads((file.metadata.metadata or {}).get(METADATA_KEY, b"{}"))
+
+
+def read_rows(file: pq.ParquetFile, start: int, stop: int, columns: list[str]) -> pa.Table:
+    """Rows [start, stop) of a Parquet file, reading only the row groups that hold them."""
+    groups, first, row = [], 0, 0
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        if row < stop and row + rows > start:
+            first = row if not groups else first
+            groups.append(group)
+        row += rows
+    if not groups:
+        return file.schema_arrow.empty_table().select(columns)
+    return file.read_row_groups(groups, columns=columns).slice(start - first, stop - start)
+
+
+def check_chunks(table: pa.Table, source: str, first: int = 0) -> pa.Table:
+    """Check the values of a chunk table's rows; `first` is the number of the first chunk."""
+    checks = {
+        "chunk": pc.equal(table["chunk"], pa.array(np.arange(first, first + len(table)))),
+        "start": pc.greater_equal(table["start"], 0),
+        "end": pc.greater(table["end"], table["start"]),
+        "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
+        "length": pc.equal(table["length"], pc.subtract(table["end"], table["start"])),
+        "stretch": pc.and_(
+            pc.greater_equal(table["stretch"], 0), pc.less_equal(table["stretch"], table["chunk"])
+        ),
+        "context": pc.and_(
+            pc.greater_equal(table["context"], table["length"]),
+            pc.or_(pc.equal(table["strand"], "-"), pc.less_equal(table["context"], table["end"])),
+        ),
+        "gc": _is_share(table["gc"]),
+        "ambiguous": _is_share(table["ambiguous"]),
+    }
+    return _checked(table, checks, source)
+
+
+def check_embeddings(table: pa.Table, values: np.ndarray, source: str) -> pa.Table:
+    """Check the values of an embedding table's rows: keys in range, no NaN, no infinity.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    values : ndarray, (n, width)
+        The rows' vectors.
+    source : str
+        What to name in an error.
+    """
+    checks = {
+        "start": pc.greater_equal(table["start"], 0),
+        "end": pc.greater(table["end"], table["start"]),
+        "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
+        "n_tokens": pc.greater(table["n_tokens"], 0),
+        "context": pc.greater_equal(table["context"], table["n_tokens"]),
+        "embedding": pa.chunked_array([pa.array(np.isfinite(values).all(axis=1))]),
+    }
+    return _checked(table, checks, source)
+
+
+def _checked(table: pa.Table, checks: dict[str, pa.ChunkedArray], source: str) -> pa.Table:
+    for column, passed in checks.items():
+        bad = np.flatnonzero(~passed.to_numpy().astype(bool))
+        if len(bad):
+            row = {
+                name: table[name][int(bad[0])].as_py()
+                for name in table.column_names
+                if name != "embedding"
+            }
+            raise InputError(
+                f"{source}: column '{column}': {len(bad)} of {len(table)} values are not allowed; "
+                f"the first is in row {int(bad[0])}: {row}"
+            )
+    return table
+
+
+def _is_share(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.and_(pc.greater_equal(column, 0), pc.less_equal(column, 1))

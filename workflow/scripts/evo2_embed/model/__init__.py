@@ -1,0 +1,1 @@
+"""Models: their layers and limits, their weights, and how they are loaded."""

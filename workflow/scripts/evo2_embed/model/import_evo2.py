@@ -1,0 +1,125 @@
+"""`evo2` and `vortex` on the machine at hand, with or without CUDA.
+
+Importing them needs four things seen to where there is no CUDA; where there is, `import_evo2` does
+nothing but import. Either way the import of vortex opens `activations_debug.log` in the current
+folder, so it happens in a scratch folder.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import os
+import sys
+import tempfile
+import types
+import warnings
+
+import torch
+
+from evo2_embed.io.errors import InputError
+
+# Compute capability of the first GPUs whose tensor cores have the type: Ampere and Ada.
+CAPABILITY = {"bf16": (8, 0), "fp8": (8, 9)}
+
+
+def choose_device(device: str, precision: str) -> torch.device:
+    """The device to run on.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+    precision : {"fp32", "bf16", "fp8"}
+
+    Raises
+    ------
+    InputError
+        When the device is not there, or cannot do that precision.
+    """
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise InputError("runtime.device: cuda, but this machine shows no GPU (allowed: auto, cpu)")
+    chosen = torch.device("cuda:0" if cuda and device != "cpu" else "cpu")
+    if chosen.type == "cpu" and precision != "fp32":
+        raise InputError(
+            f"precision: {precision} needs a GPU, and this machine shows none (allowed here: fp32)"
+        )
+    if chosen.type == "cpu" and cuda:
+        raise InputError(
+            "runtime.device: cpu, but vortex puts its model on any GPU that it sees; "
+            "set CUDA_VISIBLE_DEVICES to an empty value as well"
+        )
+    if chosen.type == "cuda":
+        _check_capability(chosen, precision)
+    if precision == "fp8" and importlib.util.find_spec("transformer_engine") is None:
+        raise InputError(
+            "precision: fp8 needs the package transformer_engine (see envs/gpu-fp8.yaml)"
+        )
+    return chosen
+
+
+def import_evo2() -> types.ModuleType:
+    """Import `evo2.models`, on any machine, leaving no file behind in the working folder."""
+    if "evo2.models" in sys.modules:
+        return sys.modules["evo2.models"]
+    if not torch.cuda.is_available():
+        _prepare_without_cuda()
+    with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch, contextlib.chdir(scratch):
+        import evo2.models
+        from vortex.logging import activations_file_handler
+
+        # Only used to debug activations.
+        logging.getLogger().removeHandler(activations_file_handler)
+        activations_file_handler.close()
+    # At INFO a model logs every one of its settings and blocks.
+    logging.getLogger("StripedHyena").setLevel(logging.WARNING)
+    if not torch.cuda.is_available():
+        _use_torch_rotary()
+        warnings.filterwarnings("ignore", message="CUDA is not available", category=UserWarning)
+    return evo2.models
+
+
+def has_flash_attention() -> bool:
+    """Whether vortex can run its flash-attention kernels here."""
+    return torch.cuda.is_available() and importlib.util.find_spec("flash_attn_2_cuda") is not None
+
+
+def _check_capability(device: torch.device, precision: str) -> None:
+    needed, found = CAPABILITY.get(precision, (0, 0)), torch.cuda.get_device_capability(device)
+    if found < needed:
+        name = torch.cuda.get_device_name(device)
+        raise InputError(
+            "precision: {} needs a GPU of compute capability {}.{} or newer, not {} ({}.{})".format(
+                precision, *needed, name, *found
+            )
+        )
+
+
+def _prepare_without_cuda() -> None:
+    # vortex imports this compiled module; nothing of it is called with use_flash_attn: False.
+    if importlib.util.find_spec("flash_attn_2_cuda") is None:
+        stand_in = types.ModuleType("flash_attn_2_cuda")
+        stand_in.__spec__ = importlib.util.spec_from_loader("flash_attn_2_cuda", loader=None)
+        sys.modules["flash_attn_2_cuda"] = stand_in
+    # vortex enters torch.cuda.device(...) for the device of a tensor, whatever it is.
+    torch.cuda.device = _DeviceContext
+
+
+class _DeviceContext(contextlib.nullcontext):
+    """`torch.cuda.device` for a machine that has none: any device, and nothing to switch."""
+
+
+def _use_torch_rotary() -> None:
+    # The Triton kernel needs a GPU; vortex ships the same in plain torch.
+    from vortex.model import rotary
+
+    def apply_rotary(x, cos, sin, interleaved=False, inplace=False, **_):
+        length = x.shape[1]  # x: (batch, length, heads, head_dim); the tables may be longer
+        rotated = rotary.apply_rotary_emb_torch(x, cos[:length], sin[:length], interleaved)
+        return x.copy_(rotated) if inplace else rotated
+
+    rotary.apply_rotary = apply_rotary
+
+
+def hide_network() -> None:
+    """Jobs read local weights: keep the hub's client from looking anything up."""
+    os.environ["HF_HUB_OFFLINE"] = "1"

@@ -1,0 +1,68 @@
+"""A checkpoint on disk to an `Evo2` object on a device."""
+
+import pickle
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from evo2_embed.io.errors import InputError
+from evo2_embed.model.import_evo2 import has_flash_attention, import_evo2
+from evo2_embed.model.models import model_config
+
+PACKAGES = ("evo2", "vtx", "torch")
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that an embedding depends on."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def load_model(name: str, checkpoint: str | Path, precision: str):
+    """Load a model the way `Evo2` does, but with precision and attention chosen, not implied.
+
+    Weights are rounded to bfloat16 as vortex's `load_checkpoint` does (but for the poles and
+    residues of the long filters); `fp32` computes with these weights in float32.
+
+    Parameters
+    ----------
+    name : str
+        A name of `models.model_names()`.
+    checkpoint : path
+        The file with the weights. It is read with `weights_only`.
+    precision : {"fp32", "bf16", "fp8"}
+
+    Returns
+    -------
+    evo2.models.Evo2
+
+    Raises
+    ------
+    InputError
+        When the file is no checkpoint, or one of another model.
+    """
+    return build_model(model_config(name), checkpoint, precision, name)
+
+
+def build_model(config: dict, checkpoint: str | Path, precision: str, name: str):
+    """As `load_model`, for any StripedHyena settings."""
+    evo2_models = import_evo2()
+    config = evo2_models.dotdict(config)
+    config.use_fp8_input_projections = precision == "fp8"
+    config.use_flash_attn = precision != "fp32" and has_flash_attention()
+    model = evo2_models.StripedHyena(config)
+    try:
+        evo2_models.load_checkpoint(model, str(checkpoint))
+    except (pickle.UnpicklingError, EOFError, OSError, KeyError, RuntimeError) as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{checkpoint}: not a checkpoint of {name} ({reason})") from error
+    if precision == "fp32":
+        model.float()
+    model.eval()
+    # Evo2.__init__ would choose the precision by what is installed; the rest of it is this.
+    evo2 = evo2_models.Evo2.__new__(evo2_models.Evo2)
+    evo2.model = model
+    evo2.tokenizer = evo2_models.CharLevelTokenizer(config.vocab_size)
+    return evo2

@@ -1,0 +1,1 @@
+"""Chunk table and FASTA to pack files: which stretches run in which pack."""

@@ -1,0 +1,142 @@
+"""Lengths of a genome's contigs without reading it: from its index, or from its first bytes.
+
+Files up to the size of a sample are read whole, so their lengths are exact. Of a larger one the
+first bytes say how much of it is sequence (and, compressed, how well it packs), and its size gives
+the rest. Contigs beyond the sample are taken to be like those in it.
+"""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.plan.bundles import BASES_PER_COMPRESSED_BYTE
+
+# Bytes read of all genomes of a sheet together, and of one of them.
+ALL_SAMPLES = 64 << 20
+LEAST_SAMPLE, MOST_SAMPLE = 8 << 10, 16 << 20
+_FEW = 8  # complete records in a sample from which on the others are taken to be like them
+_GZIP = b"\x1f\x8b"
+_NOT_SEQUENCE = b" \t\r\n"
+
+
+@dataclass(frozen=True)
+class Contigs:
+    """Contigs of a genome.
+
+    Attributes
+    ----------
+    lengths : list of (float, float)
+        Bases of a contig, and how many contigs have that many.
+    exact : bool
+        Whether they were read, from an index or the whole file, or estimated.
+    """
+
+    lengths: list[tuple[float, float]]
+    exact: bool
+
+    @property
+    def bases(self) -> float:
+        """Bases of all contigs."""
+        return sum(length * count for length, count in self.lengths)
+
+    @property
+    def count(self) -> float:
+        """Number of contigs."""
+        return sum(count for _, count in self.lengths)
+
+
+def sample_size(n_genomes: int) -> int:
+    """Bytes to read of each genome of a sheet."""
+    return min(max(ALL_SAMPLES // max(n_genomes, 1), LEAST_SAMPLE), MOST_SAMPLE)
+
+
+def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
+    """Contigs of a genome, from its index if that is newer than its FASTA file, else estimated.
+
+    Parameters
+    ----------
+    genome : Genome
+    index : Path
+        Where an earlier run put the `.fai`; it need not be there.
+    sample : int
+        Bytes of the file to read.
+    """
+    fasta = Path(genome.fasta)
+    stat = fasta.stat()
+    lengths = indexed_lengths(genome, index)
+    if lengths is not None:
+        return Contigs([(length, 1) for length in lengths.values()], True)
+    with open(fasta, "rb") as handle:
+        head = handle.read(sample)
+    whole = len(head) == stat.st_size
+    if head[:2] != _GZIP:
+        return _from_text(head, stat.st_size, whole)
+    text, used = _unpack(head)
+    if not text:  # damaged: said where the file is read for good
+        return Contigs([(stat.st_size * BASES_PER_COMPRESSED_BYTE, 1)], False)
+    return _from_text(text, _unpacked_size(fasta, stat.st_size, len(text) / used), whole)
+
+
+def indexed_lengths(genome: Genome, index: Path) -> dict[str, int] | None:
+    """Bases of contigs by name, from the index if that is there and newer than the FASTA file."""
+    if not index.exists() or index.stat().st_mtime < Path(genome.fasta).stat().st_mtime:
+        return None
+    try:
+        rows = [line.split("\t") for line in index.read_text().splitlines()]
+        return {row[0]: int(row[1]) for row in rows}
+    except (IndexError, ValueError):
+        return None
+
+
+def _from_text(text: bytes, size: float, whole: bool) -> Contigs:
+    """Contigs of a file of `size` bytes, unpacked, that begins with `text`."""
+    records = text.split(b"\n>")
+    records[0] = records[0].removeprefix(b">")
+    lengths = [_bases(record) for record in records]
+    if whole:
+        return Contigs([(length, 1) for length in lengths if length], True)
+    last = lengths.pop()
+    if len(lengths) < _FEW:
+        rest = (size - len(text)) * _sequence_share(records[-1]) + last
+        return Contigs([(n, 1) for n in (*lengths, rest) if n], False)
+    scale = size / (len(text) - len(records[-1]))
+    return Contigs([(length, scale) for length in lengths if length], False)
+
+
+def _bases(record: bytes) -> int:
+    """Letters of a record's sequence, its header line left out."""
+    _, _, sequence = record.partition(b"\n")
+    return len(sequence.translate(None, _NOT_SEQUENCE))
+
+
+def _sequence_share(record: bytes) -> float:
+    _, _, sequence = record.partition(b"\n")
+    return _bases(record) / len(sequence) if sequence else 1.0
+
+
+def _unpack(head: bytes) -> tuple[bytes, int]:
+    """What the first bytes of a gzip or bgzip file unpack to, and how many of them that took."""
+    pieces, rest = [], head
+    while rest[:2] == _GZIP:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            pieces.append(member.decompress(rest))
+        except zlib.error:
+            break
+        rest = member.unused_data
+    return b"".join(pieces), len(head) - len(rest)
+
+
+def _unpacked_size(path: Path, size: int, ratio: float) -> float:
+    """Bytes of a compressed file when it is unpacked.
+
+    A gzip file of one member ends with that number modulo 2^32; of several, with that of the last,
+    which is of no use then. So it is taken where it agrees with the sample.
+    """
+    guess = size * ratio
+    with open(path, "rb") as handle:
+        handle.seek(-4, 2)
+        last = int.from_bytes(handle.read(4), "little")
+    exact = last + round((guess - last) / 2**32) * 2**32
+    return exact if abs(exact - guess) < 0.15 * guess else guess

@@ -1,0 +1,222 @@
+"""What a run will make, before it runs: windows, tokens, rows, jobs and bytes.
+
+It follows from the settings, the plan and the sizes of files; light, since a limit on the output is
+checked when the workflow is parsed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo2_embed.analysis.fusion.shape import joined_width
+from evo2_embed.config.context import has_spans
+from evo2_embed.genomes.sample_sheet import Genome, read_regions
+from evo2_embed.model.models import layer_widths
+from evo2_embed.plan import filesizes
+from evo2_embed.plan.bundles import Bundle
+from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
+from evo2_embed.plan.jobs import count_jobs
+from evo2_embed.plan.tally import run_contigs, run_regions, tally
+
+
+@dataclass(frozen=True)
+class GenomeEstimate:
+    """What is expected of a genome.
+
+    `tokens` are those that run through the model, with a BOS before every stretch if there is one;
+    `rows` has by bin size the rows of an extraction with such bins; `exact` says whether its
+    contigs were read, or guessed from a part of the file.
+    """
+
+    name: str
+    bundle: str
+    bases: int
+    contigs: int
+    windows: int
+    tokens: int
+    rows: dict[int, int]
+    exact: bool
+
+
+@dataclass(frozen=True)
+class LayerEstimate:
+    """Rows and bytes of one layer of an extraction: its shard files together, its dataset.
+
+    Or of one fusion, by its name, which has no shard files.
+    """
+
+    extraction: str
+    layer: str
+    pooling: str | dict
+    dtype: str
+    width: int
+    rows: int
+    shard_bytes: int
+    dataset_bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """All that is expected of a run."""
+
+    genomes: list[GenomeEstimate]
+    layers: list[LayerEstimate]
+    shards: int
+    jobs: dict[str, int]
+    chunk_bytes: int
+    pack_bytes: int
+    finetune_bytes: int
+
+    @property
+    def windows(self) -> int:
+        """Windows of all genomes."""
+        return sum(genome.windows for genome in self.genomes)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all genomes: what each extraction runs through its model."""
+        return sum(genome.tokens for genome in self.genomes)
+
+    @property
+    def shard_bytes(self) -> int:
+        """Size of all shard files."""
+        return sum(layer.shard_bytes for layer in self.layers)
+
+    @property
+    def dataset_bytes(self) -> int:
+        """Size of all datasets."""
+        return sum(layer.dataset_bytes for layer in self.layers)
+
+    @property
+    def bytes(self) -> int:
+        """All that `results/` will hold: chunk tables, packs, shard files, datasets and, if asked
+        for, the training set."""
+        inputs = self.chunk_bytes + self.pack_bytes
+        return inputs + self.shard_bytes + self.dataset_bytes + self.finetune_bytes
+
+
+def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path) -> Estimate:
+    """Estimate a run from its settings, its plan and the sizes of its files.
+
+    Parameters
+    ----------
+    settings : dict
+        Complete, as `run.plan_run` gives them.
+    bundles : dict of str to Bundle
+    indexes : path
+        Folder in which earlier runs left FASTA indexes; those that are up to date are read.
+
+    Raises
+    ------
+    InputError
+        When a BED file cannot be read.
+    """
+    sample = sample_size(sum(len(bundle.genomes) for bundle in bundles.values()))
+    bins = _bins(settings["extractions"])
+    genomes = [
+        _estimate_genome(genome, bundle.name, settings, bins, Path(indexes), sample)
+        for bundle in bundles.values()
+        for genome in bundle.genomes
+    ]
+    shards = sum(bundle.n_shards for bundle in bundles.values())
+    windows, tokens = sum(g.windows for g in genomes), sum(g.tokens for g in genomes)
+    return Estimate(
+        genomes,
+        _estimate_layers(settings, genomes, shards),
+        shards,
+        count_jobs(settings, len(bundles), shards),
+        filesizes.chunk_tables(windows, len(bundles)),
+        filesizes.pack_files(settings["windows"], tokens, windows, shards),
+        filesizes.training_set(settings, tokens, windows, shards),
+    )
+
+
+def _estimate_genome(
+    genome: Genome, bundle: str, settings: dict, bins: set[int], indexes: Path, sample: int
+) -> GenomeEstimate:
+    windows = settings["windows"]
+    strands = 2 if windows["strands"] == "both" else 1
+    index = indexes / f"{genome.name}.fai"
+    contigs = read_contigs(genome, index, sample)
+    if genome.regions:
+        contigs, lengths = _regions(genome.regions, strands)
+    else:
+        lengths = [(length, count * strands) for length, count in contigs.lengths]
+    counts = tally(lengths, windows, bins)
+    stretches, run, exact = counts["windows"], counts["bases"], contigs.exact
+    if has_spans(windows):
+        stretches, run, exact = _runs(genome, contigs, windows, index)
+    return GenomeEstimate(
+        genome.name,
+        bundle,
+        round(contigs.bases),
+        round(contigs.count),
+        round(counts["windows"]),
+        round(run + settings["packing"]["bos"] * stretches),
+        {width: round(rows) for width, rows in counts["rows"].items()},
+        exact,
+    )
+
+
+def _runs(
+    genome: Genome, contigs: Contigs, windows: dict, index: Path
+) -> tuple[float, float, bool]:
+    """Stretches, the bases that they run, and whether these are exact."""
+    if not genome.regions:
+        return *run_contigs(contigs.lengths, windows), contigs.exact
+    lengths = indexed_lengths(genome, index)
+    return *run_regions(read_regions(genome.regions), lengths, windows), lengths is not None
+
+
+def _regions(path: str, strands: int) -> tuple[Contigs, list[tuple[float, float]]]:
+    """The bases of regions and their contigs, and each region's length and strands."""
+    regions = read_regions(path)
+    flat = [region for lines in regions.values() for region in lines]
+    lengths = [(r.end - r.start, 1 if r.strand else strands) for r in flat]
+    bases = sum(length for length, _ in lengths)
+    return Contigs([(bases / len(regions), len(regions))], True), lengths
+
+
+def _bins(extractions: dict) -> set[int]:
+    poolings = [extraction["pooling"] for extraction in extractions.values()]
+    return {pooling["bin"] for pooling in poolings if isinstance(pooling, dict)}
+
+
+def _estimate_layers(
+    settings: dict, genomes: list[GenomeEstimate], shards: int
+) -> list[LayerEstimate]:
+    windows, contigs = sum(g.windows for g in genomes), sum(g.contigs for g in genomes)
+    strands = 2 if settings["windows"]["strands"] == "both" else 1
+    layers = []
+    for name, extraction in settings["extractions"].items():
+        pooling, widths = extraction["pooling"], layer_widths(extraction["model"]["name"])
+        rows = windows
+        if isinstance(pooling, dict):
+            rows = sum(genome.rows[pooling["bin"]] for genome in genomes)
+        groups = {"contig": contigs, "genome": len(genomes)}
+        means = [groups[level] for level in extraction["levels"]]
+        for layer in extraction["layers"]:
+            width = widths[layer]
+            sizes = (
+                filesizes.shard_files(extraction, width, rows, shards),
+                filesizes.dataset(extraction, width, rows, means, strands),
+            )
+            layers.append(
+                LayerEstimate(name, layer, pooling, extraction["dtype"], width, rows, *sizes)
+            )
+        layers += _estimate_fusions(name, extraction, rows)
+    return layers
+
+
+def _estimate_fusions(name: str, extraction: dict, rows: int) -> list[LayerEstimate]:
+    known, pooling = layer_widths(extraction["model"]["name"]), extraction["pooling"]
+    # What is fused compresses as means do.
+    stored = {**extraction, "pooling": "mean"}
+    fusions = []
+    for fusion, settings in extraction["fusion"].items():
+        width = joined_width(settings, [known[layer] for layer in settings["layers"]])
+        mine = rows if settings["strands"] == "keep" else rows // 2
+        size = filesizes.dataset(stored, width, mine, [], 1)
+        fusions.append(
+            LayerEstimate(name, fusion, pooling, extraction["dtype"], width, mine, 0, size)
+        )
+    return fusions

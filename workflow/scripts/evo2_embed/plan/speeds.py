@@ -1,0 +1,108 @@
+"""Tokens a second of an embedding job: measured here, or set, or published by others."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from evo2_embed.config.context import longest_stretch
+from evo2_embed.io.files import read_json
+from evo2_embed.model.models import RESOURCES
+
+PUBLISHED = RESOURCES / "published_speeds.yaml"
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Tokens a second of one job on a device.
+
+    Attributes
+    ----------
+    kind : {"measured", "set", "published"}
+    source : str
+        Where it is from, for people.
+    """
+
+    tokens_per_second: float
+    device: str
+    kind: str
+    source: str
+
+
+def known_speeds(settings: dict, results: Path) -> dict[str, list[Speed]]:
+    """By extraction, how fast its jobs run: the first of these that there is.
+
+    1. What earlier jobs in `results` have measured, with the same model, precision and engine, a
+       speed for each device: the mean, weighted by tokens.
+    2. `runtime.tokens_per_second`.
+    3. What others have published for the model, a speed for each GPU and code.
+    """
+    measured = _measured(results)
+    runtime = settings["runtime"]
+    speeds = {}
+    for name, extraction in settings["extractions"].items():
+        key = (extraction["model"]["name"], extraction["precision"], extraction["engine"])
+        here = [
+            speed
+            for speed in measured[key, runtime["cpu_threads"]]
+            if _serves(runtime["device"], speed.device)
+        ]
+        if not here and runtime["tokens_per_second"] is not None:
+            here = [
+                Speed(runtime["tokens_per_second"], "one job", "set", "runtime.tokens_per_second")
+            ]
+        gpu = runtime["device"] != "cpu" and extraction["model"]["name"]
+        speeds[name] = here or (published_speeds(gpu, longest_stretch(settings)) if gpu else [])
+    return speeds
+
+
+def published_speeds(model: str, tokens: int) -> list[Speed]:
+    """What is published of a model: for each GPU and code, the speed at the nearest length that is
+    no shorter than a stretch of so many tokens, or at the longest one."""
+    speeds = []
+    for entry in yaml.safe_load(PUBLISHED.read_text()):
+        if model not in entry["models"]:
+            continue
+        timed = sorted(entry["timed"], key=lambda row: row["tokens"])
+        row = next((row for row in timed if row["tokens"] >= tokens), timed[-1])
+        speeds.append(
+            Speed(
+                row["tokens"] / row["seconds"],
+                f"{entry['gpu']}, {entry['code']}",
+                "published",
+                f"{entry['source']}, sequences of {row['tokens']:,}",
+            )
+        )
+    return speeds
+
+
+def _measured(results: Path) -> dict[tuple, list[Speed]]:
+    """Speeds by model, precision and engine, and threads."""
+    totals: dict[tuple, dict[str, list]] = defaultdict(lambda: defaultdict(lambda: [0, 0.0]))
+    for path in results.glob("shards/*/*/*/speed.json"):
+        try:
+            speed, settings = read_json(path), read_json(path.with_name("shard.json"))["settings"]
+            extraction, threads = settings["extraction"], settings["cpu_threads"]
+            key = (extraction["model"]["name"], extraction["precision"], extraction["engine"])
+            total = totals[key, threads][speed["device"]]
+            total[0] += speed["tokens"]
+            total[1] += speed["seconds"]
+        except (OSError, ValueError, KeyError):
+            continue  # being written, or damaged: said where the file is needed
+    return defaultdict(
+        list,
+        {
+            key: [
+                Speed(tokens / seconds, device, "measured", f"{tokens:,} tokens in {results}/")
+                for device, (tokens, seconds) in devices.items()
+                if seconds
+            ]
+            for key, devices in totals.items()
+        },
+    )
+
+
+def _serves(wanted: str, device: str) -> bool:
+    """Whether a speed measured on a device speaks for a run on `runtime.device`."""
+    return wanted == "auto" or (wanted == "cpu") == (device == "cpu")

@@ -1,0 +1,247 @@
+"""The cost of a run, for people and as JSON."""
+
+from dataclasses import asdict, dataclass
+
+from tabulate import tabulate
+
+from evo2_embed.io.text import human_bytes
+from evo2_embed.plan.estimate import Estimate, GenomeEstimate
+from evo2_embed.plan.peak import PIECES, Peak
+from evo2_embed.plan.speeds import Speed
+from evo2_embed.run.frozen import Run
+
+SHOWN_GENOMES = 10
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A run and all that is expected of it.
+
+    Attributes
+    ----------
+    speeds, peaks, contexts : dict
+        By extraction; what GPUs take is left out where none is used.
+    free : int
+        Bytes free on the disk of the results.
+    warnings : list of str
+    """
+
+    run: Run
+    estimate: Estimate
+    speeds: dict[str, list[Speed]]
+    peaks: dict[str, Peak]
+    contexts: dict[str, dict[int, dict[int, int]]]
+    free: int
+    warnings: list[str]
+
+    def hours(self, speed: Speed) -> float:
+        """Hours of embedding of one extraction at a speed, all its jobs together."""
+        return self.estimate.tokens / speed.tokens_per_second / 3600
+
+
+def as_json(cost: Cost) -> dict:
+    """The cost as numbers: bytes, tokens, hours."""
+    estimate = cost.estimate
+    return {
+        "totals": {
+            "genomes": len(estimate.genomes),
+            "bases": sum(genome.bases for genome in estimate.genomes),
+            "windows": estimate.windows,
+            "tokens": estimate.tokens,
+            "shards": estimate.shards,
+            "chunk_table_bytes": estimate.chunk_bytes,
+            "pack_bytes": estimate.pack_bytes,
+            "shard_bytes": estimate.shard_bytes,
+            "dataset_bytes": estimate.dataset_bytes,
+            "finetune_bytes": estimate.finetune_bytes,
+            "bytes": estimate.bytes,
+            "free_bytes": cost.free,
+        },
+        "jobs": estimate.jobs,
+        "genomes": [asdict(genome) for genome in estimate.genomes],
+        "layers": [asdict(layer) for layer in estimate.layers],
+        "speeds": {
+            name: [{**asdict(speed), "hours": cost.hours(speed)} for speed in speeds]
+            for name, speeds in cost.speeds.items()
+        },
+        "context_memory_bytes": cost.contexts,
+        "gpu_memory_bytes": {name: asdict(peak) for name, peak in cost.peaks.items()},
+        "warnings": cost.warnings,
+    }
+
+
+def as_text(cost: Cost) -> str:
+    """The cost as tables."""
+    sections = [
+        ("Genomes", _genomes(cost)),
+        ("Embedding jobs", _jobs(cost)),
+        ("Time of embedding (on a GPU: GPU-hours)", _hours(cost)),
+        ("GPU memory of a job (computed, not measured)", _memory(cost)),
+        ("GPU memory of one stretch by context, all in (computed, not measured)", _contexts(cost)),
+        ("Datasets", _datasets(cost)),
+        ("Disk", _disk(cost)),
+        ("Look at this before you start", "\n".join(f"- {line}" for line in cost.warnings)),
+    ]
+    return "\n\n".join(f"{title}\n{text}" for title, text in sections if text) + "\n"
+
+
+def _table(rows: list[dict], left: int) -> str:
+    """Rows as a table whose first columns, `left` of them, are words and the others numbers."""
+    columns = len(rows[0])
+    align = ["left"] * left + ["right"] * (columns - left)
+    return tabulate(rows, headers="keys", colalign=align, disable_numparse=True)
+
+
+def _genomes(cost: Cost) -> str:
+    genomes, bundles = cost.estimate.genomes, cost.run.bundles
+    shown, others = genomes, []
+    if len(genomes) > SHOWN_GENOMES:
+        largest = sorted(genomes, key=lambda genome: -genome.tokens)
+        shown, others = largest[:SHOWN_GENOMES], largest[SHOWN_GENOMES:]
+    rows = [_genome(genome, _shards(bundles[genome.bundle])) for genome in shown]
+    if others:
+        rows.append(_sum(f"{len(others):,} smaller", others, ""))
+    if len(genomes) > 1:
+        rows.append(_sum("all", genomes, f"{cost.estimate.shards:,}"))
+    notes = [] if all(g.exact for g in genomes) else ["~ estimated from the size of the file"]
+    return "\n".join([_table(rows, 1), *notes])
+
+
+def _genome(genome: GenomeEstimate, shards: str) -> dict:
+    return {
+        "genome": genome.name,
+        "bases": f"{'' if genome.exact else '~ '}{genome.bases:,}",
+        "windows": f"{genome.windows:,}",
+        "tokens": f"{genome.tokens:,}",
+        "shards": shards,
+    }
+
+
+def _shards(bundle) -> str:
+    others = len(bundle.genomes) - 1
+    return f"{bundle.n_shards:,}" if not others else f"1 for {others + 1:,} genomes"
+
+
+def _sum(title: str, genomes: list[GenomeEstimate], shards: str) -> dict:
+    return {
+        "genome": title,
+        "bases": f"{sum(g.bases for g in genomes):,}",
+        "windows": f"{sum(g.windows for g in genomes):,}",
+        "tokens": f"{sum(g.tokens for g in genomes):,}",
+        "shards": shards,
+    }
+
+
+def _jobs(cost: Cost) -> str:
+    jobs = cost.estimate.jobs
+    rest = {name: number for name, number in jobs.items() if name != "embed_shard"}
+    others = ", ".join(f"{number:,} {name}" for name, number in rest.items())
+    tokens = cost.estimate.tokens / max(cost.estimate.shards, 1)
+    each = f"{jobs['embed_shard']:,} embed_shard of about {tokens:,.0f} tokens"
+    return f"{each}\nbeside them {others}"
+
+
+def _hours(cost: Cost) -> str:
+    rows, sources = [], []
+    for name, speeds in cost.speeds.items():
+        for speed in speeds:
+            source = f"{speed.kind}: {speed.source}"
+            sources += [source] if source not in sources else []
+            hours = cost.hours(speed)
+            rows.append(
+                {
+                    "extraction": name,
+                    "on": speed.device,
+                    "tokens/s": f"{speed.tokens_per_second:,.0f}",
+                    "all jobs": _duration(hours),
+                    "a job": _duration(hours / max(cost.estimate.shards, 1)),
+                    "from": f"[{sources.index(source) + 1}]",
+                }
+            )
+    lines = [_table(rows, 2)] if rows else []
+    lines += [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    if any(speed.kind == "published" for speeds in cost.speeds.values() for speed in speeds):
+        lines.append("published figures are of other code; the first jobs here measure their own")
+    unknown = [name for name, speeds in cost.speeds.items() if not speeds]
+    if unknown:
+        lines.append(
+            f"{', '.join(unknown)}: no speed is known. A first job measures it (a sheet with one "
+            "small genome will do), or set runtime.tokens_per_second."
+        )
+    return "\n".join(lines)
+
+
+def _duration(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:,.0f} h" if hours >= 100 else f"{hours:.1f} h"
+    return f"{hours * 60:.0f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"
+
+
+def _memory(cost: Cost) -> str:
+    rows, on_host = [], any(peak.host for peak in cost.peaks.values())
+    for name, peak in cost.peaks.items():
+        extraction = cost.run.settings["extractions"][name]
+        known = peak.pack is not None
+        row = {
+            "extraction": name,
+            "model": extraction["model"]["name"],
+            "precision": extraction["precision"],
+            "weights": human_bytes(peak.weights),
+            "with a full pack": human_bytes(peak.weights + peak.pack) if known else "unknown",
+            "at least": human_bytes(peak.weights + peak.least) if known else "unknown",
+        }
+        if on_host:
+            row["keys and values on the host"] = human_bytes(peak.host)
+        rows.append(row)
+    return _table(rows, 3) if rows else ""
+
+
+def _contexts(cost: Cost) -> str:
+    rows = [
+        {
+            "extraction": name,
+            "context (tokens)": f"{context:,}",
+            **{
+                f"pieces of {piece:,}": human_bytes(sizes[piece]) if piece in sizes else ""
+                for piece in PIECES
+            },
+        }
+        for name, contexts in cost.contexts.items()
+        for context, sizes in contexts.items()
+    ]
+    return _table(rows, 1) if rows else ""
+
+
+def _datasets(cost: Cost) -> str:
+    rows = [
+        {
+            "extraction": layer.extraction,
+            "layer": layer.layer,
+            "a row": _row(layer.pooling),
+            "type": f"{layer.dtype}[{layer.width:,}]",
+            "rows": f"{layer.rows:,}",
+            "shard files": human_bytes(layer.shard_bytes),
+            "dataset": human_bytes(layer.dataset_bytes),
+        }
+        for layer in cost.estimate.layers
+    ]
+    return _table(rows, 4)
+
+
+def _row(pooling: str | dict) -> str:
+    if isinstance(pooling, dict):
+        return "a base" if pooling["bin"] == 1 else f"{pooling['bin']:,} bases"
+    return f"a window ({pooling})"
+
+
+def _disk(cost: Cost) -> str:
+    estimate = cost.estimate
+    parts = {
+        "chunk tables": estimate.chunk_bytes,
+        "packs": estimate.pack_bytes,
+        "shard files": estimate.shard_bytes,
+        "datasets": estimate.dataset_bytes,
+        "training set": estimate.finetune_bytes,
+    }
+    shown = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items() if size)
+    return f"{human_bytes(estimate.bytes)} ({shown}); {human_bytes(cost.free)} are free"

@@ -1,0 +1,146 @@
+"""What came out of a run, in numbers: gathered once, for the terminal and for the report."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from evo2_embed.io.files import read_json
+from evo2_embed.io.text import human_bytes
+
+
+@dataclass(frozen=True)
+class Result:
+    """An extraction: its manifest, and the records and speeds of its shards.
+
+    Attributes
+    ----------
+    name : str
+    folder : Path
+        Where the manifest and the layers' datasets are.
+    manifest : dict
+    shards : list of dict
+        By shard: `shard` (bundle/shard), and the keys of its record's counts and of its speed.
+    """
+
+    name: str
+    folder: Path
+    manifest: dict
+    shards: list[dict]
+
+    @property
+    def skipped(self) -> Counter:
+        """What a policy left out, counted by reason."""
+        counts = Counter()
+        for genome in self.manifest["genomes"]:
+            for reason, number in genome["counts"].items():
+                if reason.startswith("skipped: "):
+                    counts[reason.removeprefix("skipped: ")] += number
+        return counts
+
+    def total(self, key: str) -> float:
+        """Sum of a number over the shards."""
+        return sum(shard[key] or 0 for shard in self.shards)
+
+    @property
+    def padding_share(self) -> float:
+        """Share of pads, had the chunks been padded to the longest of each batch."""
+        return 1 - self.total("n_tokens") / max(self.total("padded_tokens"), 1)
+
+    @property
+    def padded(self) -> bool:
+        """Whether the chunks were padded indeed (strategy `padded`)."""
+        return self.manifest["settings"]["packing"]["packing"]["strategy"] == "padded"
+
+    @property
+    def room_share(self) -> float:
+        """Share of the packs' room that holds tokens."""
+        return self.total("n_tokens") / max(self.total("budget_tokens"), 1)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens a second of embedding, a job; the loading of the model is not counted."""
+        seconds = self.total("seconds")
+        return self.total("n_tokens") / seconds if seconds else None
+
+    @property
+    def datasets(self) -> dict[str, dict]:
+        """Layers and fusions, by name: their entries of the manifest."""
+        return {**self.manifest["layers"], **self.manifest["fusions"]}
+
+    @property
+    def rows(self) -> int:
+        """Rows of all datasets."""
+        return sum(dataset["rows"] for dataset in self.datasets.values())
+
+    @property
+    def bytes(self) -> int:
+        """Size of the datasets."""
+        return sum(part["bytes"] for d in self.datasets.values() for part in d["parts"])
+
+
+_COUNTS = ("n_chunks", "n_packs", "n_tokens", "n_bases", "budget_tokens", "padded_tokens")
+
+
+def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
+    """Read the manifests, and for every speed file the shard's record beside it."""
+    results = {}
+    for path in map(Path, manifests):
+        name = path.parent.name
+        results[name] = Result(name, path.parent, read_json(path), [])
+    for path in map(Path, speeds):
+        extraction, bundle, shard = path.parts[-4:-1]
+        record = read_json(path.with_name("shard.json"))
+        counts = {key: record[key] for key in _COUNTS}
+        results[extraction].shards.append(
+            {"shard": f"{bundle}/{shard}", "bundle": bundle, **counts, **read_json(path)}
+        )
+    return list(results.values())
+
+
+def summary_rows(results: list[Result]) -> list[dict]:
+    """A row an extraction."""
+    rows = []
+    for result in results:
+        speed = result.tokens_per_second
+        rows.append(
+            {
+                "extraction": result.name,
+                "genomes": len(result.manifest["genomes"]),
+                "chunks": f"{result.total('n_chunks'):,}",
+                "tokens": f"{result.total('n_tokens'):,}",
+                "padding": f"{result.padding_share:.1%} {'paid' if result.padded else 'avoided'}",
+                "tokens/s a job": f"{speed:,.0f}" if speed else "-",
+                "layers": _layers(result.manifest),
+                "rows": f"{result.manifest['rows']:,}",
+                "size": human_bytes(result.bytes),
+            }
+        )
+    return rows
+
+
+def _layers(manifest: dict) -> str:
+    fused = f" + {len(manifest['fusions'])} fused" if manifest["fusions"] else ""
+    return f"{len(manifest['layers'])}{fused}"
+
+
+def render_summary(results: list[Result]) -> str:
+    """The summary as text."""
+    first = results[0]
+    layer = next(iter(first.manifest["layers"]))
+    skipped = [f"skipped: {number:,} x {reason}" for reason, number in first.skipped.items()]
+    table = tabulate(summary_rows(results), headers="keys", disable_numparse=True)
+    return "\n".join(
+        [
+            "",
+            table,
+            "",
+            *(skipped or ["nothing was skipped"]),
+            "",
+            f"dataset: {first.folder}/{layer}/",
+            f'read it: pl.read_parquet("{first.folder}/{layer}/*.parquet")  # import polars as pl',
+            "report:  results/report.html",
+            "",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""A run: its frozen settings, and how far it is."""

@@ -1,0 +1,135 @@
+"""A run: settings and plan together, made once when it starts and frozen for its jobs."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+
+from evo2_embed import CODE_VERSIONS
+from evo2_embed.config.resolve import resolve
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.digests import settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import atomic_path
+from evo2_embed.plan.advice import output_fault
+from evo2_embed.plan.bundles import Bundle, plan_bundles
+from evo2_embed.plan.estimate import estimate_run
+
+# The C versions, where PyYAML has them: a sheet may have tens of thousands of rows.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+# Where a run is frozen, and where the FASTA indexes are kept.
+RUN_CONFIG = "results/run_config.yaml"
+INDEXES = "results/indexes"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Settings, complete, and bundles by name in the order of the sheet."""
+
+    settings: dict
+    bundles: dict[str, Bundle]
+
+    @property
+    def model_keys(self) -> dict[str, str]:
+        """By extraction, the name under which its model's record is kept."""
+        return {
+            name: _model_key(extraction["model"])
+            for name, extraction in self.settings["extractions"].items()
+        }
+
+    @property
+    def models(self) -> dict[str, dict]:
+        """By that name, the model: its `name` and `checkpoint`."""
+        return {
+            _model_key(extraction["model"]): extraction["model"]
+            for extraction in self.settings["extractions"].values()
+        }
+
+    def embed_settings(self, extraction: str) -> dict:
+        """What an extraction's embeddings depend on, but for packs and weights; keys sorted.
+
+        The path of a checkpoint is not among them: its digest is in what was made from it. Nor
+        are levels and fusions, which are made of embeddings.
+        """
+        settings = dict(self.settings["extractions"][extraction])
+        del settings["levels"], settings["fusion"]
+        settings["model"] = {"name": settings["model"]["name"]}
+        return {
+            "code": CODE_VERSIONS["embed"],
+            "cpu_threads": self.settings["runtime"]["cpu_threads"],
+            "extraction": dict(sorted(settings.items())),
+        }
+
+
+def plan_run(config: dict, limited: bool = True) -> Run:
+    """Check a configuration and its sheet, and plan the run.
+
+    Parameters
+    ----------
+    config : dict
+        As read from `config.yaml`.
+    limited : bool
+        Whether to refuse a run that would exceed `max_output_gb`.
+
+    Raises
+    ------
+    InputError
+        One line for every fault.
+    """
+    settings, genomes = resolve(config)
+    bundles = plan_bundles(genomes, settings["windows"], settings["sharding"])
+    order = list(settings["extractions"])
+    settings = _sorted(settings)
+    settings["extractions"] = {name: settings["extractions"][name] for name in order}
+    run = Run(settings, {bundle.name: bundle for bundle in bundles})
+    if limited and settings["max_output_gb"] is not None:
+        fault = output_fault(settings, estimate_run(settings, run.bundles, INDEXES))
+        if fault:
+            raise InputError(fault)
+    return run
+
+
+def freeze(run: Run, path: str) -> None:
+    """Write a run where its jobs find it."""
+    bundles = [
+        {"name": b.name, "n_shards": b.n_shards, "genomes": [asdict(g) for g in b.genomes]}
+        for b in run.bundles.values()
+    ]
+    value = {"settings": run.settings, "bundles": bundles}
+    value["digest"] = settings_digest(value)
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            "# Settings and plan of the latest run, with all defaults. Written when it started.\n"
+            + yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+        )
+
+
+def load_frozen(path: str) -> Run:
+    """Read what `freeze` wrote."""
+    try:
+        value = yaml.load(Path(path).read_text(), _LOADER)
+        digest = value.pop("digest")
+    except (OSError, yaml.YAMLError, AttributeError, KeyError) as error:
+        raise InputError(f"{path}: the run's frozen settings cannot be read ({error})") from None
+    if digest != settings_digest(value):
+        raise InputError(f"{path}: was edited; it belongs to the run, edit config/config.yaml")
+    bundles = [
+        Bundle(b["name"], tuple(Genome(**g) for g in b["genomes"]), b["n_shards"])
+        for b in value["bundles"]
+    ]
+    return Run(value["settings"], {bundle.name: bundle for bundle in bundles})
+
+
+def _model_key(model: dict) -> str:
+    if model["checkpoint"] is None:
+        return model["name"]
+    return f"{model['name']}-{settings_digest(model['checkpoint'])[:8]}"
+
+
+def _sorted(value):
+    """The value with the keys of its mappings in order: Snakemake compares params as text."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _sorted(value[key]) for key in sorted(value)}

@@ -1,0 +1,192 @@
+"""How far a run is, from its files alone: nobody is asked, nothing is written."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evo2_embed.io.files import read_json
+from evo2_embed.io.locks import is_held
+from evo2_embed.plan.bundles import Bundle
+from evo2_embed.run.frozen import Run
+
+RECENT = 50  # finished shards that say how fast jobs are
+_TAIL = 8 << 10  # bytes at the end of a log in which the error is looked for
+
+
+@dataclass
+class ShardStates:
+    """The shards of an extraction.
+
+    Attributes
+    ----------
+    done, running, interrupted, waiting : int
+        How many: finished; with a living job; with saved work and no job; not begun.
+    tokens_done, tokens : float
+        Tokens of finished and saved work, and of all shards, as far as they are known.
+    speed : float or None
+        Tokens a second of a job, of those that finished last or are at work.
+    datasets, layers : int
+        Layers and fusions whose datasets are finished, and all.
+    finished : float
+        When the last of the finished shards was (seconds since 1970).
+    """
+
+    done: int = 0
+    running: int = 0
+    interrupted: int = 0
+    waiting: int = 0
+    tokens_done: float = 0.0
+    tokens: float = 0.0
+    speed: float | None = None
+    datasets: int = 0
+    layers: int = 0
+    finished: float = 0.0
+    timed: list[tuple[float, float, float]] = field(default_factory=list, repr=False)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time until the last shard is done, at this speed and with as many jobs as there are."""
+        left = self.tokens - self.tokens_done
+        if left <= 0:
+            return 0.0
+        return left / (self.speed * self.running) if self.speed and self.running else None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that ended with an error and was not run again since."""
+
+    job: str
+    log: str
+    error: str
+
+
+def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, float]) -> ShardStates:
+    """Count the shards of an extraction.
+
+    Parameters
+    ----------
+    run : Run
+    results : Path
+    extraction : str
+        Its name.
+    tokens : dict of str to float
+        By bundle, the tokens that it is expected to have.
+    """
+    states = ShardStates()
+    settings = run.embed_settings(extraction)
+    for bundle in run.bundles.values():
+        expected = tokens.get(bundle.name, 0.0) / bundle.n_shards
+        for shard in bundle.shards:
+            folder = results / "shards" / extraction / bundle.name / shard
+            _add_shard(states, folder, settings, expected)
+    recent = sorted(states.timed)[-RECENT:]
+    seconds = sum(seconds for _, _, seconds in recent)
+    states.speed = sum(tokens for _, tokens, _ in recent) / seconds if seconds else None
+    known = run.settings["extractions"][extraction]
+    layers = [*known["layers"], *known["fusion"]]
+    states.layers = len(layers)
+    if states.done == sum(bundle.n_shards for bundle in run.bundles.values()):
+        folder = results / "embeddings" / extraction
+        states.datasets = sum(
+            _is_newer(folder / f"{layer}.json", states.finished) for layer in layers
+        )
+    return states
+
+
+def _is_newer(path: Path, moment: float) -> bool:
+    return path.exists() and path.stat().st_mtime >= moment
+
+
+def _add_shard(states: ShardStates, folder: Path, settings: dict, expected: float) -> None:
+    record = _read(folder / "shard.json")
+    if record is not None and record.get("settings") == settings:
+        states.done += 1
+        states.tokens += record["n_tokens"]
+        states.tokens_done += record["n_tokens"]
+        speed = _read(folder / "speed.json")
+        finished = (folder / "shard.json").stat().st_mtime
+        states.finished = max(states.finished, finished)
+        if speed and speed["seconds"]:
+            states.timed.append((finished, speed["tokens"], speed["seconds"]))
+        return
+    work = folder / ".work"
+    journal = _read(work / "journal.json") or {}
+    running = is_held(work / "lock")
+    states.running += running
+    states.interrupted += bool(journal) and not running
+    states.waiting += not journal and not running
+    states.tokens += journal.get("n_tokens", expected)
+    states.tokens_done += journal.get("tokens", 0)
+    if running and journal.get("seconds"):
+        saved = (work / "journal.json").stat().st_mtime
+        states.timed.append((saved, journal["tokens"], journal["seconds"]))
+
+
+def _read(path: Path) -> dict | None:
+    """A JSON file; None where there is none, or one that is being replaced or is damaged."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def failures(run: Run, results: Path, logs: Path) -> list[Failure]:
+    """Jobs whose output is missing and whose log ends with an error, in the order of the data."""
+    found = []
+    for name, log, output in _jobs(run):
+        if (results / output).exists() or not (logs / log).exists():
+            continue
+        if is_held(results / Path(output).parent / ".work" / "lock"):
+            continue
+        error = last_error(logs / log)
+        if error:
+            found.append(Failure(name, str(logs / log), error))
+    return found
+
+
+def last_error(log: Path) -> str | None:
+    """The last error that a job's log tells of, in a line; None where there is none."""
+    with open(log, "rb") as handle:
+        handle.seek(0, 2)
+        handle.seek(max(handle.tell() - _TAIL, 0))
+        lines = handle.read().decode("utf-8", "replace").splitlines()
+    errors = [line for line in lines if " ERROR " in line]
+    traceback = any(line.startswith("Traceback (most recent call last)") for line in lines)
+    if traceback:
+        # Its last line has the exception's name and message.
+        said = [line for line in lines if line.strip() and not line.startswith(" ")]
+        return said[-1].strip()
+    return errors[-1].split(" ERROR ", 1)[1].strip() if errors else None
+
+
+def _jobs(run: Run) -> list[tuple[str, str, str]]:
+    """Every job of a run: its name, its log and its last output, relative to their folders."""
+    extractions, bundles = run.settings["extractions"], run.bundles.values()
+    jobs = [(f"chunk_fasta {b.name}", f"chunks/{b.name}.parquet") for b in bundles]
+    jobs += [(f"pack_tokens {s}", f"packs/{s}.parquet") for s in _shards(bundles)]
+    for rule, folder in (("check_machine", "machine"), ("fetch_model", "models")):
+        jobs += [(f"{rule} {key}", f"{folder}/{key}.json") for key in run.models]
+    for name, extraction in extractions.items():
+        jobs += [
+            (f"embed_shard {name}/{s}", f"shards/{name}/{s}/shard.json") for s in _shards(bundles)
+        ]
+        jobs += [
+            (f"aggregate_embeddings {name}/{layer}", f"embeddings/{name}/{layer}.json")
+            for layer in extraction["layers"]
+        ]
+        for fusion in extraction["fusion"]:
+            jobs += [
+                (f"fit_fusion {name}/{fusion}", f"fusions/{name}/{fusion}.npz"),
+                (f"fuse_layers {name}/{fusion}", f"embeddings/{name}/{fusion}.json"),
+            ]
+        jobs.append((f"write_manifest {name}", f"embeddings/{name}/manifest.json"))
+    if run.settings["export"] == "finetune":
+        jobs.append(("split_chunks", "export/blocks.parquet"))
+        jobs += [(f"export_packs {s}", f"export/{s}/export.json") for s in _shards(bundles)]
+        jobs.append(("write_finetune", "finetune/summary.json"))
+    jobs.append(("write_report", "report.html"))
+    return [(name, f"{name.replace(' ', '/', 1)}.log", output) for name, output in jobs]
+
+
+def _shards(bundles: list[Bundle]) -> list[str]:
+    return [f"{bundle.name}/{shard}" for bundle in bundles for shard in bundle.shards]

@@ -1,0 +1,68 @@
+"""How far a run is, for people and as JSON."""
+
+from dataclasses import asdict
+
+from tabulate import tabulate
+
+from evo2_embed.run.status import Failure, ShardStates
+
+SHOWN_FAILURES = 10
+
+
+def as_json(states: dict[str, ShardStates], failed: list[Failure]) -> dict:
+    """The state as numbers: tokens, tokens a second, seconds."""
+    return {
+        "extractions": {
+            name: {
+                **{key: value for key, value in asdict(state).items() if key != "timed"},
+                "seconds_left": state.seconds_left,
+            }
+            for name, state in states.items()
+        },
+        "failures": [asdict(failure) for failure in failed],
+    }
+
+
+def as_text(states: dict[str, ShardStates], failed: list[Failure]) -> str:
+    """The state as a table, and the failures."""
+    rows = [_row(name, state) for name, state in states.items()]
+    align = ["left"] + ["right"] * (len(rows[0]) - 1)
+    lines = [tabulate(rows, headers="keys", colalign=align, disable_numparse=True), ""]
+    if failed:
+        lines.append(f"{len(failed):,} job(s) failed and were not run again since:")
+        lines += [f"- {f.job}: {f.error}\n  {f.log}" for f in failed[:SHOWN_FAILURES]]
+        if len(failed) > SHOWN_FAILURES:
+            lines.append(f"- and {len(failed) - SHOWN_FAILURES:,} more")
+    else:
+        lines.append("no job failed")
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, state: ShardStates) -> dict:
+    shards = state.done + state.running + state.interrupted + state.waiting
+    share = state.tokens_done / state.tokens if state.tokens else 0.0
+    return {
+        "extraction": name,
+        "shards done": f"{state.done:,} of {shards:,}",
+        "running": f"{state.running:,}",
+        "interrupted": f"{state.interrupted:,}",
+        "waiting": f"{state.waiting:,}",
+        "tokens done": f"{state.tokens_done:,.0f} of {state.tokens:,.0f} ({share:.1%})",
+        "tokens/s a job": f"{state.speed:,.0f}" if state.speed else "-",
+        "time left": _left(state),
+        "datasets": f"{state.datasets} of {state.layers}",
+    }
+
+
+def _left(state: ShardStates) -> str:
+    seconds = state.seconds_left
+    if seconds is None:
+        return "unknown" if state.running else "no job runs"
+    if not seconds:
+        return "-"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes:02} min" if hours else f"{max(minutes, 1)} min"
