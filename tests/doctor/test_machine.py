@@ -12,7 +12,7 @@ import torch
 import yaml
 from evo2_embed.doctor import checks, devices, prompts, software, storage
 from evo2_embed.doctor.findings import fault, faults, fine, lines, log_and_stop, remark
-from evo2_embed.embed.embed_shard import gpus
+from evo2_embed.embed import gpus
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.model import models

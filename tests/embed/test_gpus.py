@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from evo2_embed.embed.embed_shard import gpus
+from evo2_embed.embed import gpus
 from evo2_embed.io.errors import InputError
 from runs import SCRIPTS, Workflow, random_bases, write_fasta
 

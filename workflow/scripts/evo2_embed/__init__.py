@@ -1,29 +1,22 @@
 """The library behind the workflow's scripts. It knows nothing of Snakemake.
 
-The way of the data, one module a step::
+The packages follow the data. A package imports from those above it, never from those below::
 
-    config, schema, contexts, sheet, plan, run   what to run (light: parsing imports it)
-    runs, cost/, footprint           what it will make, and what that takes: time, memory, disk
-    status, status_text              how far a run is
-    gpus, fitness/                   a GPU of one's own; is this machine fit?
-    layout, indexing, fasta          FASTA files: their index, and their bases
-    reading                          the same in blocks, for plain files
-    stretches, windows, measuring, chunks    FASTA -> chunk table
-    fitting, sequences, packrows, packing    chunk table + FASTA -> pack files
-    packs                            pack files, for those who read them
-    checkpoint, loading, host        a checkpoint on disk -> a model on a device
-    engines/, pieces, pooling, rows  packs -> token embeddings -> rows
-    embed, passes, overlap           pack file -> embeddings of one shard
-    store, lock, stop, watchdog      a shard in the making: safe from kills, orphans and hangs
-    shards, merge, parts, aggregate  shards -> the dataset of a layer
-    levels, manifest                 what is written beside it
-    compare/                         the layers of an extraction, without labels
-    burn_in/                         what context does to its embeddings
-    fusion/                          layers, or strands, joined into one dataset
-    finetune/                        pack files -> a training set
-    tables, seals, files, digests    what is written is whole, or says that it is not
-    probes/                          labels -> which layer tells them apart
-    summary, sampling, report/, text         what a person looks at
+    io          files, tables, digests, locks, logs
+    genomes     the sample sheet and FASTA files: index, lines, bases
+    chunk       FASTA -> chunk table: windows, stretches, measures
+    pack        chunk table + FASTA -> pack files
+    model       a model's layers and limits; a checkpoint on disk -> a model on a device
+    engine      packs -> token embeddings, on PyTorch and the stock package
+    embed       pack file -> the embeddings of one shard, safe from kills and hangs
+    dataset     shards -> the dataset of a layer
+    analysis    datasets -> compare, burn_in, fusion, probes
+    finetune    pack files -> a training set
+    config      the configuration, completed and checked
+    plan        what a run will make, and what that takes: time, memory, disk
+    run         the frozen settings of a run, and how far it is
+    doctor      checks of a machine
+    report      what a person looks at
 """
 
 __version__ = "0.1.0"

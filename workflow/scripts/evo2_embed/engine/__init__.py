@@ -5,9 +5,9 @@ stock       Evo2.forward, unchanged: the reference
 packed      all segments of a pack in one pass, each as if it were alone
 segments        where the segments of a pack lie
 filters         the short and medium filters of the Hyena blocks
-longfilter      the long ones
+long_filter     the long ones
 states          what goes from one piece of a stretch to the next
-keysvalues      of these, the keys and values of the past
+kv_cache        of these, the keys and values of the past
 attention       rotary positions and attention, segment by segment
 cascade         which filter a Hyena block has, and how its projections lie
 blocks          the four kinds of block
