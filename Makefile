@@ -3,6 +3,7 @@
 # make test-slurm the same dataset through a private SLURM on this machine (Debian, as root)
 # make test-slurm-all   that, and what can go wrong on a cluster (half an hour or more)
 # make lint       check the code's style
+# make schema     write the JSON schema and the table of keys, after a change of the keys
 # make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
 # make status     say how far a run is: shards done, speed, time left, failures
 # make doctor     is this machine fit? a line a check: fine, or what to do
@@ -18,7 +19,7 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint doctor
+.PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint schema doctor
 .PHONY: benchmark benchmark-contexts scale soak contexts clean tiny-model tiny-model-card
 
 BIN := .venv/bin
@@ -54,6 +55,9 @@ lint: test-env
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
 	@$(BIN)/snakemake --lint
+
+schema: env
+	@$(BIN)/python workflow/scripts/write_schema.py
 
 doctor: env
 	@$(BIN)/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)

@@ -1,0 +1,476 @@
+"""The sections of `config.yaml`, in its order: the one place that declares a key.
+
+After a change, `make schema` writes what follows from it: the JSON schema and the documentation.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from evo2_embed.settings.section import Section, key
+
+
+def _mapping_of(name: str, description: str, maximum: int) -> dict:
+    """Schema of a mapping with one key, which is a whole number: `{bin: 128}`."""
+    number = {"description": description, "type": "integer", "minimum": 1, "maximum": maximum}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name],
+        "properties": {name: number},
+    }
+
+
+_EVERY = _mapping_of("every", "Every k-th block, counted back from the last one.", 512)
+_LAYERS = {
+    "anyOf": [
+        {"enum": ["all", "recommended"]},
+        _EVERY,
+        {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 512,
+            "uniqueItems": True,
+            "items": {
+                "anyOf": [
+                    _EVERY,
+                    {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.]{0,99}(?!\n)$"},
+                ]
+            },
+        },
+    ]
+}
+_POOLING = {
+    "anyOf": [
+        {"enum": ["mean", "max", "last"]},
+        _mapping_of("bin", "Bases in a bin.", 1_048_576),
+    ]
+}
+_METHOD = {
+    "anyOf": [
+        {"enum": ["concat", "mean", "weighted"]},
+        _mapping_of("pca", "Number of principal components to keep.", 4096),
+    ]
+}
+_WEIGHT = {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
+_WEIGHTS = {
+    "anyOf": [
+        {"type": "null"},
+        {"const": "probe"},
+        {"type": "array", "minItems": 1, "maxItems": 512, "items": _WEIGHT},
+    ]
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Section):
+    """The section `windows.context`."""
+
+    span: Literal["size"] | int = key(
+        "Maximum bases from the start of the context to the end of the window. size: no context, "
+        "each window runs alone.",
+        "size",
+        minimum=1,
+        maximum=1_073_741_824,
+    )
+    min: int = key(
+        "Minimum upstream context, in bases (less only at the start of a contig). Needs a span.",
+        0,
+        minimum=0,
+        maximum=1_073_741_824,
+    )
+    beyond_training: bool = key("Allow a span longer than the model's training context.", False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ambiguous(Section):
+    """The section `windows.ambiguous`."""
+
+    policy: Literal["keep", "skip", "error"] = key(
+        "keep: embed every window. skip: leave out windows above max_share. error: stop at the "
+        "first ambiguous letter.",
+        "keep",
+    )
+    max_share: float = key(
+        "Maximum share of ambiguous letters in a window that policy skip keeps.",
+        0.1,
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows(Section):
+    """The section `windows`."""
+
+    size: int = key("Bases in a window.", 8192, minimum=1, maximum=1_048_576)
+    stride: int | None = key(
+        "Bases from the start of one window to the start of the next. null: the same as size (no "
+        "overlap).",
+        None,
+        minimum=1,
+        maximum=1_000_000_000,
+    )
+    context: Context = key("Upstream sequence that the model sees with a window.", factory=Context)
+    last: Literal["keep", "shift"] = key(
+        "Last window of a contig. keep: shorter than size. shift: moved back to full size, so it "
+        "overlaps the window before it.",
+        "keep",
+    )
+    min_length: int = key(
+        "Contigs and windows shorter than this are skipped and counted (bases).",
+        1,
+        minimum=1,
+        maximum=1_048_576,
+    )
+    strands: Literal["+", "-", "both"] = key(
+        "Strands to embed. A - row embeds the reverse complement.", "+"
+    )
+    lower_case: Literal["upper", "keep"] = key(
+        "Soft-masked bases. upper: converted to upper case. keep: left in lower case, for which "
+        "the model has other tokens.",
+        "upper",
+    )
+    ambiguous: Ambiguous = key(
+        "Letters other than A, C, G and T (IUPAC codes such as N).", factory=Ambiguous
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing(Section):
+    """The section `packing`."""
+
+    strategy: Literal["packed", "padded"] = key(
+        "packed: windows share a forward pass without padding. padded: rows are filled up to the "
+        "longest window, for comparison.",
+        "packed",
+    )
+    max_tokens: int = key(
+        "Maximum tokens per forward pass, with BOS and padding. Limits GPU memory.",
+        16_384,
+        minimum=1,
+        maximum=1_073_741_824,
+    )
+    piece: int | None = key(
+        "Maximum tokens of one stretch per forward pass. A longer stretch runs in several segments "
+        "that pass on their state. null: the same as max_tokens.",
+        None,
+        minimum=1,
+        maximum=1_073_741_824,
+    )
+    bos: bool = key(
+        "Put a BOS token (EOD, id 0) before each stretch (each window, if context.span is size). "
+        "It is not pooled.",
+        False,
+    )
+    pad: Literal["PAD", "EOS"] = key(
+        "Padding token of strategy padded: PAD (id 1) or EOS (id 0).", "PAD"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharding(Section):
+    """The section `sharding`."""
+
+    shard_tokens: int = key(
+        "Tokens per embedding job, estimated from file sizes.",
+        1_000_000,
+        minimum=1,
+        maximum=1_000_000_000_000,
+    )
+    shards: Literal["auto"] | int = key(
+        "auto, or a fixed number of shards per genome.", "auto", minimum=1, maximum=99_999
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Section):
+    """The section `model`."""
+
+    name: str = key("evo2_tiny (bundled), or a model of the package evo2.", "evo2_tiny")
+    checkpoint: str | None = key(
+        "Local file with the weights. null: download them once.", None, minLength=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime(Section):
+    """The section `runtime`."""
+
+    device: Literal["auto", "cpu", "cuda"] = key("auto uses a GPU if there is one.", "auto")
+    cpu_threads: int = key(
+        "Threads of the model on a CPU. The last bit of a result can depend on it.",
+        1,
+        minimum=1,
+        maximum=256,
+    )
+    kv_device: Literal["device", "host"] = key(
+        "Where the KV cache of a stretch's earlier segments is kept. host saves GPU memory and is "
+        "slower.",
+        "device",
+    )
+    checkpoint_every: int = key(
+        "Seconds between two saves of an embedding job. A killed job resumes from its last save. "
+        "0: save after every pack.",
+        60,
+        minimum=0,
+        maximum=86_400,
+    )
+    hang_after: int = key(
+        "Seconds without progress after which an embedding job is ended. 0: never.",
+        3600,
+        minimum=0,
+        maximum=604_800,
+    )
+    tokens_per_second: float | None = key(
+        "Speed of one embedding job, to estimate hours before a run in this folder has measured "
+        "it. null: published speeds.",
+        None,
+        minimum=0.001,
+        maximum=1_000_000_000,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fusion(Section):
+    """An entry of an extraction's section `fusion`."""
+
+    method: str | dict[str, int] = key(
+        "How layers are joined. concat: side by side. weighted: a weighted mean. {pca: k}: k "
+        "principal components of the layers side by side.",
+        schema=_METHOD,
+    )
+    layers: str | list | dict | None = key(
+        "Layers to join, written as the layers of the extraction. null: all of them.",
+        None,
+        schema={"anyOf": [{"type": "null"}, _LAYERS]},
+    )
+    weights: str | list[float] | None = key(
+        "For weighted: one number per layer, in the order of the layers, or probe (learned from "
+        "the labels of the section probe).",
+        None,
+        schema=_WEIGHTS,
+    )
+    strands: Literal["keep", "mean", "concat"] = key(
+        "keep: one row per strand. mean, concat (+ first): the + and - rows of the same bases "
+        "become one row, whose strand is +.",
+        "keep",
+    )
+    parameters: str | None = key(
+        "File with the fitted parameters of another run (results/fusions/.../*.npz), to apply "
+        "instead of fitting.",
+        None,
+        minLength=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction(Section):
+    """An entry of the section `extractions`."""
+
+    model: Model = key("Model of this extraction. Left out: that of the section model.", None)
+    layers: str | list | dict = key(
+        "Modules of the model whose outputs are the embeddings: all (every block), recommended, "
+        "{every: k}, or a list of names and presets.",
+        schema=_LAYERS,
+    )
+    pooling: str | dict[str, int] = key(
+        "How the token embeddings of a window become rows. {bin: k}: the mean of every k bases "
+        "(1: one row per base).",
+        "mean",
+        schema=_POOLING,
+    )
+    precision: Literal["bf16", "fp8", "fp32"] = key(
+        "Precision of the model's arithmetic. Every file records it.", "fp32"
+    )
+    engine: Literal["packed", "stock"] = key(
+        "packed: all segments of a pack at once, and only the blocks that are needed. stock: "
+        "Evo2.forward, on segments of equal length.",
+        "packed",
+    )
+    kv_type: Literal["model", "bf16", "int8"] = key(
+        "Type of the KV cache of a stretch's earlier segments. model: the type of the model's "
+        "arithmetic.",
+        "model",
+    )
+    dtype: Literal["float32", "float16"] = key(
+        "Type of the stored embeddings. float16 halves the files and rounds.", "float32"
+    )
+    levels: list[Literal["contig", "genome"]] = key(
+        "Token-weighted means to write beside the windows: contig, genome.", factory=list
+    )
+    fusion: dict[str, Fusion] = key(
+        "Datasets that join layers, or strands, of this extraction; by name.", factory=dict
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Section):
+    """The section `compare`."""
+
+    rows: int = key(
+        "Rows of each layer to compare, evenly spaced. 0: no comparison.",
+        2000,
+        minimum=0,
+        maximum=5000,
+    )
+    control: int = key(
+        "Number of windows embedded again with shuffled bases, as a control. 0: none.",
+        32,
+        minimum=0,
+        maximum=10_000,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BurnIn(Section):
+    """The section `burn_in`."""
+
+    length: Literal[0] | int = key(
+        "Bases of the longest context, on one contig; fewer if the contig or the model's training "
+        "context is shorter. 0: no measurement.",
+        16_384,
+        minimum=1024,
+        maximum=1_048_576,
+    )
+    starts: int = key(
+        "Number of stretches, a quarter as long, that start without context.",
+        8,
+        minimum=1,
+        maximum=64,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Section):
+    """The section `probe`."""
+
+    labels: str = key(
+        "File with labelled intervals, plain or gzip: BED, GFF3, or TSV with the columns genome, "
+        "contig, start, end and label or number.",
+        minLength=1,
+    )
+    feature: str | None = key(
+        "For GFF3: the type of feature (column 3), such as CDS.", None, minLength=1
+    )
+    min_overlap: float = key(
+        "Minimum share of a row's bases that the intervals of its label cover. A row is background "
+        "(BED, GFF3) if all intervals together cover at most the rest.",
+        0.5,
+        minimum=0.5,
+        maximum=1,
+    )
+    stranded: bool = key("An interval labels only rows of its own strand.", False)
+    folds: int = key("Number of folds for cross-validation.", 5, minimum=2, maximum=20)
+    group: Literal["auto", "genome", "contig", "block"] = key(
+        "Unit kept within one fold, to prevent leakage. auto: contigs if there are enough, else "
+        "blocks of contigs.",
+        "auto",
+    )
+    block: int | None = key(
+        "Bases in a block. null: about twenty blocks per fold.",
+        None,
+        minimum=1,
+        maximum=1_000_000_000,
+    )
+    gap: int | None = key(
+        "Rows within this distance of a tested block are not trained on (bases). null: "
+        "windows.size.",
+        None,
+        minimum=0,
+        maximum=1_000_000_000,
+    )
+    max_rows: int = key(
+        "Maximum number of labelled rows to use, evenly spaced.",
+        10_000,
+        minimum=20,
+        maximum=1_000_000,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report(Section):
+    """The section `report`."""
+
+    points: int = key(
+        "Maximum number of rows of a dataset to draw, evenly spaced.",
+        2000,
+        minimum=2,
+        maximum=10_000,
+    )
+    umap: bool = key(
+        "Draw a UMAP beside the principal components (takes half a minute more).", True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune(Section):
+    """The section `finetune`."""
+
+    pad_token: Literal["pad", "eos"] = key(
+        "Padding token of the padded form: pad (id 1) or eos (id 0).", "pad"
+    )
+    split: Literal["contig", "block"] = key(
+        "Unit that is in training or in validation as a whole: contig, or block (of a contig).",
+        "block",
+    )
+    block: int | None = key(
+        "Bases in a block. null: ten times windows.size.", None, minimum=1, maximum=1_000_000_000
+    )
+    gap: int | None = key(
+        "Windows within this distance of a validation block are not trained on (bases). null: "
+        "windows.size.",
+        None,
+        minimum=0,
+        maximum=1_000_000_000,
+    )
+    validation_share: float = key(
+        "Share of the contigs, or blocks, that are for validation.",
+        0.1,
+        minimum=0.001,
+        maximum=0.9,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Section):
+    """The whole configuration."""
+
+    genomes: str = key(
+        "Path of the sheet of genomes, relative to the working directory.", minLength=1
+    )
+    windows: Windows = key(
+        "How contigs are cut into windows. A window gives one embedding, or one per bin.",
+        factory=Windows,
+    )
+    packing: Packing = key("How windows share forward passes.", factory=Packing)
+    sharding: Sharding = key("How much work one embedding job gets.", factory=Sharding)
+    model: Model = key("The model, and its weights if they are a local file.", factory=Model)
+    model_directory: str = key(
+        "Folder for downloaded weights. Projects can share it.", "models", minLength=1
+    )
+    runtime: Runtime = key("The machine that the model runs on.", factory=Runtime)
+    max_output_gb: float | None = key(
+        "Maximum estimated size of results/ (chunk tables, packs, shard files, datasets, training "
+        "set), in GB (10^9 bytes). A larger run is refused. null: no limit.",
+        None,
+        minimum=0.001,
+        maximum=1_000_000_000,
+    )
+    extractions: dict[str, Extraction] = key(
+        "What to extract; each entry is a dataset of its own, by name.", minProperties=1
+    )
+    compare: Compare = key(
+        "Comparison of an extraction's layers without labels, for the report.", factory=Compare
+    )
+    burn_in: BurnIn = key(
+        "How embeddings change with their upstream context, measured for the report.",
+        factory=BurnIn,
+    )
+    probe: Probe | None = key(
+        "Comparison of layers by how well a linear probe predicts labels. null: none.", None
+    )
+    report: Report = key("The report page.", factory=Report)
+    export: Literal["finetune", None] = key(
+        "finetune: also write the windows as a training set (results/finetune/). null: none.", None
+    )
+    finetune: Finetune = key("The training set of export: finetune.", factory=Finetune)
