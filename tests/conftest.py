@@ -3,6 +3,7 @@
 import pytest
 import torch
 from evo2_embed.config.resolve import resolve
+from evo2_embed.dataset import part_files
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.model import models
 from evo2_embed.model.loading import load_model
@@ -44,3 +45,10 @@ def complete(tmp_path, monkeypatch):
         return resolve(merged(CONFIG, changes))[0]
 
     return complete
+
+
+@pytest.fixture
+def short_groups(monkeypatch):
+    """Row groups of a few rows, more of them for narrow layers; part files of a few row groups."""
+    monkeypatch.setattr(part_files, "row_group_rows", lambda width, itemsize: 70 // width)
+    monkeypatch.setattr(part_files, "PART_BYTES", 1000)

@@ -2,38 +2,16 @@
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 from evo2_embed.analysis.fusion.fit import fit_layers
 from evo2_embed.analysis.fusion.strands import join_strands
 from evo2_embed.analysis.fusion.writing import fuse_layers
-from evo2_embed.dataset import part_files as parts
-from evo2_embed.dataset.part_files import PartWriter
 from evo2_embed.embed.rows import locate_rows
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import atomic_directory, read_json, write_json
-from evo2_embed.io.tables import embeddings_schema, metadata_schema, vectors
+from evo2_embed.io.files import read_json
+from layer_files import keys_of, many_rows, write_layer
 
 PLAIN = {"code": 1, "method": "mean", "strands": "keep", "weights": None}
-COMMON = ("settings", "packing", "windows", "checkpoint_sha256", "packages")
-COMMON += ("model", "pooling", "precision", "engine", "workflow")
-
-
-def keys_of(rows):
-    """A table of keys from (contig, start, end, strand, name)."""
-    contig, start, end, strand, name = zip(*rows, strict=True)
-    label = pa.dictionary(pa.int32(), pa.string())
-    columns = {
-        "genome": pa.array(["g"] * len(rows)).cast(label),
-        "contig": pa.array(contig).cast(label),
-        "start": pa.array(start, pa.int64()),
-        "end": pa.array(end, pa.int64()),
-        "strand": pa.array(strand),
-        "name": pa.array(name, pa.string()),
-        "n_tokens": pa.array(np.subtract(end, start).astype(np.int32)),
-        "context": pa.array(np.where(np.array(strand) == "+", end, 160).astype(np.int32)),
-    }
-    return pa.table(columns)
 
 
 def bins_of(windows, size):
@@ -108,32 +86,6 @@ def test_rows_with_no_partner_are_counted_and_the_first_is_shown():
     assert "strands: keep" in str(error.value)
     with pytest.raises(InputError, match="1 of 1 rows have no partner.*0-9 'r1'.*strand [+]"):
         joined([("c", 0, 9, "+", "r1")])
-
-
-def write_layer(folder, layer, values, rows, dtype="float32", **changes):
-    """A dataset as the aggregation leaves it, with short row groups."""
-    record = {**dict.fromkeys(COMMON, "x"), "layer": layer, "digest": layer, **changes}
-    schema = metadata_schema(embeddings_schema(values.shape[1], dtype), record)
-    path = folder / f"{layer}.json"
-    with atomic_directory(folder / layer) as temporary:
-        writer = PartWriter(temporary, schema, values.shape[1])
-        columns = [*keys_of(rows).columns, vectors(values.astype(dtype))]
-        writer.add(pa.table(columns, schema=schema))
-        writer.close()
-    said = {"rows": len(rows), "width": values.shape[1], "dtype": dtype, "parts": writer.files}
-    write_json(path, {**record, **said})
-    return str(path)
-
-
-def many_rows(number):
-    return [("c", i // 2, i // 2 + 9, "+-"[i % 2], None) for i in range(number)]
-
-
-@pytest.fixture
-def short_groups(monkeypatch):
-    """Row groups of a few rows, more of them for narrow layers; parts of a few row groups."""
-    monkeypatch.setattr(parts, "row_group_rows", lambda width, itemsize: 70 // width)
-    monkeypatch.setattr(parts, "PART_BYTES", 1000)
 
 
 @pytest.mark.parametrize("strands", ["keep", "mean", "concat"])

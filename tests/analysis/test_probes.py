@@ -147,7 +147,7 @@ class Standin:
 
 @pytest.mark.parametrize("strands", ["keep", "mean", "concat"])
 def test_a_fusion_is_fitted_to_training_rows_and_joins_the_strands_of_a_window(strands):
-    keys = tiled(1, 10)
+    keys = tiled(1, 10).with_columns(name=pl.lit(None, pl.String))
     rows = np.array([2, 3, 6, 8])
     places = find_strands(keys, rows)
     assert places.wanted.tolist() == [2, 3, 6, 7, 8, 9]
@@ -164,7 +164,7 @@ def test_a_fusion_is_fitted_to_training_rows_and_joins_the_strands_of_a_window(s
 
 
 def test_a_row_without_its_other_strand_is_seen():
-    keys = tiled(1, 10)
+    keys = tiled(1, 10).with_columns(name=pl.lit(None, pl.String))
     assert find_strands(keys[:-1], np.array([0, 18])) is None
     assert find_strands(keys[:-1], np.array([0, 17])) is not None
 

@@ -8,9 +8,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from evo2_embed.analysis.probes.check import check_labels, rows_of_chunks
-from evo2_embed.analysis.probes.design import KEYS, read_keys
+from evo2_embed.analysis.probes.design import KEYS
 from evo2_embed.analysis.probes.extraction import PROBES, probe_extraction
 from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
@@ -141,7 +142,7 @@ def test_fusions_are_probed_and_the_same_input_gives_the_same_bytes(
 def test_rows_of_bins_are_those_of_the_dataset(tmp_path, monkeypatch, finished):
     monkeypatch.chdir(tmp_path)
     folder = finished.folder / "results" / "embeddings" / "default"
-    keys = read_keys(folder / "norm", read_json(folder / "norm.json"))
+    keys = Dataset.open(folder / "norm.json").keys(KEYS)
     chunks = pl.read_parquet(finished.folder / "results" / "chunks" / "g.parquet").select(KEYS)
     chunks = chunks.with_columns(pl.col("genome", "contig").cast(pl.String))
     assert rows_of_chunks(chunks, "mean").equals(keys)

@@ -1,13 +1,13 @@
 """A few rows of a large dataset, the same ones every time."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.io.tables import CHUNKS, embeddings_schema, open_table, vectors_to_numpy
+from evo2_embed.dataset.dataset import Dataset, to_polars
+from evo2_embed.io.tables import CHUNKS, open_table
 
 _GC_COLUMNS = ("genome", "contig", "strand", "start", "end", "gc")
 
@@ -25,61 +25,18 @@ def evenly(rows: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, rows - 1, min(most, rows)).astype(np.int64))
 
 
-def read_at(folder: Path, dataset: dict, wanted: np.ndarray) -> tuple[pa.Table, np.ndarray]:
-    """Rows of a dataset, reading one row group at a time.
+def sample_dataset(dataset: Dataset, chunks: list[str], most: int) -> Sample:
+    """Take at most `most` evenly spaced rows of a dataset.
 
     Parameters
     ----------
-    folder : Path
-        The dataset.
-    dataset : dict
-        Its record, or its entry of the manifest: `parts`, `rows`, `width`, `dtype`.
-    wanted : ndarray of int64, (n,)
-        Numbers of rows, ascending.
-
-    Returns
-    -------
-    keys : Table of n rows
-        All columns but the vectors.
-    vectors : ndarray of float32, (n, width)
-
-    Raises
-    ------
-    InputError
-        When a file is missing or not as it was written.
-    """
-    schema = embeddings_schema(dataset["width"], dataset["dtype"])
-    tables, first = [schema.empty_table()], 0
-    for part in dataset["parts"]:
-        record = folder.with_name(f"{folder.name}.json")
-        file = open_table(folder / part["file"], schema, part["sha256"], record)
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            mine = wanted[(wanted >= first) & (wanted < first + rows)] - first
-            if len(mine):
-                tables.append(file.read_row_group(group).take(mine))
-            first += rows
-    table = pa.concat_tables(tables).unify_dictionaries()
-    values = vectors_to_numpy(table["embedding"], dataset["width"]).astype(np.float32)
-    return table.drop_columns(["embedding"]), values
-
-
-def sample_layer(folder: Path, layer: dict, chunks: list[str], most: int) -> Sample:
-    """Take evenly spaced rows of a dataset.
-
-    Parameters
-    ----------
-    folder : Path
-        The dataset.
-    layer : dict
-        Its entry of the manifest.
+    dataset : Dataset
     chunks : list of str
         Chunk tables of all bundles, for the GC share of rows.
     most : int
     """
-    table, values = read_at(folder, layer, evenly(layer["rows"], most))
-    keys = pl.from_arrow(table).with_columns(pl.col("genome", "contig").cast(pl.String))
-    return Sample(add_gc(keys, chunks), values)
+    keys, vectors = dataset.read_at(evenly(dataset.rows, most))
+    return Sample(add_gc(keys, chunks), vectors)
 
 
 def add_gc(keys: pl.DataFrame, chunks: list[str]) -> pl.DataFrame:
@@ -97,7 +54,7 @@ def add_gc(keys: pl.DataFrame, chunks: list[str]) -> pl.DataFrame:
     left = keys.with_row_index("row").with_columns(gc=pl.lit(None, pl.Float32)).sort("start")
     for path in chunks:
         for batch in open_table(path, CHUNKS).iter_batches(columns=list(_GC_COLUMNS)):
-            left = _fill_gc(left, pl.from_arrow(batch))
+            left = _fill_gc(left, to_polars(pa.Table.from_batches([batch])))
     return left.sort("row").drop("row")
 
 
@@ -107,8 +64,11 @@ def _fill_gc(rows: pl.DataFrame, chunks: pl.DataFrame) -> pl.DataFrame:
     A row that this chunk does not hold is looked for in the chunks that are left without it: where
     regions overlap, an inner one may end before the row and an outer one hold it.
     """
-    chunks = chunks.with_columns(pl.col("genome", "contig").cast(pl.String)).sort("start")
-    chunks = chunks.rename({"end": "chunk_end", "gc": "chunk_gc"}).with_columns(begin="start")
+    chunks = (
+        chunks.sort("start")
+        .rename({"end": "chunk_end", "gc": "chunk_gc"})
+        .with_columns(begin="start")
+    )
     asked = rows.filter(pl.col("gc").is_null())
     found = []
     while len(asked) and len(chunks):

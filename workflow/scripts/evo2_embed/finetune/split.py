@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import (
@@ -177,18 +178,14 @@ def open_split(path: str, genomes: set[str] | None = None) -> tuple[Split, dict]
     """The split of a table of blocks, as far as some genomes are concerned, and its metadata."""
     file = open_table(path, BLOCKS)
     metadata = table_metadata(file)
-    blocks = _with_text(file.read())
+    blocks = to_polars(file.read())
     if genomes is not None:
         blocks = blocks.filter(pl.col("genome").is_in(genomes))
     return Split.of(blocks, metadata["settings"]), metadata
 
 
 def _read(path: str) -> pl.DataFrame:
-    return _with_text(open_table(path, CHUNKS).read(_KEYS))
-
-
-def _with_text(table: pa.Table) -> pl.DataFrame:
-    return pl.from_arrow(table).with_columns(pl.col("genome", "contig").cast(pl.String))
+    return to_polars(open_table(path, CHUNKS).read(_KEYS))
 
 
 def _blocks_of(path: str, settings: dict) -> pl.DataFrame:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from evo2_embed.dataset.sampling import Sample, sample_layer
+from evo2_embed.dataset.dataset import Dataset
+from evo2_embed.dataset.sampling import Sample, sample_dataset
 from evo2_embed.report.html import choice, data, note, section
 from evo2_embed.report.projection import Projection, project
 from evo2_embed.report.summary import Result
@@ -35,7 +36,9 @@ def embeddings(result: Result, chunks: list[str], settings: dict, labels: Labels
         if not dataset["rows"]:
             empty.append(name)
             continue
-        sample = sample_layer(result.folder / name, dataset, chunks, settings["points"])
+        sample = sample_dataset(
+            Dataset(result.folder / f"{name}.json", dataset), chunks, settings["points"]
+        )
         described = _keys(sample.keys, labels)
         if described not in keys:
             keys.append(described)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from evo2_embed.analysis.compare import measures
-from evo2_embed.dataset.sampling import evenly, read_at
+from evo2_embed.dataset.dataset import Dataset
+from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.files import read_json, write_json
 from evo2_embed.io.logs import log
@@ -34,18 +35,18 @@ def compare_layers(
         JSON file: `rows`, by layer what `describe` says, and the layers' similarity, `cka`
         (null where it is not defined).
     """
-    entries = {layer: read_json(path) for layer, path in records.items()}
+    datasets = {layer: Dataset.open(path) for layer, path in records.items()}
     shuffled = read_json(control) if control else None
-    rows = evenly(next(iter(entries.values()))["rows"], settings["rows"])
+    rows = evenly(next(iter(datasets.values())).rows, settings["rows"])
     described, grams = {}, {}
-    for layer, entry in entries.items():
-        _, values = read_at(Path(records[layer]).with_suffix(""), entry, rows)
+    for layer, dataset in datasets.items():
+        _, values = dataset.read_at(rows)
         others = _read_control(Path(control).parent, shuffled, layer) if control else None
         grams[layer] = measures.gram(values)
         described[layer] = describe(values, grams[layer], others)
         log.info("%s: %s", layer, described[layer])
     similar = measures.cka(list(grams.values())).tolist()
-    digests = [entry["digest"] for entry in entries.values()]
+    digests = [dataset.record["digest"] for dataset in datasets.values()]
     result = {
         "settings": settings,
         "digest": settings_digest([settings, digests, shuffled and shuffled["digest"]]),

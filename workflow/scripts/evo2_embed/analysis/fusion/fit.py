@@ -7,9 +7,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from evo2_embed.analysis.fusion.datasets import (
-    LayerDataset,
     open_layers,
-    read_keys,
     read_rows_at,
     widths_of,
 )
@@ -18,6 +16,7 @@ from evo2_embed.analysis.fusion.shape import is_standardised
 from evo2_embed.analysis.fusion.stored import check_fits, load_fusion, save_fusion
 from evo2_embed.analysis.fusion.vectors import Fusion
 from evo2_embed.analysis.fusion.weights import is_labelled
+from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
@@ -64,7 +63,7 @@ def fit_layers(
     return fusion
 
 
-def _fit(datasets: list[LayerDataset], settings: dict, labeller: Labeller | None) -> Fusion:
+def _fit(datasets: list[Dataset], settings: dict, labeller: Labeller | None) -> Fusion:
     if not is_standardised(settings, len(datasets)):
         none = {layer: np.empty((0, width)) for layer, width in widths_of(datasets).items()}
         return fit_fusion(none, settings)
@@ -72,14 +71,14 @@ def _fit(datasets: list[LayerDataset], settings: dict, labeller: Labeller | None
     if settings["weights"] == "probe":
         rows, labels = _labelled(datasets[0], labeller)
     else:
-        rows = evenly(datasets[0].record["rows"], SAMPLE_ROWS)
-    log.info("fitting to %d of %d rows", len(rows), datasets[0].record["rows"])
+        rows = evenly(datasets[0].rows, SAMPLE_ROWS)
+    log.info("fitting to %d of %d rows", len(rows), datasets[0].rows)
     return fit_fusion(read_rows_at(datasets, rows), settings, labels)
 
 
-def _labelled(dataset: LayerDataset, labeller: Labeller) -> tuple[np.ndarray, np.ndarray]:
+def _labelled(dataset: Dataset, labeller: Labeller) -> tuple[np.ndarray, np.ndarray]:
     """Numbers and labels of evenly spaced rows among those that have a label."""
-    labels = labeller(read_keys(dataset))
+    labels = labeller(dataset.keys())
     rows = np.flatnonzero(is_labelled(labels))
     if not len(rows):
         raise InputError(

@@ -1,54 +1,42 @@
 """The + and - rows of the same bases, joined.
 
-Partners have the same genome, contig, start, end, name and number of tokens. Where windows overlap,
-bins of several windows may have all of these in common; they are paired in their order, which is
-that of their windows on either strand.
+Partners have the same genome, contig, start, end and name. Bins of overlapping windows may have all
+of these in common. They are paired in their order, which is that of their windows on either strand.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.io.errors import InputError
 
-_BASES = ("genome", "contig", "start", "end", "name", "n_tokens")
+_BASES = ("genome", "contig", "start", "end", "name")
 _PLACE = ("genome", "contig", "start")
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Numbers of rows: `plus` and `minus` are partners, in the order of `plus`; `alone` have none.
-
-    Each is an ndarray of int64, ascending but for `minus`.
-    """
-
-    plus: np.ndarray
-    minus: np.ndarray
-    alone: np.ndarray
-
-
-def pair_strands(keys: pl.DataFrame) -> Pairs:
-    """Find the partners among rows.
+def find_partners(keys: pl.DataFrame) -> np.ndarray:
+    """The row of the same bases on the other strand, for each row.
 
     Parameters
     ----------
-    keys : DataFrame
-        The columns of a dataset, but for the vectors.
+    keys : DataFrame, n rows
+        Columns genome, contig, start, end, strand and name, in the order of a dataset.
+
+    Returns
+    -------
+    ndarray of int64, (n,)
+        Row indices; -1 where a row has no partner.
     """
     rows = keys.select(*_BASES, "strand").with_row_index("row")
-    rows = rows.with_columns(
-        pl.col("genome", "contig").cast(pl.String), pl.col("row").cast(pl.Int64)
-    )
     rows = rows.with_columns(turn=pl.int_range(pl.len()).over(*_BASES, "strand"))
     plus, minus = (rows.filter(pl.col("strand") == strand) for strand in "+-")
-    both = plus.join(
-        minus, on=[*_BASES, "turn"], nulls_equal=True, suffix="_minus", maintain_order="left"
-    )
-    paired = both["row"].to_numpy(), both["row_minus"].to_numpy()
-    return Pairs(*paired, np.setdiff1d(np.arange(len(rows)), np.concatenate(paired)))
+    pairs = plus.join(minus, on=[*_BASES, "turn"], nulls_equal=True, suffix="_minus")
+    partners = np.full(len(keys), -1)
+    partners[pairs["row"]], partners[pairs["row_minus"]] = pairs["row_minus"], pairs["row"]
+    return partners
 
 
 def join_vectors(plus: np.ndarray, minus: np.ndarray, how: str) -> np.ndarray:
@@ -134,15 +122,17 @@ class _Lost:
 def _joined(
     table: pa.Table, values: np.ndarray, how: str, lost: _Lost
 ) -> tuple[pa.Table, np.ndarray]:
-    keys = pl.from_arrow(table)
-    pairs = pair_strands(keys)
-    lost.add(keys, pairs.alone)
-    joined = table.take(pairs.plus)
+    keys = to_polars(table)
+    partners = find_partners(keys)
+    lost.add(keys, np.flatnonzero(partners < 0))
+    plus = np.flatnonzero((keys["strand"] == "+").to_numpy() & (partners >= 0))
+    minus = partners[plus]
+    joined = table.take(plus)
     seen = table["context"].to_numpy()
     place, field = joined.schema.get_field_index("context"), joined.schema.field("context")
-    least = pa.array(np.minimum(seen[pairs.plus], seen[pairs.minus]))
+    least = pa.array(np.minimum(seen[plus], seen[minus]))
     joined = joined.set_column(place, field, least)
-    return joined, join_vectors(values[pairs.plus], values[pairs.minus], how)
+    return joined, join_vectors(values[plus], values[minus], how)
 
 
 def _after(held: tuple[pa.Table, np.ndarray], piece: tuple[pa.Table, np.ndarray]) -> tuple:
@@ -152,8 +142,7 @@ def _after(held: tuple[pa.Table, np.ndarray], piece: tuple[pa.Table, np.ndarray]
 
 def _last_place(table: pa.Table) -> int:
     """Number of the first of the last rows that all start at the same base."""
-    places = pl.from_arrow(table.select(list(_PLACE)))
-    places = places.with_columns(pl.col("genome", "contig").cast(pl.String))
+    places = to_polars(table.select(list(_PLACE)))
     same = pl.all_horizontal(pl.col(column) == pl.col(column).last() for column in _PLACE)
     others = np.flatnonzero(~places.select(same).to_series().to_numpy())
     return int(others[-1]) + 1 if len(others) else 0

@@ -7,7 +7,6 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from evo2_embed.analysis.fusion.datasets import (
-    LayerDataset,
     open_layers,
     read_side_by_side,
     widths_of,
@@ -16,6 +15,7 @@ from evo2_embed.analysis.fusion.shape import joined_width
 from evo2_embed.analysis.fusion.stored import check_fits, load_fusion
 from evo2_embed.analysis.fusion.strands import join_strands
 from evo2_embed.analysis.fusion.vectors import Fusion
+from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.part_files import PartWriter
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.files import atomic_directory, write_json
@@ -78,7 +78,7 @@ def fuse_layers(
 
 
 def _metadata(
-    datasets: list[LayerDataset], fusion: Fusion, name: str, settings: dict, sha256: str
+    datasets: list[Dataset], fusion: Fusion, name: str, settings: dict, sha256: str
 ) -> dict:
     first = datasets[0].record
     weights = None if fusion.weights is None else fusion.weights.tolist()
@@ -92,7 +92,7 @@ def _metadata(
 
 
 def _fused_rows(
-    datasets: list[LayerDataset], fusion: Fusion, strands: str
+    datasets: list[Dataset], fusion: Fusion, strands: str
 ) -> Iterator[tuple[pa.Table, np.ndarray]]:
     pieces = ((keys, fusion.apply(layers)) for keys, layers in read_side_by_side(datasets))
     return pieces if strands == "keep" else join_strands(pieces, strands)

@@ -4,9 +4,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.analysis.probes.design import KEYS, made_with, plan_probe, strings
+from evo2_embed.analysis.probes.design import KEYS, made_with, plan_probe
 from evo2_embed.analysis.probes.formats import some_of
 from evo2_embed.analysis.probes.labels import read_labels
+from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.embed.rows import contig_ranks, locate_rows
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta, short
 from evo2_embed.genomes.sample_sheet import Genome
@@ -45,7 +46,7 @@ def check_labels(
     probe = settings["probe"]
     genomes = [genome.name for bundle in bundles for genome in bundle]
     tables = [open_table(path, CHUNKS).read(columns=KEYS) for path in chunks]
-    windows = strings(pa.concat_tables(tables).unify_dictionaries())
+    windows = to_polars(pa.concat_tables(tables))
     _check_contigs(windows, bundles, probe, indexes)
     plan = plan_probe(rows_of_chunks(windows, settings["pooling"]), probe, genomes)
     described = plan.describe(probe["gap"])

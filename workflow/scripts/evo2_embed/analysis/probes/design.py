@@ -1,16 +1,13 @@
 """What a probe works on: which rows of a dataset, their labels, and the folds."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from evo2_embed.analysis.probes.folds import Folds, make_folds
 from evo2_embed.analysis.probes.rows import label_rows, thin_rows
 from evo2_embed.io.digests import file_sha256
-from evo2_embed.io.tables import embeddings_schema, open_table
 
 KEYS = ["genome", "contig", "start", "end", "strand"]
 
@@ -105,33 +102,3 @@ def made_with(settings: dict) -> dict:
 
 def _digest(path: str | None) -> str | None:
     return None if path is None else file_sha256(path)
-
-
-def read_keys(folder: Path, dataset: dict) -> pl.DataFrame:
-    """Key columns of all rows of a dataset.
-
-    Parameters
-    ----------
-    folder : Path
-    dataset : dict
-        Its record: `parts`, `width`, `dtype`.
-
-    Raises
-    ------
-    InputError
-        When a file is missing or not as it was written.
-    """
-    schema = embeddings_schema(dataset["width"], dataset["dtype"])
-    record = folder.with_name(f"{folder.name}.json")
-    tables = [
-        open_table(folder / part["file"], schema, part["sha256"], record).read(columns=KEYS)
-        for part in dataset["parts"]
-    ]
-    return strings(pa.concat_tables(tables).unify_dictionaries())
-
-
-def strings(table: pa.Table) -> pl.DataFrame:
-    """Key columns with genomes and contigs as strings."""
-    return pl.from_arrow(table.select(KEYS)).with_columns(
-        pl.col("genome", "contig").cast(pl.String)
-    )

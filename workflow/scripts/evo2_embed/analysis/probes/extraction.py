@@ -1,24 +1,23 @@
 """All probes of one extraction: its layers, its fusions and the bases of comparison."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from evo2_embed.analysis.probes.baselines import gc_kmers
-from evo2_embed.analysis.probes.design import Plan, made_with, plan_probe, read_keys, strings
+from evo2_embed.analysis.probes.design import KEYS, Plan, made_with, plan_probe
 from evo2_embed.analysis.probes.fusing import Strands, find_strands, fit_fusion, fused_vectors
 from evo2_embed.analysis.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.analysis.probes.metrics import MAIN
 from evo2_embed.analysis.probes.probe import cross_validate, permuted
 from evo2_embed.analysis.probes.winner import beats, interval, judge
-from evo2_embed.dataset.sampling import read_at
+from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import read_json, write_json
+from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import metadata_schema, table_writer
 
@@ -42,19 +41,18 @@ Scores = dict[str, list[dict[str, float]]]
 class _Work:
     """The datasets of an extraction, and what is probed of them."""
 
-    records: dict[str, str]
+    datasets: dict[str, Dataset]
     keys: pl.DataFrame
     plan: Plan
-    datasets: dict[str, dict] = field(default_factory=dict)
 
     def vectors(self, layer: str, rows: np.ndarray) -> np.ndarray:
         """Vectors of some rows of a layer, (n, width)."""
-        folder = Path(self.records[layer].removesuffix(".json"))
-        table, values = read_at(folder, self.datasets[layer], rows)
-        if not strings(table).equals(self.keys[rows]):
-            first = next(iter(self.records))
+        keys, values = self.datasets[layer].read_at(rows)
+        if not keys.select(self.keys.columns).equals(self.keys[rows]):
+            first = next(iter(self.datasets))
             raise InputError(
-                f"{self.records[layer]}: its rows are not those of {first}; delete both and rerun"
+                f"{self.datasets[layer].path}: its rows are not those of {first}; delete both and "
+                "rerun"
             )
         return values
 
@@ -92,15 +90,14 @@ def probe_extraction(
         When the labels or the rows do not allow a probe, or a dataset is not as it was written.
     """
     probe = settings["probe"]
-    datasets = {layer: read_json(path) for layer, path in records.items()}
-    first = next(iter(records))
-    keys = read_keys(Path(records[first].removesuffix(".json")), datasets[first])
+    datasets = {layer: Dataset.open(path) for layer, path in records.items()}
+    keys = next(iter(datasets.values())).keys([*KEYS, "name"])
     genomes = [genome.name for bundle in bundles for genome in bundle]
-    work = _Work(records, keys, plan_probe(keys, probe, genomes), datasets)
+    work = _Work(datasets, keys, plan_probe(keys, probe, genomes))
     scores, notes = _score_all(work, bundles, settings["fusion"], indexes, fit)
     made_from = {
         **made_with(settings),
-        "datasets": {layer: dataset["digest"] for layer, dataset in datasets.items()},
+        "datasets": {layer: dataset.record["digest"] for layer, dataset in datasets.items()},
     }
     _write_table(scores, made_from, table)
     result = {
@@ -166,7 +163,7 @@ def _score_all(
 def _probe_layers(work: _Work) -> Scores:
     return {
         layer: _probe(layer, work.plan, work.vectors(layer, work.plan.rows))
-        for layer in work.records
+        for layer in work.datasets
     }
 
 
@@ -183,7 +180,7 @@ def _probe_fusions(
             skipped[name] = ONE_STRAND
             log.warning("fusion %s is not probed: it %s", name, ONE_STRAND)
             continue
-        names = fusion["layers"] or list(work.records)
+        names = fusion["layers"] or list(work.datasets)
         layers = {layer: work.vectors(layer, strands.wanted) for layer in names}
         vectors = fused_vectors(layers, fusion, work.plan.labels, strands, fit)
         scores[name] = _probe(name, work.plan, vectors)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-_WINDOW = ["genome", "contig", "start", "end"]
+from evo2_embed.analysis.fusion.strands import find_partners
 
 
 @dataclass(frozen=True)
@@ -33,23 +33,15 @@ def find_strands(keys: pl.DataFrame, rows: np.ndarray) -> Strands | None:
     Parameters
     ----------
     keys : DataFrame
-        Key columns of all rows of a dataset.
+        Key columns of all rows of a dataset, `name` among them.
     rows : ndarray of int64, (n,)
         Numbers of the rows that are probed, ascending.
     """
-    # Bins of overlapping windows may lie on the same bases: the first of one strand belongs to the
-    # first of the other, and so on.
-    numbered = keys.with_row_index("row").with_columns(
-        turn=pl.int_range(pl.len()).over(*_WINDOW, "strand")
-    )
-    by, both = [*_WINDOW, "turn"], []
-    for strand in "+-":
-        mine = numbered.filter(pl.col("strand") == strand).select(*by, "row")
-        found = numbered[rows].drop("row").join(mine, on=by, how="left", maintain_order="left")
-        found = found["row"]
-        if found.null_count():
-            return None
-        both.append(found.to_numpy().astype(np.int64))
+    others = find_partners(keys)[rows]
+    if (others < 0).any():
+        return None
+    plus = (keys["strand"] == "+").to_numpy()[rows]
+    both = np.where(plus, rows, others), np.where(plus, others, rows)
     wanted = np.unique(np.concatenate([rows, *both]))
     return Strands(wanted, *(np.searchsorted(wanted, which) for which in (rows, *both)))
 

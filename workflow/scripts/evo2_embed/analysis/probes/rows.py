@@ -24,7 +24,7 @@ def label_rows(keys: pl.DataFrame, probe: dict, genomes: list[str]) -> np.ndarra
     Parameters
     ----------
     keys : DataFrame, n rows
-        genome, contig, start, end, strand.
+        genome, contig, start, end, strand; genomes and contigs as strings.
     probe : dict
         The section of the settings.
     genomes : list of str
@@ -39,7 +39,6 @@ def label_rows(keys: pl.DataFrame, probe: dict, genomes: list[str]) -> np.ndarra
     InputError
         When the file is not as it should be, or does not say which genome it means.
     """
-    keys = keys.with_columns(pl.col("genome", "contig").cast(pl.String))
     labels = read_labels(probe)
     table = interval_table(labels, keys.select("genome", "contig").unique(), probe, genomes)
     axis = Axis(keys, probe["stranded"])
