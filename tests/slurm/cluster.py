@@ -262,3 +262,8 @@ def wait_for(condition, what, seconds=120):
             raise TimeoutError(f"waited {seconds} s for {what}")
         time.sleep(0.2)
     return found
+
+
+if __name__ == "__main__":
+    # For run.sh, before there is an environment for the tests.
+    print(*missing_commands())

@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import signal
-from pathlib import Path
 
 import pytest
 from cluster import Cluster, missing_commands
@@ -22,15 +21,10 @@ def obstacle():
     return None
 
 
-def pytest_collection_modifyitems(items):
+def pytest_configure():
     reason = obstacle()
     if reason:
-        for item in items:
-            if item.path.parent == Path(__file__).parent:
-                item.add_marker(pytest.mark.skip(reason=f"SLURM tests: {reason}"))
-
-
-def pytest_configure():
+        raise pytest.UsageError(f"the SLURM tests cannot run: {reason}")
     # So that the cluster is taken down when the tests are ended from outside.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
