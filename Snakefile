@@ -1,5 +1,5 @@
 # evo2-embed: FASTA to a Parquet dataset of Evo 2 embeddings.
-# What to run is said in config/config.yaml and config/genomes.tsv; config/README.md explains both.
+# config/config.yaml and config/genomes.tsv say what to run; config/README.md explains both.
 
 from snakemake.utils import min_version
 
