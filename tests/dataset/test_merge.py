@@ -143,6 +143,32 @@ def test_few_shards_are_open_at_a_time(complete, monkeypatch):
     assert 2 <= most <= 3
 
 
+CHUNKS = ["chunks/b.parquet", "chunks/a.1.parquet"]
+RECORDS = {CHUNKS[0]: ["x/b/00000/r.json"], CHUNKS[1]: [f"x/a.1/0000{i}/r.json" for i in range(3)]}
+
+
+@given(records=st.permutations([path for paths in RECORDS.values() for path in paths]))
+def test_records_in_any_order_go_to_their_bundles(records):
+    grouped = BundleFiles.group(CHUNKS, [1, 3], records)
+    assert grouped == [BundleFiles(chunks, RECORDS[chunks]) for chunks in CHUNKS]
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        (["x/b/00000/r.json"], "a.1: each of its 2 shards .* 0 records of 0 shards"),
+        (
+            ["x/b/00000/r.json", "x/a.1/00001/r.json", "x/a.1/00001/r.json"],
+            "2 records of 1 shards were given",
+        ),
+        (["x/c/00000/r.json"], "x/c/00000/r.json: no chunk table of bundle 'c'"),
+    ],
+)
+def test_records_that_are_not_those_of_the_bundles_are_refused(records, said):
+    with pytest.raises(InputError, match=said):
+        BundleFiles.group(CHUNKS, [1, 2], records)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

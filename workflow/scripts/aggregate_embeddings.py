@@ -17,11 +17,7 @@ def main(
     settings: dict,
     record: str,
 ) -> None:
-    remaining = iter(records)
-    bundles = [
-        BundleFiles(table, [next(remaining) for _ in range(count)])
-        for table, count in zip(chunks, shard_counts, strict=True)
-    ]
+    bundles = BundleFiles.group(chunks, shard_counts, records)
     aggregate_layer(bundles, layer, settings, record.removesuffix(".json"), record)
 
 

@@ -19,11 +19,7 @@ def main(
     settings: dict,
     summary: str,
 ) -> None:
-    remaining = iter(records)
-    bundles = [
-        BundleFiles(table, [next(remaining) for _ in range(count)])
-        for table, count in zip(chunks, shard_counts, strict=True)
-    ]
+    bundles = BundleFiles.group(chunks, shard_counts, records)
     write_dataset(bundles, blocks, settings, str(Path(summary).parent))
 
 

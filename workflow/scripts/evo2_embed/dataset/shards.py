@@ -34,6 +34,39 @@ class BundleFiles:
     chunks: str
     records: list[str]
 
+    @staticmethod
+    def group(chunks: list[str], counts: list[int], records: list[str]) -> "list[BundleFiles]":
+        """Give every bundle the records of its shards, by the names in their paths.
+
+        Parameters
+        ----------
+        chunks : list of str
+            Chunk tables, `.../{bundle}.parquet`.
+        counts : list of int
+            Number of shards of each bundle.
+        records : list of str
+            Records of all shards, `.../{bundle}/{shard}/{file}.json`, in any order.
+
+        Raises
+        ------
+        InputError
+            If a bundle is unknown, or has not exactly one record of each shard.
+        """
+        found: dict[str, list[str]] = {Path(path).stem: [] for path in chunks}
+        for path in sorted(records, key=lambda path: int(Path(path).parent.name)):
+            bundle = Path(path).parts[-3]
+            if bundle not in found:
+                raise InputError(f"{path}: no chunk table of bundle '{bundle}' was given")
+            found[bundle].append(path)
+        for (bundle, mine), count in zip(found.items(), counts, strict=True):
+            shards = [int(Path(path).parent.name) for path in mine]
+            if shards != list(range(count)):
+                raise InputError(
+                    f"bundle {bundle}: each of its {count} shards needs one record, and "
+                    f"{len(mine)} records of {len(set(shards))} shards were given"
+                )
+        return [BundleFiles(path, found[Path(path).stem]) for path in chunks]
+
 
 @dataclass(frozen=True)
 class Shard:
