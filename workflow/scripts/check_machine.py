@@ -1,15 +1,15 @@
-"""See that a machine is fit for the work.
+"""Check this machine.
 
-In a run: a model and the folder of its weights in, a JSON file with a line a check out; a fault
-ends the job. On the command line (`make doctor`): a configuration in, the lines out, and
-status 1 where there is a fault.
+In a run: a model and the folder of its weights in, a JSON file with one line per check out. A
+failed check ends the job. On the command line (`make doctor`): a configuration in, the lines out,
+and exit status 1 if a check failed.
 """
 
 import argparse
 import sys
 from dataclasses import asdict
 
-from evo2_embed.doctor import check_machine, check_run, faults, lines
+from evo2_embed.doctor import check_machine, check_run, failed, lines
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import logged_to
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
@@ -21,13 +21,13 @@ def main(model: dict, directory: str, output: str) -> None:
 
 
 def doctor() -> int:
-    parser = argparse.ArgumentParser(description="Is this machine fit? A line for each check.")
+    parser = argparse.ArgumentParser(description="Check this machine: one line per check.")
     parser.add_argument("config", nargs="?", default="config/config.yaml")
-    parser.add_argument("--gpus", type=int, default=1, help="GPUs of an embedding job (default: 1)")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs per embedding job (default: 1)")
     arguments = parser.parse_args()
     findings = check_machine(arguments.config, arguments.gpus)
     print(lines(findings))
-    return 1 if faults(findings) else 0
+    return 1 if failed(findings) else 0
 
 
 if "snakemake" in globals():

@@ -1,14 +1,14 @@
-"""Is this machine fit for the work? Checks that give a line each: fine, or what to do.
+"""Checks of a machine, one line each: `OK`, `WARN` or `FAIL`, with what to do.
 
-findings    what a check found, and how a list of it is shown
-software    Python and the packages, against the pins
-devices     GPUs, against what model and precision need
+findings    result of a check, and how results are shown
+software    Python and the packages, compared with the pins
+devices     GPUs, compared with the needs of model and precision
 storage     weights, disk, temporary files, memory
-prompts     the loss of the prompts that ship with evo2, against its published values
-checks      which of them are for whom: a job, the run, a person
+prompts     loss on the prompts of the evo2 package, compared with published values
+checks      which checks run for a job, for a run, and for `make doctor`
 """
 
 from evo2_embed.doctor.checks import check_job, check_machine, check_run
-from evo2_embed.doctor.findings import Finding, faults, lines
+from evo2_embed.doctor.findings import Finding, failed, lines
 
-__all__ = ["Finding", "check_job", "check_machine", "check_run", "faults", "lines"]
+__all__ = ["Finding", "check_job", "check_machine", "check_run", "failed", "lines"]

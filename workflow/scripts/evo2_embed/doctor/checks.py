@@ -1,11 +1,11 @@
-"""Which checks are for whom: a job that is about to start, a run, and a person who asks."""
+"""Which checks run for a job that is about to start, for a run, and for `make doctor`."""
 
 from pathlib import Path
 
 import yaml
 
 from evo2_embed.doctor.devices import device_findings, gpu_memory_finding, has_driver
-from evo2_embed.doctor.findings import Finding, fault, faults, fine, log_and_stop, remark
+from evo2_embed.doctor.findings import Finding, fail, failed, log_and_stop, ok, warn
 from evo2_embed.doctor.prompts import loss_finding
 from evo2_embed.doctor.software import (
     import_finding,
@@ -32,25 +32,25 @@ RESULTS = "results"
 
 
 def check_job(extraction: dict, record: str, device: str, gpus: int) -> None:
-    """See that this process is fit to embed, a line each in the log.
+    """Check the environment of an embedding job; one line per check in the log.
 
-    Takes well under a second beyond the imports that the job needs anyway. To be called after
+    Takes well under a second beyond the imports that the job needs anyway. Call it after
     `gpus.claim_gpus`.
 
     Parameters
     ----------
     extraction : dict
-        `model` and `precision` of it are used.
+        Its `model` and `precision` are used.
     record : str
-        What `checkpoint.fetch_model` wrote.
+        The record that `weights.fetch_model` wrote.
     device : {"auto", "cpu", "cuda"}
     gpus : int
-        How many GPUs the job asked for.
+        Number of GPUs that the job asked for.
 
     Raises
     ------
     InputError
-        In one line, all that is at fault.
+        If a check failed: all failures in one line.
     """
     log_and_stop(_software())  # before torch is imported
     precision = extraction["precision"]
@@ -61,21 +61,21 @@ def check_job(extraction: dict, record: str, device: str, gpus: int) -> None:
 
 
 def check_run(model: dict, directory: str, run: Run) -> list[Finding]:
-    """What can be said of a run without a GPU: software, weights, disk. A line each in the log.
+    """Checks of a run that need no GPU: software, weights, disk. One line per check in the log.
 
     Parameters
     ----------
     model : dict
         `name` and `checkpoint`.
     directory : str
-        Where fetched checkpoints are kept.
+        Folder of downloaded checkpoints.
     run : Run
-        What is to be written.
+        The run, for the size of its results.
 
     Raises
     ------
     InputError
-        In one line, all that is at fault.
+        If a check failed: all failures in one line.
     """
     findings = [
         *_software(),
@@ -88,55 +88,55 @@ def check_run(model: dict, directory: str, run: Run) -> list[Finding]:
 
 
 def check_machine(config: str, gpus: int = 1) -> list[Finding]:
-    """All of it, for a person: this machine, for what a configuration asks of it.
+    """Check this machine for everything that a configuration needs (`make doctor`).
 
-    A configuration with faults, or none, is a fault among others; the bundled model stands in for
-    its models. Weights are read whole and compared with what earlier runs noted; where they are
-    real and there is a GPU, the model is loaded for its loss. GPUs that jobs have are left alone.
+    An invalid or missing configuration is one of the failures; the bundled model then replaces its
+    models. Weights are read completely and compared with the records of earlier runs. With real
+    weights and a GPU, the model is loaded to compute its loss. GPUs of running jobs are not used.
 
     Parameters
     ----------
     config : str
         Path of the configuration.
     gpus : int
-        How many an embedding job is to have.
+        GPUs per embedding job.
     """
     run, findings = _read_config(config)
     software = _software()
-    missing = None if faults(findings) else missing_bytes(run)
+    missing = None if failed(findings) else missing_bytes(run)
     findings += [*software, disk_finding(RESULTS, missing), temporary_finding()]
     directory, device = run.settings["model_directory"], run.settings["runtime"]["device"]
     for key, model in run.models.items():
         findings.append(weights_finding(model, directory, f"{RESULTS}/models/{key}.json"))
-    if faults(software):
+    if failed(software):
         return findings
     wanted = 0 if device == "cpu" else gpus
     visible = visible_gpus()
     try:
         claim_gpus(wanted, wait=False)
     except GpusTakenError as error:
-        return [*findings, remark("GPU", f"{error}: they were not looked at")]
+        return [*findings, warn("GPU", f"{error}: they were not checked")]
     except InputError as error:
-        return [*findings, fault("GPU", str(error))]
+        return [*findings, fail("GPU", str(error))]
     if wanted and len(visible) > wanted:
         jobs = len(visible) // wanted
         text = f"{len(visible)}: {jobs} jobs at once with --resources gpu={jobs * wanted}"
-        findings.append(fine("GPUs", text))
+        findings.append(ok("GPUs", text))
     for model, precision in _models_in_use(run):
         path = weights_path(model, directory)
         findings += _with_model(model, precision, device, wanted, path)
-    # Models share most lines about devices.
+    # Models have most lines about devices in common.
     return [*dict.fromkeys(findings)]
 
 
 def missing_bytes(run: Run) -> int:
-    """What a run has yet to write: what it is estimated to take, without what is there."""
+    """Bytes that a run still has to write: the estimate minus the files that exist."""
     there = sum(path.stat().st_size for path in Path(RESULTS).rglob("*") if path.is_file())
     return max(0, estimate_run(run.settings, run.bundles, INDEXES).bytes - there)
 
 
 def _models_in_use(run: Run) -> list[tuple[dict, str]]:
-    """Every model with every precision that an extraction runs it in."""
+    """Each model with each precision that an extraction uses."""
     pairs = {
         (run.model_keys[name], extraction["precision"]): extraction["model"]
         for name, extraction in run.settings["extractions"].items()
@@ -150,23 +150,23 @@ def _software() -> list[Finding]:
 
 
 def _memory(size: int, precision: str) -> Finding:
-    """The memory that the weights end up in: they are mapped from the disk, not read at once."""
+    """The memory for the weights. They are mapped from the disk, not read at once."""
     import torch
 
     if torch.cuda.is_available():
         return gpu_memory_finding(size, precision)
-    return memory_finding(2 * size)  # float32 there
+    return memory_finding(2 * size)  # float32 on a CPU
 
 
 def _with_model(
     model: dict, precision: str, device: str, gpus: int, weights: Path
 ) -> list[Finding]:
-    """What depends on the model: devices, memory and, with real weights on a GPU, its loss."""
+    """Checks that depend on the model: devices, memory, and its loss on a GPU with real weights."""
     findings = device_findings(device, precision, gpus)
-    if not faults(findings):
+    if not failed(findings):
         findings.append(import_finding())
         findings.append(_memory(weight_bytes(model["name"], weights), precision))
-    if faults(findings) or model["name"] == TINY or not weights.is_file():
+    if failed(findings) or model["name"] == TINY or not weights.is_file():
         return findings
     if any(finding.what == "GPU memory" for finding in findings):
         findings.append(loss_finding(model["name"], weights, precision))
@@ -174,14 +174,14 @@ def _with_model(
 
 
 def _read_config(path: str) -> tuple[Run, list[Finding]]:
-    """The run that a configuration describes, and what is wrong with it."""
+    """The run of a configuration, and the errors in the configuration."""
     try:
         config = yaml.safe_load(Path(path).read_text())
-        return plan_run(config, limited=False), [fine("config", path)]
+        return plan_run(config, limited=False), [ok("config", path)]
     except (OSError, yaml.YAMLError) as error:
-        found = [fault("config", f"{path}: cannot be read ({' '.join(str(error).split())})")]
+        found = [fail("config", f"{path}: cannot be read ({' '.join(str(error).split())})")]
     except InputError as error:
-        found = [fault("config", f"{path}: {line}") for line in str(error).split("\n")]
+        found = [fail("config", f"{path}: {line}") for line in str(error).split("\n")]
     model = {"name": TINY, "checkpoint": None}
     settings = {
         "model_directory": "models",

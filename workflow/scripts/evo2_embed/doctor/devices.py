@@ -1,9 +1,9 @@
-"""GPUs, against what model and precision need. Imports torch, where it is used."""
+"""GPUs, compared with the needs of model and precision. torch is imported only where it is used."""
 
 import sys
 from pathlib import Path
 
-from evo2_embed.doctor.findings import Finding, fault, fine, remark
+from evo2_embed.doctor.findings import Finding, fail, ok, warn
 from evo2_embed.doctor.software import has_module, installed
 from evo2_embed.embed.gpus import driver_gpus, scheduler_job, visible_gpus
 from evo2_embed.io.errors import InputError
@@ -13,19 +13,19 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def has_driver() -> bool:
-    """Whether this machine has an NVIDIA driver that works."""
+    """Whether this machine has a working NVIDIA driver."""
     return DRIVER.exists() or bool(driver_gpus())
 
 
 def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
-    """What the model would run on, and whether it can.
+    """The device that the model would run on, and whether it is suitable.
 
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"}
     precision : {"fp32", "bf16", "fp8"}
     wanted : int
-        GPUs that the process should have.
+        Number of GPUs that the process should have.
     """
     import torch
 
@@ -36,7 +36,7 @@ def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
     try:
         chosen = choose_device(device, precision)
     except InputError as error:
-        return [fault("GPU", str(error))]
+        return [fail("GPU", str(error))]
     if chosen.type == "cpu":
         return [_no_gpu(device, wanted)]
     count = torch.cuda.device_count()
@@ -45,7 +45,7 @@ def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
         for i in range(count)
     )
     return [
-        fine("GPU", f"{names}: fit for {precision}"),
+        ok("GPU", f"{names}: suitable for {precision}"),
         _count(count, wanted),
         _flash_attention(),
         _transformer_engine(precision),
@@ -53,12 +53,12 @@ def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
 
 
 def gpu_memory_finding(weight_bytes: int, precision: str) -> Finding:
-    """Memory of the GPUs, against the weights. What packs need comes on top.
+    """Memory of the GPUs, compared with the size of the weights. Packs need more memory.
 
     Parameters
     ----------
     weight_bytes : int
-        Of the checkpoint: bfloat16, near enough.
+        Size of the checkpoint, taken as bfloat16.
     precision : {"fp32", "bf16", "fp8"}
     """
     import torch
@@ -68,63 +68,63 @@ def gpu_memory_finding(weight_bytes: int, precision: str) -> Finding:
     size = sum(torch.cuda.get_device_properties(index).total_memory for index in range(count))
     free = sum(torch.cuda.mem_get_info(index)[0] for index in range(count))
     text = (
-        f"the weights take about {human_bytes(needed)} of {human_bytes(size)}, of which "
+        f"the weights need about {human_bytes(needed)} of {human_bytes(size)}; "
         f"{human_bytes(free)} are free"
     )
     if needed > size:
-        more = "take a larger GPU, or more than one (--set-resources embed_shard:gpu=2)"
-        return fault("GPU memory", f"{text}: {more}")
+        more = "use a larger GPU, or more than one (--set-resources embed_shard:gpu=2)"
+        return fail("GPU memory", f"{text}: {more}")
     if needed > free:
-        return fault("GPU memory", f"{text}: other processes use this GPU (see nvidia-smi)")
-    return fine("GPU memory", text)
+        return fail("GPU memory", f"{text}: other processes use this GPU (see nvidia-smi)")
+    return ok("GPU memory", text)
 
 
 def _unseen(torch_version: str, cuda_version: str | None) -> Finding:
     names = ", ".join(gpu.name for gpu in visible_gpus())
     built = f"built for CUDA {cuda_version}" if cuda_version else "built without CUDA"
-    return fault(
+    return fail(
         "GPU",
-        f"{names} and its driver are here, but torch {torch_version} ({built}) in {sys.prefix} "
-        "sees no GPU: load the environment for GPUs, or update the driver if it is the older one",
+        f"{names} and a driver exist, but torch {torch_version} ({built}) in {sys.prefix} sees no "
+        "GPU: load the environment for GPUs, or update the driver if it is older than CUDA",
     )
 
 
 def _no_gpu(device: str, wanted: int) -> Finding:
     given = ", ".join(gpu.name for gpu in visible_gpus())
     if device != "cpu" and given:
-        text = f"{given} is named, but this machine has no NVIDIA driver: the CPU runs the model"
-        return remark("GPU", text)
+        text = f"CUDA_VISIBLE_DEVICES is {given}, but no NVIDIA driver exists: the CPU is used"
+        return warn("GPU", text)
     if device != "cpu" and wanted and scheduler_job():
-        return remark(
+        return warn(
             "GPU",
-            f"the job asked for {wanted} and was given none: the CPU runs the model "
-            "(runtime.device: cuda makes that an error)",
+            f"the job asked for {wanted} and got none: the CPU runs the model "
+            "(runtime.device: cuda makes this an error)",
         )
-    return fine("GPU", "none: the CPU runs the model")
+    return ok("GPU", "none: the CPU runs the model")
 
 
 def _count(seen: int, wanted: int) -> Finding:
     if seen != wanted:
-        return fault(
+        return fail(
             "GPUs visible",
-            f"{seen}, but the job asked for {wanted}: see that the scheduler gives a job GPUs of "
-            "its own, and that CUDA_VISIBLE_DEVICES says which",
+            f"{seen}, but the job asked for {wanted}: check that the scheduler gives each job its "
+            "own GPUs, and that CUDA_VISIBLE_DEVICES names them",
         )
-    return fine("GPUs visible", str(seen))
+    return ok("GPUs visible", str(seen))
 
 
 def _flash_attention() -> Finding:
     if has_module("flash_attn_2_cuda"):
-        return fine("flash-attn", installed("flash-attn") or "of unknown version")
-    return fault(
+        return ok("flash-attn", installed("flash-attn") or "unknown version")
+    return fail(
         "flash-attn",
         "not installed: on a GPU the model's code cannot be imported without it "
-        "(envs/requirements-gpu.txt says how to install it)",
+        "(docs/gpu.md says how to install it)",
     )
 
 
 def _transformer_engine(precision: str) -> Finding:
     found = installed("transformer_engine")
     if precision == "fp8":
-        return fine("Transformer Engine", found or "of unknown version")
-    return fine("Transformer Engine", f"{found or 'not installed'}, not needed for {precision}")
+        return ok("Transformer Engine", found or "unknown version")
+    return ok("Transformer Engine", f"{found or 'not installed'}, not needed for {precision}")

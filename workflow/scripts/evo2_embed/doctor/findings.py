@@ -1,4 +1,4 @@
-"""What a check found, and how a list of it is shown."""
+"""The result of a check, and how results are shown."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,53 +9,53 @@ from evo2_embed.io.logs import log
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do if it is not fine."""
+    """One line: what was checked, its state, and what to do if it is not OK."""
 
     what: str
-    state: Literal["fine", "remark", "fault"]
+    state: Literal["OK", "WARN", "FAIL"]
     text: str
 
 
-def fine(what: str, text: str) -> Finding:
-    """All is well."""
-    return Finding(what, "fine", text)
+def ok(what: str, text: str) -> Finding:
+    """No problem."""
+    return Finding(what, "OK", text)
 
 
-def remark(what: str, text: str) -> Finding:
-    """It will work, but one should know."""
-    return Finding(what, "remark", text)
+def warn(what: str, text: str) -> Finding:
+    """It works, but the user should know."""
+    return Finding(what, "WARN", text)
 
 
-def fault(what: str, text: str) -> Finding:
-    """It will not work, or not give what it should."""
-    return Finding(what, "fault", text)
+def fail(what: str, text: str) -> Finding:
+    """It does not work, or gives wrong results."""
+    return Finding(what, "FAIL", text)
 
 
-def faults(findings: list[Finding]) -> list[Finding]:
-    """Those that say that the machine is not fit."""
-    return [finding for finding in findings if finding.state == "fault"]
+def failed(findings: list[Finding]) -> list[Finding]:
+    """The checks that failed."""
+    return [finding for finding in findings if finding.state == "FAIL"]
 
 
 def lines(findings: list[Finding]) -> str:
-    """A list for the terminal, a line each."""
+    """Findings for the terminal, one line each."""
     width = max((len(finding.what) for finding in findings), default=0)
-    return "\n".join(f"{x.state:<6}  {x.what:<{width}}  {x.text}" for x in findings)
+    return "\n".join(f"{x.state:<4}  {x.what:<{width}}  {x.text}" for x in findings)
 
 
 def log_and_stop(findings: list[Finding]) -> None:
-    """Write findings to the log, a line each.
+    """Write findings to the log, one line each.
 
     Raises
     ------
     InputError
-        When there is a fault: all of them in one line.
+        If a check failed: all failures in one line.
     """
     for finding in findings:
         text = f"{finding.what}: {finding.text}"
-        if finding.state == "fine":
-            log.info("fine: %s", text)
-        elif finding.state == "remark":
+        if finding.state == "OK":
+            log.info("OK: %s", text)
+        elif finding.state == "WARN":
             log.warning("%s", text)
-    wrong = faults(findings)
+    wrong = failed(findings)
     if wrong:
         raise InputError("; ".join(f"{x.what}: {x.text}" for x in wrong))

@@ -1,24 +1,24 @@
-"""The loss of the prompts that ship with the `evo2` package, against its published values.
+"""The loss on the prompts in the `evo2` package, compared with its published values.
 
-Prompts, values and tolerance are those of the installed package: `evo2/test/data/prompts.csv`, and
-the table in `evo2/test/test_evo2.py`, which is read and not run.
+Prompts, values and tolerance come from the installed package: `evo2/test/data/prompts.csv`, and the
+table in `evo2/test/test_evo2.py`, which is read but not run.
 """
 
 import ast
 import csv
 from pathlib import Path
 
-from evo2_embed.doctor.findings import Finding, fault, fine, remark
+from evo2_embed.doctor.findings import Finding, fail, ok, warn
 from evo2_embed.model.models import package_folder
 
-# A loss that is off by more is no matter of precision. Random weights are near ln 4 = 1.4.
+# A larger difference does not come from precision. Random weights have a loss near ln 4 = 1.4.
 NEAR = 0.01
 
 
 def published(folder: Path | None = None) -> tuple[dict[str, dict[str, float]], float]:
-    """By model, the published `loss` (nats a token) and `acc` (percent); and the tolerance.
+    """By model, the published `loss` (nats per token) and `acc` (percent); and the tolerance.
 
-    Empty where the package has no such table.
+    Empty if the package does not have the table.
     """
     path = (folder or package_folder() / "test") / "test_evo2.py"
     found = {}
@@ -39,7 +39,7 @@ def read_prompts(folder: Path | None = None) -> list[str]:
 
 
 def mean_loss(evo2, prompts: list[str]) -> tuple[float, float]:
-    """Mean over prompts of the loss (nats a token) and the accuracy (percent) of the next token.
+    """Mean over prompts of the loss (nats per token) and the accuracy (percent) of the next token.
 
     In the model's own precision, as the published values were computed.
     """
@@ -59,7 +59,7 @@ def mean_loss(evo2, prompts: list[str]) -> tuple[float, float]:
 def loss_finding(
     name: str, checkpoint: Path, precision: str, folder: Path | None = None
 ) -> Finding:
-    """Load a model and compare its loss with the published one. Takes minutes for a large model.
+    """Load a model and compare its loss with the published loss. Takes minutes for a large model.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ def loss_finding(
         Its weights.
     precision : {"fp32", "bf16", "fp8"}
     folder : Path, optional
-        Instead of the package's folder `test`.
+        Used instead of the package's folder `test`.
     """
     from evo2_embed.model.loading import load_model
 
     table, tolerance = published(folder)
     what = f"loss of {name}"
     if name not in table:
-        return fine(what, "evo2 publishes none for this model")
+        return ok(what, "evo2 publishes no loss for this model")
     loss, accuracy = mean_loss(load_model(name, checkpoint, precision), read_prompts(folder))
     wanted = table[name]
     text = (
@@ -85,7 +85,7 @@ def loss_finding(
     )
     off = abs(loss - wanted["loss"])
     if off < tolerance:
-        return fine(what, text)
+        return ok(what, text)
     if off < NEAR:
-        return remark(what, f"{text}: near, but not within {tolerance:g}")
-    return fault(what, f"{text}: weights, GPU or packages are not what they should be")
+        return warn(what, f"{text}: close, but not within {tolerance:g}")
+    return fail(what, f"{text}: check weights, GPU and packages")
