@@ -9,6 +9,7 @@ import pytest
 import show_status
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
+from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import freeze, plan_run
 from evo2_embed.run.status import failures, last_error, shard_states
 from runs import random_bases, write_fasta
@@ -34,6 +35,11 @@ def run(tmp_path, monkeypatch):
         "sharding": {"shards": 5},
         "extractions": {"x": {"layers": ["norm", "blocks.1"]}},
     }
+    return started(config)
+
+
+def started(config):
+    """A run of a configuration, frozen as at its start."""
     run = plan_run(config)
     freeze(run, str(RESULTS / "run_config.yaml"))
     return run
@@ -150,6 +156,36 @@ def test_failures_are_jobs_whose_log_ends_in_an_error_and_whose_output_is_missin
     }
     assert "3 job(s) failed" in text
     assert "- pack_tokens a/00000: a.fa: is no FASTA\n  logs/pack_tokens/a/00000.log" in text
+
+
+@pytest.fixture
+def run_of_all(run):
+    """A run that has jobs of every rule; of one extraction, and one shard."""
+    Path("labels.bed").write_text("a\t0\t600\tx\na\t1000\t1600\ty\n")
+    extraction = {"layers": ["norm", "blocks.1"], "fusion": {"f": {"method": "mean"}}}
+    return started(
+        {
+            "genomes": "sheet.tsv",
+            "extractions": {"x": extraction},
+            "probe": {"labels": "labels.bed"},
+            "export": "finetune",
+        }
+    )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_failure_of_any_rule_is_shown(run_of_all, rule):
+    job = run_of_all.jobs(rule)[0]
+    write_log(job.log, TRACEBACK)
+    assert f"- {job.name}: MemoryError: no room\n  logs/{job.log}" in show_status.main(".", False)
+    for output in job.outputs.values():
+        write_json(RESULTS / output, {})
+    assert "no job failed" in show_status.main(".", False)
+
+
+def test_a_failed_probe_is_shown(run_of_all):
+    write_log("probe_layers/x.log", "2026-11-24 10:00:00 ERROR labels.bed: too few rows\n")
+    assert "- probe_layers x: labels.bed: too few rows" in show_status.main(".", False)
 
 
 def test_the_end_of_a_long_log_is_enough(run):

@@ -24,30 +24,6 @@ def header(path):
     return "".join(re.findall(r"^#(.*)\n", path.read_text(), re.M))
 
 
-def test_there_are_rules():
-    assert set(RULES) == {
-        "chunk_fasta",
-        "pack_tokens",
-        "check_machine",
-        "fetch_model",
-        "embed_shard",
-        "aggregate_embeddings",
-        "shuffle_windows",
-        "compare_layers",
-        "pack_burn_in",
-        "measure_burn_in",
-        "fit_fusion",
-        "fuse_layers",
-        "write_manifest",
-        "check_labels",
-        "probe_layers",
-        "write_report",
-        "split_chunks",
-        "export_packs",
-        "write_finetune",
-    }
-
-
 @pytest.mark.parametrize("name", RULES)
 def test_a_rule_has_all_that_a_rule_has(name):
     body = RULES[name]

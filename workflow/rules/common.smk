@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.config.context import beyond_training
 from evo2_embed.io.errors import InputError
+from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 
 STARTED = time.time()
@@ -181,22 +182,8 @@ def layer_names(wildcards):
 
 
 REPORT_SETTINGS = {"code": CODE_VERSIONS["report"], **SETTINGS["report"]}
-# Rules in the order of the data, for the report's table of what each took.
-STAGES = [
-    "chunk_fasta",
-    "pack_tokens",
-    "embed_shard",
-    "aggregate_embeddings",
-    "fit_fusion",
-    "fuse_layers",
-    "embed_control",
-    "compare_layers",
-    "embed_burn_in",
-    "measure_burn_in",
-    "probe_layers",
-    "export_packs",
-    "write_finetune",
-]
+# Rules that the report's table of times has.
+STAGES = [name for name, rule in RULES.items() if rule.reported]
 
 
 def all_speeds(wildcards):

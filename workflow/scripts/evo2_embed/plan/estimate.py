@@ -14,7 +14,7 @@ from evo2_embed.model.models import layer_widths
 from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
-from evo2_embed.plan.jobs import count_jobs
+from evo2_embed.plan.rules import count_jobs
 from evo2_embed.plan.tally import run_contigs, run_regions, tally
 
 
@@ -123,7 +123,7 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         genomes,
         _estimate_layers(settings, genomes, shards),
         shards,
-        count_jobs(settings, len(bundles), shards),
+        count_jobs(settings, bundles),
         filesizes.chunk_tables(windows, len(bundles)),
         filesizes.pack_files(settings["windows"], tokens, windows, shards),
         filesizes.training_set(settings, tokens, windows, shards),

@@ -14,6 +14,7 @@ from evo2_embed.io.files import atomic_path
 from evo2_embed.plan.advice import output_fault
 from evo2_embed.plan.bundles import Bundle, plan_bundles
 from evo2_embed.plan.estimate import estimate_run
+from evo2_embed.plan.rules import RULES, Job, model_key, run_jobs
 
 # The C versions, where PyYAML has them: a sheet may have tens of thousands of rows.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,7 +36,7 @@ class Run:
     def model_keys(self) -> dict[str, str]:
         """By extraction, the name under which its model's record is kept."""
         return {
-            name: _model_key(extraction["model"])
+            name: model_key(extraction["model"])
             for name, extraction in self.settings["extractions"].items()
         }
 
@@ -43,9 +44,13 @@ class Run:
     def models(self) -> dict[str, dict]:
         """By that name, the model: its `name` and `checkpoint`."""
         return {
-            _model_key(extraction["model"]): extraction["model"]
+            model_key(extraction["model"]): extraction["model"]
             for extraction in self.settings["extractions"].values()
         }
+
+    def jobs(self, rule: str, **given: str) -> list[Job]:
+        """The jobs of a rule that this run has; with `given`, those with these wildcards."""
+        return list(run_jobs(RULES[rule], self.settings, self.bundles, **given))
 
     def embed_settings(self, extraction: str) -> dict:
         """What an extraction's embeddings depend on, but for packs and weights; keys sorted.
@@ -120,12 +125,6 @@ def load_frozen(path: str) -> Run:
         for b in value["bundles"]
     ]
     return Run(value["settings"], {bundle.name: bundle for bundle in bundles})
-
-
-def _model_key(model: dict) -> str:
-    if model["checkpoint"] is None:
-        return model["name"]
-    return f"{model['name']}-{settings_digest(model['checkpoint'])[:8]}"
 
 
 def _sorted(value):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evo2_embed.io.files import read_json
 from evo2_embed.io.locks import is_held
-from evo2_embed.plan.bundles import Bundle
+from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import Run
 
 RECENT = 50  # finished shards that say how fast jobs are
@@ -133,14 +133,13 @@ def _read(path: Path) -> dict | None:
 def failures(run: Run, results: Path, logs: Path) -> list[Failure]:
     """Jobs whose output is missing and whose log ends with an error, in the order of the data."""
     found = []
-    for name, log, output in _jobs(run):
-        if (results / output).exists() or not (logs / log).exists():
+    for job in (job for rule in RULES for job in run.jobs(rule)):
+        output, log = results / next(iter(job.outputs.values())), logs / job.log
+        if output.exists() or not log.exists() or is_held(output.parent / ".work" / "lock"):
             continue
-        if is_held(results / Path(output).parent / ".work" / "lock"):
-            continue
-        error = last_error(logs / log)
+        error = last_error(log)
         if error:
-            found.append(Failure(name, str(logs / log), error))
+            found.append(Failure(job.name, str(log), error))
     return found
 
 
@@ -157,36 +156,3 @@ def last_error(log: Path) -> str | None:
         said = [line for line in lines if line.strip() and not line.startswith(" ")]
         return said[-1].strip()
     return errors[-1].split(" ERROR ", 1)[1].strip() if errors else None
-
-
-def _jobs(run: Run) -> list[tuple[str, str, str]]:
-    """Every job of a run: its name, its log and its last output, relative to their folders."""
-    extractions, bundles = run.settings["extractions"], run.bundles.values()
-    jobs = [(f"chunk_fasta {b.name}", f"chunks/{b.name}.parquet") for b in bundles]
-    jobs += [(f"pack_tokens {s}", f"packs/{s}.parquet") for s in _shards(bundles)]
-    for rule, folder in (("check_machine", "machine"), ("fetch_model", "models")):
-        jobs += [(f"{rule} {key}", f"{folder}/{key}.json") for key in run.models]
-    for name, extraction in extractions.items():
-        jobs += [
-            (f"embed_shard {name}/{s}", f"shards/{name}/{s}/shard.json") for s in _shards(bundles)
-        ]
-        jobs += [
-            (f"aggregate_embeddings {name}/{layer}", f"embeddings/{name}/{layer}.json")
-            for layer in extraction["layers"]
-        ]
-        for fusion in extraction["fusion"]:
-            jobs += [
-                (f"fit_fusion {name}/{fusion}", f"fusions/{name}/{fusion}.npz"),
-                (f"fuse_layers {name}/{fusion}", f"embeddings/{name}/{fusion}.json"),
-            ]
-        jobs.append((f"write_manifest {name}", f"embeddings/{name}/manifest.json"))
-    if run.settings["export"] == "finetune":
-        jobs.append(("split_chunks", "export/blocks.parquet"))
-        jobs += [(f"export_packs {s}", f"export/{s}/export.json") for s in _shards(bundles)]
-        jobs.append(("write_finetune", "finetune/summary.json"))
-    jobs.append(("write_report", "report.html"))
-    return [(name, f"{name.replace(' ', '/', 1)}.log", output) for name, output in jobs]
-
-
-def _shards(bundles: list[Bundle]) -> list[str]:
-    return [f"{bundle.name}/{shard}" for bundle in bundles for shard in bundle.shards]

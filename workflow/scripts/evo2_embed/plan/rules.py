@@ -1,0 +1,224 @@
+"""The rules of the workflow: what each one makes, and which jobs of it a run has.
+
+`make status`, `make plan`, the report and the rules themselves read this one table.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evo2_embed.io.digests import settings_digest
+from evo2_embed.plan.bundles import Bundle
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the workflow.
+
+    Attributes
+    ----------
+    name : str
+    stage : str
+        Its file: `workflow/rules/{stage}.smk`.
+    outputs : dict of str to str
+        By name, its files relative to `results/`, with wildcards in braces. The wildcards say how
+        many jobs there are. The first file is complete only when the job is.
+    needs : tuple of str
+        Keys of the configuration that all have to be set, so that a run has such jobs.
+    reported : bool
+        Whether the report's table of times has it.
+    """
+
+    name: str
+    stage: str
+    outputs: dict[str, str]
+    needs: tuple[str, ...] = ()
+    reported: bool = False
+
+
+_SHARD = "shards/{extraction}/{bundle}/{shard}"
+_COMPARE = ("compare.rows",)
+_CONTROL = ("compare.rows", "compare.control")
+_BURN_IN = ("burn_in.length",)
+
+# In the order of the data, but for the training set.
+_RULES = (
+    Rule("chunk_fasta", "chunk", {"chunks": "chunks/{bundle}.parquet"}, reported=True),
+    Rule("pack_tokens", "pack", {"packs": "packs/{bundle}/{shard}.parquet"}, reported=True),
+    Rule("check_machine", "machine", {"record": "machine/{model}.json"}),
+    Rule("fetch_model", "model", {"record": "models/{model}.json"}),
+    Rule(
+        "embed_shard",
+        "embed",
+        {"record": f"{_SHARD}/shard.json", "speed": f"{_SHARD}/speed.json"},
+        reported=True,
+    ),
+    Rule(
+        "aggregate_embeddings",
+        "aggregate",
+        {"record": "embeddings/{extraction}/{layer}.json"},
+        reported=True,
+    ),
+    Rule(
+        "fit_fusion",
+        "fusion",
+        {"parameters": "fusions/{extraction}/{fusion}.npz"},
+        reported=True,
+    ),
+    Rule(
+        "fuse_layers",
+        "fusion",
+        {"record": "embeddings/{extraction}/{fusion}.json"},
+        reported=True,
+    ),
+    Rule("shuffle_windows", "compare", {"packs": "controls/packs.parquet"}, _CONTROL),
+    Rule(
+        "embed_control",
+        "compare",
+        {
+            "record": "controls/{extraction}/shard.json",
+            "speed": "controls/{extraction}/speed.json",
+        },
+        _CONTROL,
+        reported=True,
+    ),
+    Rule(
+        "compare_layers",
+        "compare",
+        {"comparison": "comparisons/{extraction}.json"},
+        _COMPARE,
+        reported=True,
+    ),
+    Rule("pack_burn_in", "burn_in", {"packs": "burn_in/{extraction}.packs.parquet"}, _BURN_IN),
+    Rule(
+        "embed_burn_in",
+        "burn_in",
+        {
+            "record": "burn_in/{extraction}/shard.json",
+            "speed": "burn_in/{extraction}/speed.json",
+        },
+        _BURN_IN,
+        reported=True,
+    ),
+    Rule(
+        "measure_burn_in",
+        "burn_in",
+        {"measured": "burn_in/{extraction}.json"},
+        _BURN_IN,
+        reported=True,
+    ),
+    Rule("check_labels", "probe", {"record": "probes/{extraction}.labels.json"}, ("probe",)),
+    Rule(
+        "probe_layers",
+        "probe",
+        {"record": "probes/{extraction}.json", "table": "probes/{extraction}.parquet"},
+        ("probe",),
+        reported=True,
+    ),
+    Rule("write_manifest", "aggregate", {"manifest": "embeddings/{extraction}/manifest.json"}),
+    Rule("split_chunks", "finetune", {"blocks": "export/blocks.parquet"}, ("export",)),
+    Rule(
+        "export_packs",
+        "finetune",
+        {"record": "export/{bundle}/{shard}/export.json"},
+        ("export",),
+        reported=True,
+    ),
+    Rule(
+        "write_finetune",
+        "finetune",
+        {"summary": "finetune/summary.json", "card": "finetune/README.md"},
+        ("export",),
+        reported=True,
+    ),
+    Rule("write_report", "report", {"report": "report.html", "summary": "summary.txt"}),
+)
+RULES = {rule.name: rule for rule in _RULES}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a rule: the values of its wildcards, in the order in which the output has them."""
+
+    rule: Rule
+    wildcards: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """Such as `embed_shard default/lambda/00000`."""
+        return " ".join([self.rule.name, *filter(None, ["/".join(self.wildcards.values())])])
+
+    @property
+    def log(self) -> str:
+        """Its log, relative to `logs/`."""
+        return f"{self.name.replace(' ', '/', 1)}.log"
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """By name, its files relative to `results/`."""
+        return {name: path.format_map(self.wildcards) for name, path in self.rule.outputs.items()}
+
+
+def run_jobs(rule: Rule, settings: dict, bundles: dict[str, Bundle], **given: str) -> Iterator[Job]:
+    """The jobs of a rule that a run has.
+
+    Parameters
+    ----------
+    rule : Rule
+    settings : dict
+        Complete, as `run.plan_run` gives them.
+    bundles : dict of str to Bundle
+    **given : str
+        Values of wildcards: only jobs with them. Wildcards that the rule does not have say nothing.
+    """
+    if not all(_is_set(settings, key) for key in rule.needs):
+        return
+    chosen: list[dict[str, str]] = [{}]
+    for name in re.findall(r"{(\w+)}", next(iter(rule.outputs.values()))):
+        chosen = [
+            {**wildcards, name: value}
+            for wildcards in chosen
+            for value in _values(name, wildcards, settings, bundles)
+            if given.get(name, value) == value
+        ]
+    for wildcards in chosen:
+        yield Job(rule, wildcards)
+
+
+def count_jobs(settings: dict, bundles: dict[str, Bundle]) -> dict[str, int]:
+    """Jobs by rule, of those rules that have any."""
+    counts = {
+        name: sum(1 for _ in run_jobs(rule, settings, bundles)) for name, rule in RULES.items()
+    }
+    return {name: number for name, number in counts.items() if number}
+
+
+def model_key(model: dict) -> str:
+    """The name under which a model's record is kept; `model` has its `name` and `checkpoint`."""
+    if model["checkpoint"] is None:
+        return model["name"]
+    return f"{model['name']}-{settings_digest(model['checkpoint'])[:8]}"
+
+
+def _is_set(settings: dict, key: str) -> bool:
+    value = settings
+    for part in key.split("."):
+        value = value[part]
+    return bool(value)
+
+
+def _values(
+    wildcard: str, known: dict[str, str], settings: dict, bundles: dict[str, Bundle]
+) -> list[str]:
+    """Values of a wildcard, where those before it have the values that are known."""
+    extractions = settings["extractions"]
+    if wildcard == "bundle":
+        return list(bundles)
+    if wildcard == "shard":
+        return bundles[known["bundle"]].shards
+    if wildcard == "extraction":
+        return list(extractions)
+    if wildcard == "model":
+        return list(dict.fromkeys(model_key(e["model"]) for e in extractions.values()))
+    key = {"layer": "layers", "fusion": "fusion"}[wildcard]
+    return list(extractions[known["extraction"]][key])
