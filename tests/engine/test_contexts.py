@@ -139,15 +139,12 @@ def test_a_pack_that_did_not_fit_leaves_the_past_as_it_was(evo2, stretch, monkey
     engine = PackedEngine(evo2, FEW)
     last = engine.blocks[-1]
 
-    class Tight:
-        mixes = tile = None
+    def tight(x, *arguments):
+        if len(x) > 300:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        last(x, *arguments)
 
-        def __call__(self, x, *arguments):
-            if len(x) > 300:
-                raise torch.cuda.OutOfMemoryError("out of memory")
-            last(x, *arguments)
-
-    engine.blocks[-1] = Tight()
+    engine.blocks[-1] = tight
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     tokens, wanted = stretch
     with caplog.at_level(logging.WARNING):

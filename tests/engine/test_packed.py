@@ -6,8 +6,8 @@ from itertools import accumulate
 import numpy as np
 import pytest
 import torch
-from evo2_embed.engine.footprint import SegmentLengths
 from evo2_embed.engine.packed import PackedEngine
+from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import models
 from evo2_embed.model.loading import build_model, load_model

@@ -1,16 +1,18 @@
 """The memory of the packed engine: its formula, packs in parts, out of memory."""
 
+import itertools
 import logging
 
 import numpy as np
 import pytest
 import torch
+from evo2_embed.engine.kv_cache import Keeping
 from evo2_embed.engine.memory import free_bytes, free_in_control_groups
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.segments import Segments
 from evo2_embed.io.errors import InputError
 from runs import ROOT, run_python
-from stock import LAYERS, assert_same, make_pack, random_segments
+from stock import LAYERS, assert_same, make_pack, pieces_of, random_segments
 
 
 def test_a_pack_that_does_not_fit_runs_in_parts(evo2, engine):
@@ -30,16 +32,13 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, engine, monkeypat
     small = PackedEngine(evo2, LAYERS)
     first = small.blocks[0]
 
-    class Tight:
-        tile = first.tile
+    def tight(x, *arguments):
+        most.append(len(x))
+        if len(x) > room:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        first(x, *arguments)
 
-        def __call__(self, x, *arguments):
-            most.append(len(x))
-            if len(x) > room:
-                raise torch.cuda.OutOfMemoryError("out of memory")
-            first(x, *arguments)
-
-    small.blocks[0], room = Tight(), 900
+    small.blocks[0], room = tight, 900
     pack = make_pack(random_segments([300, 200, 700, 100, 300]))
     with caplog.at_level(logging.WARNING):
         parts = small.run(pack)
@@ -107,6 +106,22 @@ print((peak - before) / engine.footprint.bytes(Segments(pack)))
 """
     # The allocator and the matrix products keep a little for themselves.
     assert 0.6 <= float(run_python(code, tmp_path).split()[-1]) <= 1.1
+
+
+@pytest.mark.parametrize("kv_type", ["model", "bf16", "int8"])
+@pytest.mark.parametrize("layer", ["embedding_layer", "blocks.0", "blocks.3", "blocks.5", "norm"])
+def test_the_memory_formula_counts_the_state_of_a_stretch(evo2, layer, kv_type):
+    engine = PackedEngine(evo2, [layer], Keeping(kv_type))
+    first, _ = pieces_of(random_segments([300])[0], 200)
+    engine.run(first)
+    (states,) = engine.states.open.values()
+    kept, other = 0, 0
+    for value in itertools.chain(*(block.values() for block in states)):
+        if torch.is_tensor(value):
+            other += value.nbytes
+        else:
+            kept += value.values.nbytes + (0 if value.scales is None else value.scales.nbytes)
+    assert (kept, other) == (engine.footprint.kept_bytes(300), engine.footprint.state)
 
 
 def test_free_memory_is_that_of_the_control_group(tmp_path):

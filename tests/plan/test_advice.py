@@ -2,22 +2,20 @@
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from evo2_embed.engine.footprint import SegmentLengths
+from evo2_embed.engine.footprint import Footprint
+from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.files import write_json
 from evo2_embed.model import models
 from evo2_embed.model.import_evo2 import import_evo2
 from evo2_embed.plan.advice import warnings_of
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.parameters import count_parameters
-from evo2_embed.plan.peak import context_peaks, footprint, gpu_peak
+from evo2_embed.plan.peak import context_peaks, gpu_peak
 from evo2_embed.plan.speeds import PUBLISHED, Speed, known_speeds, published_speeds
 from evo2_embed.run.frozen import plan_run
-from stock import LAYERS
 from test_packed import YAMLS, shrunken
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SEVEN = {"model": {"name": "evo2_7b"}, "layers": ["blocks.26"], "precision": "bf16"}
 
 
@@ -31,11 +29,6 @@ def test_parameters_are_those_of_the_modules(name):
         long = key.endswith(("log_poles", "residues"))
         counts["long" if long else "other"] += value.numel()
     assert count_parameters(config) == counts
-
-
-def test_the_footprint_is_that_of_the_engine(engine):
-    config = models.model_config(models.TINY)
-    assert footprint(config, LAYERS, "fp32", DEVICE) == engine.footprint
 
 
 @pytest.fixture
@@ -161,7 +154,7 @@ def test_peak_memory_is_weights_and_a_full_pack(plan):
     peak = gpu_peak(run.settings, "x")
     config = models.model_config("evo2_7b")
     assert 13.1e9 < peak.weights < 13.3e9  # 6.58 thousand million parameters
-    memory = footprint(config, SEVEN["layers"], "bf16")
+    memory = Footprint.of_model(config, SEVEN["layers"], 2, "cuda")
     assert peak.pack >= memory.bytes(SegmentLengths(np.full(8, 8192)))
     assert peak.least == memory.bytes(SegmentLengths(np.array([8192])))
     run, _ = plan(extractions={"x": {**SEVEN, "engine": "stock"}})

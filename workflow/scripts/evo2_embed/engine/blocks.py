@@ -14,7 +14,6 @@ from evo2_embed.engine.cascade import inner_filter, projection_rows
 from evo2_embed.engine.filters import ShortFilter
 from evo2_embed.engine.footprint import channels_at_once
 from evo2_embed.engine.kv_cache import Keeping
-from evo2_embed.engine.long_filter import LongFilter
 from evo2_embed.engine.scratch import Scratch, linear
 from evo2_embed.engine.segments import Segments
 from evo2_embed.engine.states import Carry
@@ -44,26 +43,15 @@ class Block:
     ----------
     parts : tuple of str
         Outputs of the block but for its MLP, in the order in which they come about.
-    mixer : str
-        The first of them that depends on other tokens.
-    state_bytes : int
-        What a stretch keeps for its later pieces, but for keys and values.
     """
 
     parts: tuple[str, ...]
-    mixer: str
-    state_bytes = 0
 
     def __init__(self, block: torch.nn.Module, last: str, tile: int, scratch: Scratch):
         self.block, self.tile, self.scratch = block, tile, scratch
         self.width = block.pre_norm.hidden_size
         self._order = {part: number for number, part in enumerate(self.parts + MLP_PARTS)}
         self._last = self._order[last]
-
-    @property
-    def mixes(self) -> bool:
-        """Whether it gets as far as what mixes along the sequence."""
-        return not self.ends_before(self.mixer)
 
     def ends_before(self, part: str) -> bool:
         """Whether nothing from this part on is asked for."""
@@ -121,7 +109,7 @@ class HyenaBlock(Block):
     after the other.
     """
 
-    parts, mixer = HYENA_PARTS, "filter"
+    parts = HYENA_PARTS
 
     def __init__(self, block, last, tile, scratch, channel_elements: int):
         super().__init__(block, last, tile, scratch)
@@ -132,12 +120,6 @@ class HyenaBlock(Block):
         self.inner = inner_filter(cascade, self.width)
         self.rows = projection_rows(cascade, self.width)
         self.fp8 = block.projections.use_fp8_input_projections
-        itemsize = block.mlp.l1.weight.element_size()
-        self.state_bytes = 3 * self.width * self.short.reach * itemsize
-        if isinstance(self.inner, LongFilter):
-            self.state_bytes += 2 * self.inner.residues.nbytes  # in float64
-        else:
-            self.state_bytes += self.width * self.inner.reach * itemsize
 
     def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
         """Run the block over the residual stream x (T, D), in place."""
@@ -240,7 +222,7 @@ class HyenaBlock(Block):
 class AttentionBlock(Block):
     """`mha`: rotary attention."""
 
-    parts, mixer = ATTENTION_PARTS, "inner_mha_cls.out_proj"
+    parts = ATTENTION_PARTS
 
     def __init__(self, block, last, tile, scratch, keeping: Keeping):
         super().__init__(block, last, tile, scratch)

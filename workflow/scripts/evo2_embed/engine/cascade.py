@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from evo2_embed.engine.filters import MediumFilter, ShortFilter
+from evo2_embed.engine.footprint import MEDIUM_TAPS
 from evo2_embed.engine.long_filter import LongFilter
 
 
@@ -11,8 +12,8 @@ def inner_filter(cascade: torch.nn.Module, width: int) -> ShortFilter | MediumFi
     """The filter inside a cascade of this width."""
     if cascade.h is None:
         return LongFilter(cascade.log_poles, cascade.residues, cascade.D)
-    # Vortex convolves by Fourier transform from 128 taps on, with the first tap for the present.
-    if cascade.fir_inner_filter_length >= 128:
+    # By Fourier transform vortex takes the first tap for the present token, else the last one.
+    if cascade.fir_inner_filter_length >= MEDIUM_TAPS:
         return MediumFilter(cascade.h, cascade.D)
     return ShortFilter(cascade.h, width)
 

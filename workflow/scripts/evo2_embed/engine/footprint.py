@@ -4,9 +4,9 @@ It needs no torch: what a job will take is known before it runs.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
+from evo2_embed.engine.segment_lengths import SegmentLengths
+from evo2_embed.model.models import inner_size, widths_of
 
 # Numbers in a tile of the residual stream: on a CPU what stays in its cache, on a GPU what keeps
 # it busy.
@@ -14,77 +14,14 @@ TILE_ELEMENTS = {"cpu": 2**18, "cuda": 2**26}
 MIN_TILE = 256  # tokens
 # Numbers in the channels that the medium and long filters take at once.
 CHANNEL_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
-# Most tokens in a block.
-BLOCK = 64
-# Segments of one batch of the attention are at most this much shorter than its longest one.
-_LIKE_LENGTH = 0.95
-# Up to this length, segments share a batch whatever their lengths (tokens).
-_SHORT = 32
 # Tokens of a past that are attended to, and brought to the device or to the model's type, at once.
 KV_TILE = 16_384
 # Bytes of a number of kept keys and values, where not that of the model.
 KV_BYTES = {"bf16": 2, "int8": 1}
-MODES = 16  # real modes a channel of an implicit filter
-
-
-class SegmentLengths:
-    """The segments of a pack, end to end.
-
-    Parameters
-    ----------
-    lengths : ndarray of int64, (S,)
-        Tokens of each segment, at least 1.
-    before : ndarray of int64, (S,), optional
-        Tokens before each segment in its stretch; without it every segment begins one.
-
-    Attributes
-    ----------
-    continued, fresh : ndarray of int64, (P,) and (S - P,)
-        The segments that go on with a stretch, and those that begin one.
-    """
-
-    def __init__(self, lengths: np.ndarray, before: np.ndarray | None = None):
-        self.lengths = lengths.astype(np.int64)
-        self.before = np.zeros_like(self.lengths) if before is None else before
-        self.continued, self.fresh = np.flatnonzero(self.before), np.flatnonzero(self.before == 0)
-        self.ends = np.cumsum(self.lengths)
-        self.starts = self.ends - self.lengths
-        self.total = int(self.ends[-1])
-        self.longest = int(self.lengths.max())
-        self.uniform = self.longest == int(self.lengths.min())  # all of one length
-
-    @cached_property
-    def position(self) -> np.ndarray:
-        """Place of each token in its segment, (T,)."""
-        return np.arange(self.total) - np.repeat(self.starts, self.lengths)
-
-    def middle(self) -> int:
-        """The segment at which the pack falls into two parts of like size, at least one each."""
-        return int(np.clip(np.searchsorted(self.ends, self.total / 2), 1, len(self.lengths) - 1))
-
-    def block_size(self) -> int:
-        """Tokens of a block: no more than the longest segment fills."""
-        return min(BLOCK, 1 << (self.longest - 1).bit_length())
-
-    def batches(self, members: np.ndarray) -> list[np.ndarray]:
-        """Numbers of segments of like length, of these members, longest first, for a batch each.
-
-        How many batches there are grows with the logarithm of the longest length only.
-        """
-        order = members[np.argsort(-self.lengths[members], kind="stable")]
-        lengths = self.lengths[order]
-        batches, first = [], 0
-        while first < len(order):
-            shortest = lengths[first] * _LIKE_LENGTH if lengths[first] > _SHORT else 1
-            stop = int(np.searchsorted(-lengths, -shortest, side="right"))
-            batches.append(np.sort(order[first:stop]))
-            first = stop
-        return batches
-
-    def is_batch(self, members: np.ndarray) -> bool:
-        """Whether these segments are of one length and neighbours: a batch as they lie."""
-        lengths, starts = self.lengths[members], self.starts[members]
-        return lengths.min() == lengths.max() and (np.diff(starts) == lengths[0]).all()
+# Shortest explicit filter that vortex applies by Fourier transform (taps), and we blockwise.
+MEDIUM_TAPS = 128
+# Parts of a block that need no other token.
+_BEFORE_MIXER = {"pre_norm", "projections", "inner_mha_cls.Wqkv"}
 
 
 @dataclass(frozen=True)
@@ -123,6 +60,48 @@ class Footprint:
     state: int
     kv_type: str = "model"
     kv_device: str = "device"
+
+    @classmethod
+    def of_model(
+        cls,
+        config: dict,
+        layers: list[str],
+        itemsize: int,
+        device: str,
+        kv_type: str = "model",
+        kv_device: str = "device",
+    ) -> "Footprint":
+        """The footprint of the packed engine, from the StripedHyena settings of its model.
+
+        Parameters
+        ----------
+        config : dict
+            As `models.model_config` gives it.
+        layers : list of str
+            The layers that are asked for.
+        itemsize : int
+            Bytes per number of the model's type.
+        device : {"cpu", "cuda"}
+        """
+        width, widths = config["hidden_size"], widths_of(config)
+        mixing = _mixing_blocks(config, layers)
+        attention = mixing.intersection(config["attn_layer_idxs"])
+        medium = mixing.intersection(config["hcm_layer_idxs"])
+        blockwise = medium and config["hcm_filter_length"] >= MEDIUM_TAPS
+        return cls(
+            width=width,
+            inner=inner_size(config),
+            head=width // config["num_attention_heads"],
+            outputs=sum(widths[layer] for layer in layers),
+            itemsize=itemsize,
+            tile=max(MIN_TILE, TILE_ELEMENTS[device] // width),
+            channel_elements=CHANNEL_ELEMENTS[device],
+            channel_step=width // config["hcm_filter_groups"] if blockwise else 1,
+            attention_blocks=len(attention),
+            state=sum(_state_bytes(config, block, itemsize) for block in mixing - attention),
+            kv_type=kv_type,
+            kv_device=kv_device,
+        )
 
     def kept_bytes(self, tokens: int) -> int:
         """Bytes of the keys and values of so many tokens of stretches.
@@ -211,3 +190,23 @@ def _attended(segments: SegmentLengths) -> int:
 def channels_at_once(elements: int, tokens: int, step: int) -> int:
     """How many channels of this many tokens are about `elements` numbers: some whole steps."""
     return max(1, elements // (tokens * step)) * step
+
+
+def _mixing_blocks(config: dict, layers: list[str]) -> set[int]:
+    """The blocks that get as far as their filter, or their attention, for these layers."""
+    if "norm" in layers:
+        return set(range(config["num_layers"]))
+    asked = [layer.split(".", 2) for layer in layers if layer != "embedding_layer"]
+    deepest = max((int(block) for _, block, *_ in asked), default=-1)
+    parts = {"".join(part) for _, block, *part in asked if int(block) == deepest}
+    return set(range(deepest + bool(parts - _BEFORE_MIXER)))
+
+
+def _state_bytes(config: dict, block: int, itemsize: int) -> int:
+    """Bytes per stretch of a Hyena block's states: last inputs of filters, modes in float64."""
+    width = config["hidden_size"]
+    projections = 3 * width * (config["short_filter_length"] - 1) * itemsize
+    if block in config["hcl_layer_idxs"]:
+        return projections + 8 * width * config["state_size"]
+    kind = "hcm" if block in config["hcm_layer_idxs"] else "hcs"
+    return projections + width * (config[f"{kind}_filter_length"] - 1) * itemsize

@@ -5,7 +5,7 @@ import re
 import torch
 
 from evo2_embed.engine.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
-from evo2_embed.engine.footprint import CHANNEL_ELEMENTS, MIN_TILE, TILE_ELEMENTS, Footprint
+from evo2_embed.engine.footprint import MIN_TILE, Footprint
 from evo2_embed.engine.kv_cache import Keeping
 from evo2_embed.engine.memory import free_bytes, gib
 from evo2_embed.engine.pack import Pack
@@ -41,11 +41,16 @@ class PackedEngine:
         self.states = States()
         self.device = self.model.embedding_layer.weight.device
         self.scratch = Scratch()
-        width = self.model.config.hidden_size
-        self.tile = max(MIN_TILE, TILE_ELEMENTS[self.device.type] // width)
         last = _last_parts(self.model, layers)
+        self.footprint = Footprint.of_model(
+            self.model.config,
+            layers,
+            self.model.embedding_layer.weight.element_size(),
+            self.device.type,
+            self.keeping.kind,
+            self.keeping.place,
+        )
         self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
-        self.footprint = self._footprint()
         self.free = min(free_bytes(torch.device(x)) for x in self._devices())
         self.free_host = free_bytes(torch.device("cpu"))
         self.most_tokens: int | None = None  # smaller than a pack after a pack was too large
@@ -134,34 +139,16 @@ class PackedEngine:
         self.states.update(segments, carries)
         if "norm" in self.layers:
             x = x.to(self.model.norm.scale.device)
-            for start in range(0, len(x), self.tile):
-                outputs.put("norm", first + start, self.model.norm(x[start : start + self.tile]))
+            tile = self.footprint.tile
+            for start in range(0, len(x), tile):
+                outputs.put("norm", first + start, self.model.norm(x[start : start + tile]))
 
     def _executor(self, index: int, last: str) -> Block:
         block = self.model.blocks[index]
         if not hasattr(block, "inner_mha_cls"):
-            elements = CHANNEL_ELEMENTS[self.device.type]
-            return HyenaBlock(block, last, self.tile, self.scratch, elements)
-        return AttentionBlock(block, last, self.tile, self.scratch, self.keeping)
-
-    def _footprint(self) -> Footprint:
-        mixing = [block for block in self.blocks if block.mixes]
-        steps = [b.inner.channel_step for b in self.blocks if isinstance(b, HyenaBlock)]
-        parameters = self.model.blocks[0].mlp.l1.weight
-        return Footprint(
-            width=self.model.config.hidden_size,
-            inner=parameters.shape[0],
-            head=self.model.config.hidden_size // self.model.config.num_attention_heads,
-            outputs=sum(_width(self.model, layer) for layer in self.layers),
-            itemsize=parameters.element_size(),
-            tile=self.tile,
-            channel_elements=CHANNEL_ELEMENTS[self.device.type],
-            channel_step=max(steps, default=1),
-            attention_blocks=sum(isinstance(block, AttentionBlock) for block in mixing),
-            state=sum(block.state_bytes for block in mixing),
-            kv_type=self.keeping.kind,
-            kv_device=self.keeping.place,
-        )
+            elements = self.footprint.channel_elements
+            return HyenaBlock(block, last, self.footprint.tile, self.scratch, elements)
+        return AttentionBlock(block, last, self.footprint.tile, self.scratch, self.keeping)
 
     def _devices(self) -> set[str]:
         return {str(self.device), *map(str, self.model.block_idx_to_device.values())}
@@ -224,10 +211,3 @@ def _parts(block: torch.nn.Module) -> tuple[str, ...]:
     # In the first block the activation is a function, not a module with an output of its own.
     activation = isinstance(block.mlp.act, torch.nn.Module)
     return kind.parts + tuple(part for part in MLP_PARTS if part != "mlp.act" or activation)
-
-
-def _width(model: torch.nn.Module, layer: str) -> int:
-    width, inner = model.config.hidden_size, model.blocks[0].mlp.l1.weight.shape[0]
-    part = layer.partition(".")[2].partition(".")[2]
-    special = {"projections": 3 * width, "inner_mha_cls.Wqkv": 3 * width}
-    return special.get(part, inner if part in ("mlp.l1", "mlp.act", "mlp.l2") else width)

@@ -5,8 +5,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from evo2_embed.engine.footprint import SegmentLengths
 from evo2_embed.engine.pack import Pack
+from evo2_embed.engine.segment_lengths import SegmentLengths
 
 
 class Segments(SegmentLengths):
