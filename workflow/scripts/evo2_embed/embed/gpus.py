@@ -5,7 +5,6 @@ process ends, however it ends. The lock files are empty and stay.
 """
 
 import contextlib
-import fcntl
 import os
 import random
 import re
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.locks import try_lock
 from evo2_embed.io.logs import log
 
 # Not the folder of TMPDIR, which may be one's own: all users of the machine have to meet here.
@@ -189,17 +189,16 @@ class _Locks:
             raise InputError(f"{folder}: is not the folder of GPU locks: remove it") from error
         if os.fstat(self.handle).st_mode & 0o1777 != 0o1777:
             raise InputError(f"{folder}: needs the rights 1777 (chmod 1777), or to be removed")
-        # As long as a folder is locked, systemd-tmpfiles does not tidy it up.
-        fcntl.flock(self.handle, fcntl.LOCK_SH)
+        # systemd-tmpfiles does not remove a folder that is locked.
+        while not try_lock(self.handle, shared=True):
+            time.sleep(0.1)
 
     def take(self, files: dict[str, str], count: int) -> list[str]:
         """Lock `count` of the files, or none; the names of the GPUs that they stand for."""
         held: dict[str, int] = {}
         for name, file in files.items():
             handle = self._open(file)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(handle):
                 os.close(handle)
                 continue
             held[name] = handle

@@ -1,4 +1,8 @@
-"""A lock that one living process holds: it goes with its owner, however that one ends."""
+"""Locks of the kernel (`flock(2)`): released when their owner ends, however it ends.
+
+A network file system passes them on to its server, so a lock is also released when its owner's
+node dies.
+"""
 
 import errno
 import fcntl
@@ -10,36 +14,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 
-# What file systems without locks answer.
+# Errors of file systems without locks.
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _JOB_VARIABLES = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID")
 
 
+def try_lock(file: int | IO, shared: bool = False) -> bool:
+    """Lock an open file until it is closed, unless another process holds it.
+
+    Parameters
+    ----------
+    file : int or file object
+        Open for reading at least.
+    shared : bool
+        Other processes may also hold a shared lock, but none an exclusive one.
+
+    Returns
+    -------
+    bool
+        Whether the lock was taken.
+    """
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextmanager
-def exclusive(path: Path, patience: float, pause: float = 1.0) -> Iterator[None]:
+def exclusive(path: Path, patience: float = 0, pause: float = 1.0) -> Iterator[None]:
     """Hold the lock file `path` for the block; wait while another process holds it.
 
-    The lock is the kernel's (`flock(2)`), which a network file system passes on to its server, so a
-    process that was killed, or whose node died, holds it no longer. The file may be removed by its
-    owner: a lock on a file that is no longer there is not taken for one.
+    The owner may remove the file: a lock on a removed file does not count.
 
     Parameters
     ----------
     path : Path
-        Its folder is made, and says how the owner gets on: by the youngest of its files.
+        Its folder is created if missing. The newest file in the folder shows when the owner last
+        made progress.
     patience : float
-        Seconds without progress of the owner after which waiting ends; 0 to wait for ever.
+        Seconds without progress of the owner after which waiting ends; 0 to wait without limit.
     pause : float
-        Seconds between two tries.
+        Seconds between two attempts.
 
     Raises
     ------
     InputError
-        When the owner made no progress for that long.
+        If the owner made no progress for `patience` seconds.
     """
     said = False
     while (file := _try(path)) is None:
@@ -64,28 +90,24 @@ def is_held(path: Path) -> bool:
     """Whether a living process holds the lock file."""
     try:
         with open(path) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not try_lock(file, shared=True)
     except OSError:
         return False
-    return False
 
 
 def _try(path: Path):
-    """The lock file, locked; None while another process holds it."""
+    """The lock file, open and locked; None while another process holds it."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # Not "w": what the owner wrote into it stays until the lock is ours.
+            # Not "w": the owner's entry stays until this process has the lock.
             file = open(path, "a")  # noqa: SIM115 - held by the caller
         except FileNotFoundError:
-            continue  # its folder was removed in between
+            continue  # another process removed the folder in between
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
+            if not try_lock(file):
+                file.close()
+                return None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 file.close()

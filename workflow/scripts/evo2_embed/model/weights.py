@@ -1,17 +1,16 @@
 """Weights: bundled, local or fetched once from the hub, and never seen half-written."""
 
-import fcntl
 import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path, write_json
+from evo2_embed.io.locks import exclusive
 from evo2_embed.io.logs import log
 from evo2_embed.model.models import TINY, bundled_checkpoint, hub_repository
 
@@ -61,7 +60,7 @@ def fetch_checkpoint(name: str, directory: Path, download: Callable | None = Non
     """
     path = directory / f"{name}.pt"
     directory.mkdir(parents=True, exist_ok=True)
-    with _locked(directory / f".{name}.lock"):
+    with exclusive(directory / f".{name}.lock"):
         if path.exists():
             return path
         # On the same disk as the result: a 40B checkpoint is 80 GB.
@@ -142,11 +141,3 @@ def check_archive(path: Path, shown: str | None = None) -> None:
     """
     if not zipfile.is_zipfile(path):
         raise InputError(f"{shown or path}: not a whole checkpoint (wanted: a file of torch.save)")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; the lock is gone with the process that holds it."""
-    with open(path, "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
