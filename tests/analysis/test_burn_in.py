@@ -19,8 +19,15 @@ from evo2_embed.config.schema import with_defaults
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.files import read_json, write_json
-from evo2_embed.io.tables import PACKS, embeddings_schema, open_table, table_writer, vectors
-from evo2_embed.pack.read import read_packs, read_segments
+from evo2_embed.io.tables import (
+    PACKS,
+    embeddings_schema,
+    open_table,
+    table_metadata,
+    table_writer,
+    vectors,
+)
+from evo2_embed.pack.read import read_chunk_keys, read_packs
 from evo2_embed.report.burn_in import burn_in, recommendation
 from runs import Workflow, random_bases, write_fasta
 
@@ -216,9 +223,11 @@ def packed(bundle, tmp_path, length=1600, strand="+", starts=3, **packing):
     settings = {"packing": packing, "code": 1}
     output = tmp_path / "burn_in" / "packs.parquet"
     output.parent.mkdir()
-    metadata = pack_burn_in(bundle[1], bundle[0], places, settings, str(tmp_path), str(output))
+    found = pack_burn_in(bundle[1], bundle[0], places, settings, str(tmp_path), str(output))
     file = open_table(output, PACKS)
-    return metadata, list(read_packs(file, "packs")), pl.DataFrame(read_segments(file))
+    metadata = table_metadata(file)
+    assert metadata["burn_in"] == found
+    return metadata, list(read_packs(file, "packs")), pl.DataFrame(read_chunk_keys(file))
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -234,10 +243,10 @@ def test_the_packs_have_the_longest_contig_whole_and_in_parts(bundle, tmp_path, 
     }
     tokens = {number: [] for number in range(4)}
     for pack in packs:
-        for number, piece in enumerate(pack["stretch"]):
+        for number, stretch in enumerate(pack["stretch"]):
             first, last = pack["cu_seqlens"][number : number + 2]
             assert last - first <= 300
-            tokens[piece].append(bytes(pack["tokens"][first:last]))
+            tokens[stretch].append(bytes(pack["tokens"][first:last]))
     bases = long[begin : begin + 1536]
     if strand == "-":
         bases = bases.translate(str.maketrans("ACGT", "TGCA"))[::-1]
@@ -261,7 +270,7 @@ def test_the_long_stretch_keeps_off_unknown_bases(bundle, tmp_path):
     ("bases", "length", "why"),
     [
         (1000, 16384, "the longest contig, 'a' of one, has 1,000 bases, and 1,024 are needed"),
-        (1500, 900, "a pass (packing.max_tokens) takes 900 bases, and 1,024 are needed"),
+        (1500, 900, "a pack (packing.max_tokens) takes 900 bases, and 1,024 are needed"),
     ],
 )
 def test_a_contig_or_context_too_short_gives_a_reason_and_no_packs(

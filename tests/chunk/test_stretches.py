@@ -1,4 +1,4 @@
-"""Stretches: which window is in which, what runs before it, and the pieces that they run in."""
+"""Stretches: which window is in which, what runs before it, and the segments that they run in."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from evo2_embed.genomes.fasta import KEEP, UPPER, reverse_complement
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import PACKS, open_table
-from evo2_embed.pack.assign import cut_pieces, fit_stretches
+from evo2_embed.pack.assign import assign_stretches, cut_segments
 from evo2_embed.pack.pack_shard import pack_shard
-from evo2_embed.pack.read import read_packs, read_segments
+from evo2_embed.pack.read import read_chunk_keys, read_packs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta
@@ -89,41 +89,42 @@ LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=30).map(np.array)
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 200), data=st.data())
-def test_pieces_tile_every_stretch_in_order(lengths, budget, data):
-    piece = data.draw(st.integers(1, budget))
-    pieces = cut_pieces(lengths, piece, budget)
+def test_segments_tile_every_stretch_in_order(lengths, budget, data):
+    longest = data.draw(st.integers(1, budget))
+    segments = cut_segments(lengths, longest, budget)
     tokens = [
-        pieces.length[a:b].sum() for a, b in zip(pieces.edges[:-1], pieces.edges[1:], strict=True)
+        segments.length[a:b].sum()
+        for a, b in zip(segments.edges[:-1], segments.edges[1:], strict=True)
     ]
     assert max(tokens) <= budget
-    assert pieces.length.min() > 0
-    assert pieces.length.max() <= piece
+    assert segments.length.min() > 0
+    assert segments.length.max() <= longest
     for stretch, length in enumerate(lengths):
-        mine = pieces.stretch == stretch
-        ends = np.cumsum(pieces.length[mine])
-        assert (pieces.position[mine] == ends - pieces.length[mine]).all()
-        assert (pieces.left[mine] == length - ends).all()
-        passes = np.searchsorted(pieces.edges, np.flatnonzero(mine), side="right")
-        # Once begun it has a piece in every pass until it ends, one in each.
-        assert (np.diff(passes) == 1).all()
+        mine = segments.stretch == stretch
+        ends = np.cumsum(segments.length[mine])
+        assert (segments.offset[mine] == ends - segments.length[mine]).all()
+        assert (segments.remaining[mine] == length - ends).all()
+        packs = np.searchsorted(segments.edges, np.flatnonzero(mine), side="right")
+        # From its first pack to its last it has one segment in each.
+        assert (np.diff(packs) == 1).all()
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 200))
-def test_pieces_as_large_as_a_pass_leave_no_room(lengths, budget):
-    pieces = cut_pieces(lengths, budget, budget)
-    tokens = np.add.reduceat(pieces.length, pieces.edges[:-1])
+def test_segments_as_large_as_a_pack_leave_no_room(lengths, budget):
+    segments = cut_segments(lengths, budget, budget)
+    tokens = np.add.reduceat(segments.length, segments.edges[:-1])
     assert (tokens[:-1] == budget).all()
-    assert (np.diff(pieces.stretch) >= 0).all()
+    assert (np.diff(segments.stretch) >= 0).all()
 
 
 @given(lengths=LENGTHS, strategy=st.sampled_from(["packed", "padded"]))
-def test_stretches_that_fit_into_a_piece_are_whole(lengths, strategy):
+def test_stretches_that_fit_into_a_segment_are_whole(lengths, strategy):
     packing = {"strategy": strategy, "max_tokens": 400, "piece": 300}
-    pieces = fit_stretches(lengths, packing)
-    assert sorted(pieces.stretch) == list(range(len(lengths)))
-    assert (pieces.length == lengths[pieces.stretch]).all()
-    assert not pieces.position.any()
-    assert not pieces.left.any()
+    segments = assign_stretches(lengths, packing)
+    assert sorted(segments.stretch) == list(range(len(lengths)))
+    assert (segments.length == lengths[segments.stretch]).all()
+    assert not segments.offset.any()
+    assert not segments.remaining.any()
 
 
 @st.composite
@@ -208,38 +209,36 @@ def test_packs_hold_the_stretches_of_the_fasta(complete, records, windows, bos, 
         for row in rows:
             ends, lengths = row["cu_seqlens"], np.diff(row["cu_seqlens"])
             assert ends[-1] <= budget
-            for stretch, position, left, start, end in zip(
-                row["stretch"], row["position"], row["left"], ends[:-1], ends[1:], strict=True
+            for stretch, offset, remaining, start, end in zip(
+                row["stretch"], row["offset"], row["remaining"], ends[:-1], ends[1:], strict=True
             ):
                 found = tokens.setdefault(int(stretch), [])
-                assert len(found) == position
+                assert len(found) == offset
                 found += row["tokens"][start:end].tolist()
-                assert len(wanted[int(stretch)]) == position + end - start + left
-            last = bos + row["context"] - row["position"][row["segment"]]
+                assert len(wanted[int(stretch)]) == offset + end - start + remaining
+            last = bos + row["context"] - row["offset"][row["segment"]]
             assert ((last > 0) & (last <= lengths[row["segment"]])).all()
             chunks += row["chunk"].tolist()
-        numbers = range(
-            metadata["first_stretch"], metadata["first_stretch"] + metadata["n_stretches"]
-        )
-        assert metadata["n_tokens"] == sum(len(wanted[number]) for number in numbers)
+        numbers = range(metadata.first_stretch, metadata.first_stretch + metadata.n_stretches)
+        assert metadata.n_tokens == sum(len(wanted[number]) for number in numbers)
     assert tokens == wanted
     assert sorted(chunks) == table["chunk"].to_pylist()
     assert table["stretch"].to_numpy().max() == len(wanted) - 1
     firsts = np.unique(table["stretch"].to_numpy(), return_index=True)[1]
     assert (np.diff(firsts) > 0).all()  # numbers in the order of first chunks
-    _, found = shards[0], read_segments(open_table("packs/00000.parquet", PACKS))
+    _, found = shards[0], read_chunk_keys(open_table("packs/00000.parquet", PACKS))
     for name in ("stretch", "context", "start"):
         assert (found[name] == table[name].to_numpy()[found["chunk"]]).all()
 
 
-def test_windows_longer_than_a_piece_run_in_pieces(complete):
+def test_windows_longer_than_a_segment_run_in_several(complete):
     records = [("a", random_bases(250, 1)), ("b", random_bases(30, 2))]
     table, [(metadata, rows)] = made(complete, records, {"strands": "both"}, {"max_tokens": 50})
     assert table["stretch"].to_pylist() == table["chunk"].to_pylist()
     assert table["context"].to_pylist() == table["length"].to_pylist()
     assert [int(row["cu_seqlens"][-1]) for row in rows] == [50] * 11 + [10]
-    assert metadata["n_tokens"] == metadata["n_bases"] == 2 * (250 + 30)
-    assert metadata["padded_tokens"] > metadata["n_tokens"]
+    assert metadata.n_tokens == metadata.n_bases == 2 * (250 + 30)
+    assert metadata.padded_tokens > metadata.n_tokens
 
 
 def test_a_letter_that_is_none_between_windows_is_refused(complete):

@@ -18,7 +18,7 @@ from evo2_embed.io.files import read_json, write_json
 from evo2_embed.io.tables import PACKS, embeddings_schema, open_table, table_writer, vectors
 from evo2_embed.model.models import layer_widths
 from evo2_embed.pack.pack_shard import pack_shard
-from evo2_embed.pack.read import read_segments
+from evo2_embed.pack.read import read_chunk_keys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta
@@ -36,7 +36,7 @@ EXTRACTION = {
 
 def write_shard(packs, metadata, extraction, folder, group):
     """A shard of the packs as `embed_shard` writes it; a row's numbers are those of its place."""
-    rows = ShardRows(read_segments(open_table(packs, PACKS)), extraction["pooling"])
+    rows = ShardRows(read_chunk_keys(open_table(packs, PACKS)), extraction["pooling"])
     path = folder / f"{LAYER}.parquet"
     with table_writer(path, embeddings_schema(WIDTH, "float32", chunk=True)) as writer:
         for start in range(0, rows.count, group):
@@ -48,9 +48,11 @@ def write_shard(packs, metadata, extraction, folder, group):
             writer.write_table(table)
     known = {"file": path.name, "rows": rows.count, "width": WIDTH, "sha256": file_sha256(path)}
     record = {
-        **{key: value for key, value in metadata.items() if key not in ("settings", "place")},
+        **metadata.counts(),
+        "digest": metadata.digest,
+        "chunks_digest": metadata.chunks_digest,
         "settings": {"extraction": extraction},
-        "packing": metadata["settings"],
+        "packing": metadata.settings,
         "checkpoint_sha256": "0",
         "packages": {},
         "self_check": None,

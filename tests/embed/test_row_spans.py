@@ -1,12 +1,12 @@
-"""Rows of windows whose tokens run piece by piece: found, pooled, and run again after a kill."""
+"""Rows of windows that run segment by segment: found, pooled, and run again after a kill."""
 
 import numpy as np
 import pytest
 import torch
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import PieceRows, wanted_pieces
+from evo2_embed.embed.row_spans import SegmentRows, wanted_segments
 from evo2_embed.embed.rows import ShardRows
-from evo2_embed.pack.assign import cut_pieces, edges_of
+from evo2_embed.pack.assign import cut_segments, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,14 +60,14 @@ def pooled(vectors, pooling):
     return np.stack([vectors[i : i + size].mean(0) for i in range(0, len(vectors), size)])
 
 
-def passes(lengths, piece, budget):
-    """Segments of every pack: stretch, position and cu_seqlens."""
-    pieces = cut_pieces(lengths, piece, budget)
-    for first, stop in zip(pieces.edges[:-1], pieces.edges[1:], strict=True):
+def packs_of(lengths, longest, budget):
+    """Segments of every pack: stretch, offset and cu_seqlens."""
+    segments = cut_segments(lengths, longest, budget)
+    for first, stop in zip(segments.edges[:-1], segments.edges[1:], strict=True):
         yield {
-            "stretch": 10 + pieces.stretch[first:stop],
-            "position": pieces.position[first:stop],
-            "cu_seqlens": edges_of(pieces.length[first:stop]),
+            "stretch": 10 + segments.stretch[first:stop],
+            "offset": segments.offset[first:stop],
+            "cu_seqlens": edges_of(segments.length[first:stop]),
         }
 
 
@@ -75,26 +75,24 @@ def run(pack, bos):
     """Outputs of a pack, from an engine that knows each token by its place."""
     lengths = np.diff(pack["cu_seqlens"])
     values = [
-        token_values(stretch, position + np.arange(length) - bos)
-        for stretch, position, length in zip(
-            pack["stretch"], pack["position"], lengths, strict=True
-        )
+        token_values(stretch, offset + np.arange(length) - bos)
+        for stretch, offset, length in zip(pack["stretch"], pack["offset"], lengths, strict=True)
     ]
     return {"norm": torch.from_numpy(np.concatenate(values)).float()}
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=str)
-@given(shard=shards(), piece=st.integers(1, 50), more=st.integers(0, 60), bos=st.integers(0, 1))
+@given(shard=shards(), longest=st.integers(1, 50), more=st.integers(0, 60), bos=st.integers(0, 1))
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_rows_are_those_of_whole_stretches(pooling, shard, piece, more, bos):
+def test_rows_are_those_of_whole_stretches(pooling, shard, longest, more, bos):
     chunks, lengths = shard
     rows = shard_rows(chunks, pooling)
-    places, pooler = PieceRows(rows, pooling, bos), Pooler(pooling)
+    row_spans, pooler = SegmentRows(rows, pooling, bos), Pooler(pooling)
     found = np.full((rows.count, 2), np.nan)
-    for pack in passes(lengths + bos, piece, piece + more):
-        ended, values = pooler.pool(run(pack, bos), places.spans(**pack))
+    for pack in packs_of(lengths + bos, longest, longest + more):
+        ended, values = pooler.pool(run(pack, bos), row_spans.spans(**pack))
         assert np.isnan(found[ended]).all()  # each row ends once
-        assert sorted(ended) == sorted(places.ended(**pack))
+        assert sorted(ended) == sorted(row_spans.ended(**pack))
         found[ended] = values["norm"].numpy()
     assert not len(pooler.row)
     for chunk, (start, end, _, stretch, context) in enumerate(chunks):
@@ -106,16 +104,16 @@ def test_rows_are_those_of_whole_stretches(pooling, shard, piece, more, bos):
 
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8),
-    piece=st.integers(1, 20),
+    longest=st.integers(1, 20),
     more=st.integers(0, 30),
     data=st.data(),
 )
 @settings(max_examples=60, deadline=None, derandomize=True)
-def test_what_runs_again_has_its_past_and_nothing_else_does(lengths, piece, more, data):
-    packs = dict(enumerate(passes(np.array(lengths), piece, piece + more)))
+def test_what_runs_again_has_its_past_and_nothing_else_does(lengths, longest, more, data):
+    packs = dict(enumerate(packs_of(np.array(lengths), longest, longest + more)))
     stretches = {number: pack["stretch"] for number, pack in packs.items()}
     done = data.draw(st.sets(st.sampled_from(list(packs))))
-    wanted = wanted_pieces(stretches, done)
+    wanted = wanted_segments(stretches, done)
     assert set(packs) - done <= set(wanted)
     for number in set(packs) - done:
         assert wanted[number].all()

@@ -11,7 +11,7 @@ from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import models
 from evo2_embed.model.loading import load_model
-from evo2_embed.pack.assign import cut_pieces, edges_of
+from evo2_embed.pack.assign import cut_segments, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stock import LAYERS, alone, assert_same, pieces_of, random_segments, save_weights
@@ -27,11 +27,11 @@ def run_pieces(engine, packs):
 
 def run_stretches(engine, segments, piece, budget):
     """Outputs of several stretches, which run side by side."""
-    pieces = cut_pieces(np.array([len(segment) for segment in segments]), piece, budget)
+    cut = cut_segments(np.array([len(segment) for segment in segments]), piece, budget)
     found = [[] for _ in segments]
-    for first, stop in zip(pieces.edges[:-1], pieces.edges[1:], strict=True):
+    for first, stop in zip(cut.edges[:-1], cut.edges[1:], strict=True):
         stretch, position, length, left = (
-            getattr(pieces, name)[first:stop] for name in ("stretch", "position", "length", "left")
+            getattr(cut, name)[first:stop] for name in ("stretch", "offset", "length", "remaining")
         )
         tokens = [segments[s][p : p + n] for s, p, n in zip(stretch, position, length, strict=True)]
         outputs = engine.run(

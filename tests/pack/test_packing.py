@@ -117,9 +117,9 @@ def test_tokens_are_those_of_the_tokenizer_on_both_strands(pack, bos):
     found = {chunk: tokens.tolist() for chunk, tokens in segments(rows).items()}
     assert found == wanted_tokens(bos)
     assert all(len(row["tokens"]) <= 300 for row in rows)
-    assert metadata["n_packs"] == len(rows) == 4 + 1
-    assert metadata["n_bases"] == 2 * (452 + 130)
-    assert metadata["n_tokens"] == 2 * (452 + 130) + 8 * bos
+    assert metadata.n_packs == len(rows) == 4 + 1
+    assert metadata.n_bases == 2 * (452 + 130)
+    assert metadata.n_tokens == 2 * (452 + 130) + 8 * bos
 
 
 def test_every_byte_is_tokenized_as_charleveltokenizer_does_or_refused():
@@ -147,7 +147,7 @@ def test_padded_rows_have_pads_and_a_mask_that_says_so(pack, pad, token):
         assert (mask.sum(axis=1) == np.diff(row["cu_seqlens"])).all()
         found |= {int(c): t[m].tolist() for c, t, m in zip(row["chunk"], tokens, mask, strict=True)}
     assert found == wanted_tokens(False)
-    assert metadata["padded_tokens"] == sum(len(row["tokens"]) for row in rows)
+    assert metadata.padded_tokens == sum(len(row["tokens"]) for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_pack_whose_lists_do_not_fit_together_is_refused(tmp_path, name, value
         return list(read_packs(open_table(path, PACKS), path))
 
     assert read(row)[0]["context"].tolist() == [60, 40]
-    with pytest.raises(InputError, match=r"p\.parquet: pack 0 does not hold together"):
+    with pytest.raises(InputError, match=r"p\.parquet: the lists of pack 0 do not match"):
         read({**row, name: values})
 
 
@@ -188,7 +188,7 @@ def test_more_shards_than_chunks_gives_empty_shards_and_every_chunk_once(pack):
     chunks = []
     for shard in range(12):
         metadata, rows = pack(shard, 12)
-        assert metadata["n_chunks"] == len(segments(rows))
+        assert metadata.n_chunks == len(segments(rows))
         chunks += sorted(segments(rows))
     assert chunks == list(range(8))
 

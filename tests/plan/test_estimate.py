@@ -253,4 +253,4 @@ def test_what_stretches_run_is_counted_as_it_is_packed(complete, strands, region
         bundles = {"g": Bundle("g", (genome,), 1)}
         (estimate,) = estimate_run(settings, bundles, "i").genomes
         assert estimate.exact
-        assert (estimate.windows, estimate.tokens) == (packed["n_chunks"], packed["n_tokens"])
+        assert (estimate.windows, estimate.tokens) == (packed.n_chunks, packed.n_tokens)

@@ -12,8 +12,8 @@ def main(
     chunks: str, genomes: list[list], places: dict, settings: dict, indexes: str, packs: str
 ) -> None:
     bundle = [Genome(*row) for row in genomes]
-    result = pack_burn_in(bundle, chunks, places, settings, indexes, packs)
-    log.info("%s, %d tokens", result["burn_in"], result["n_tokens"])
+    found = pack_burn_in(bundle, chunks, places, settings, indexes, packs)
+    log.info("%s", found["reason"] or found["place"])
 
 
 if "snakemake" in globals():

@@ -18,18 +18,17 @@ def main(
     packs: str,
 ) -> None:
     rows = [Genome(*row) for row in genomes]
-    result = pack_shard(rows, chunks, shard, n_shards, settings, indexes, packs)
-    if not result["n_packs"]:
-        log.info("no chunks in this shard: there are fewer chunks than shards")
+    packed = pack_shard(rows, chunks, shard, n_shards, settings, indexes, packs)
+    if not packed.n_packs:
+        log.info("no windows in this shard: there are fewer stretches than shards")
         return
     log.info(
-        "%d chunks, %d tokens in %d packs: %.1f %% of their room; padding to the longest would "
-        "have added %.1f %%",
-        result["n_chunks"],
-        result["n_tokens"],
-        result["n_packs"],
-        100 * result["n_tokens"] / result["budget_tokens"],
-        100 * (result["padded_tokens"] / result["n_tokens"] - 1),
+        "%d windows, %d tokens in %d packs (%.1f %% full); padding would add %.1f %% tokens",
+        packed.n_chunks,
+        packed.n_tokens,
+        packed.n_packs,
+        100 * packed.n_tokens / packed.budget_tokens,
+        100 * (packed.padded_tokens / packed.n_tokens - 1),
     )
 
 

@@ -19,8 +19,8 @@ def main(
     bundles = [
         (table, [Genome(*row) for row in rows]) for table, rows in zip(chunks, genomes, strict=True)
     ]
-    result = pack_shuffled(bundles, number, settings, indexes, packs)
-    log.info("%d windows shuffled, %d tokens", result["n_chunks"], result["n_tokens"])
+    packed = pack_shuffled(bundles, number, settings, indexes, packs)
+    log.info("%d windows shuffled, %d tokens", packed.n_chunks, packed.n_tokens)
 
 
 if "snakemake" in globals():

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from evo2_embed.embed.rows import ShardRows
@@ -17,14 +16,14 @@ from evo2_embed.io.tables import (
     open_table,
     read_rows,
     table_metadata,
+    to_numpy,
     vectors_to_numpy,
 )
+from evo2_embed.pack.read import CHUNK_KEYS
 
 # What all shards of a dataset have in common. The version of the code that makes results is among
 # the settings; a release that changes none does not part old shards from new ones.
 SHARED = ("settings", "packing", "checkpoint_sha256", "packages")
-# What a shard's record says of its place in the bundle.
-RANGES = ("chunks_digest", "first_stretch", "n_stretches", "n_chunks")
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,9 @@ class Shard:
 
     def expected_rows(self, pooling: str | dict) -> ShardRows:
         """The rows that the shard should have, from the chunk table."""
-        numbers = ("chunk", "start", "end", "context")
-        names = [*numbers, "genome", "contig", "strand", "name"]
         record, file = self.record, open_table(self.bundle.chunks, CHUNKS)
         span = record["first_chunk"], record["stop_chunk"]
-        table = read_rows(file, *span, [*names, "stretch"])
+        table = read_rows(file, *span, [*CHUNK_KEYS, "stretch"])
         stretch = table["stretch"].to_numpy()
         mine = (stretch >= record["first_stretch"]) & (stretch < self.stop)
         table = table.filter(pa.array(mine))
@@ -101,13 +98,7 @@ class Shard:
                 f"{self.path}: {record['n_chunks']} chunks, and {self.bundle.chunks} has "
                 f"{len(table)} of its stretches; rerun to redo it"
             )
-        columns = {
-            name: table[name].to_numpy()
-            if name in numbers
-            else np.array(table[name].to_pylist(), object)
-            for name in names
-        }
-        return ShardRows(columns, pooling)
+        return ShardRows({name: to_numpy(table[name]) for name in CHUNK_KEYS}, pooling)
 
     def tables(self, layer: str, dtype: str, rows: ShardRows) -> Iterator[pa.Table]:
         """The shard's rows, row group by row group, checked."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from evo2_embed import __version__
-from evo2_embed.embed.row_spans import PieceRows, wanted_pieces
+from evo2_embed.embed.row_spans import SegmentRows, wanted_segments
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import prepare_engine, run_packs
 from evo2_embed.embed.store import RowStore
@@ -20,29 +20,16 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, remove, write_json
 from evo2_embed.io.locks import exclusive
 from evo2_embed.io.logs import log
-from evo2_embed.io.tables import PACKS, open_table, table_metadata
+from evo2_embed.io.tables import PACKS, open_table
 from evo2_embed.model.import_evo2 import choose_device, hide_network
 from evo2_embed.model.loading import package_versions
 from evo2_embed.model.models import layer_widths
 from evo2_embed.model.weights import check_weights
-from evo2_embed.pack.read import place_of, read_packs, read_pieces, read_segments
+from evo2_embed.pack.metadata import read_metadata, shard_id_of
+from evo2_embed.pack.read import read_chunk_keys, read_pack_segments, read_packs
 
 # The work folder of a shard, beside its record, and the lock in it.
 WORK, LOCK = ".work", "lock"
-
-# What a shard's record repeats of its pack file's metadata.
-COUNTS = (
-    "first_stretch",
-    "n_stretches",
-    "first_chunk",
-    "stop_chunk",
-    "n_chunks",
-    "n_packs",
-    "n_tokens",
-    "n_bases",
-    "budget_tokens",
-    "padded_tokens",
-)
 
 
 def embed_shard(
@@ -83,7 +70,7 @@ def embed_shard(
     hang_after : float
         Seconds without progress after which the process is ended; 0: never.
     kv_device : {"device", "host"}
-        Where keys and values of stretches are kept for later pieces.
+        Where keys and values of stretches are kept for later segments.
 
     Raises
     ------
@@ -127,19 +114,19 @@ def embed_shard(
 
 def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
     """What a shard is made from: the metadata of its files."""
-    origin = table_metadata(file)
-    if origin["place"] != place_of(packs):
+    origin = read_metadata(file)
+    if origin.shard_id != shard_id_of(packs):
         raise InputError(
-            f"{packs}: holds the packs of another shard ({origin['place']}); "
+            f"{packs}: holds the packs of another shard ({origin.shard_id}); "
             f"delete {packs} and rerun to redo it"
         )
     return {
         "settings": settings,
-        "digest": settings_digest([settings, origin["digest"], weights["sha256"]]),
-        "packs_digest": origin["digest"],
-        "packing": origin["settings"],
-        "chunks_digest": origin["chunks_digest"],
-        **{key: origin[key] for key in COUNTS},
+        "digest": settings_digest([settings, origin.digest, weights["sha256"]]),
+        "packs_digest": origin.digest,
+        "packing": origin.settings,
+        "chunks_digest": origin.chunks_digest,
+        **origin.counts(),
         "checkpoint_sha256": weights["sha256"],
         "packages": package_versions(),
         "self_check": None,
@@ -181,23 +168,24 @@ def _embed(
     """
     extraction = metadata["settings"]["extraction"]
     key = settings_digest([metadata, file_sha256(packs)])
-    rows = ShardRows(read_segments(file), extraction["pooling"])
+    rows = ShardRows(read_chunk_keys(file), extraction["pooling"])
     all_widths = layer_widths(extraction["model"]["name"])
     widths = {layer: all_widths[layer] for layer in extraction["layers"]}
     with RowStore(
         folder / WORK, key, rows, widths, extraction["dtype"], metadata["n_tokens"], every, beat
     ) as store:
         if metadata["n_packs"]:
-            pieces = read_pieces(file)
+            segments = read_pack_segments(file)
             bos = int(metadata["packing"]["packing"]["bos"])
-            places = PieceRows(rows, extraction["pooling"], bos)
-            known = [number for number in store.done if number in pieces]
-            store.keep_whole({number: places.ended(**pieces[number]) for number in known})
+            row_spans = SegmentRows(rows, extraction["pooling"], bos)
+            known = [number for number in store.done if number in segments]
+            store.keep_whole({number: row_spans.ended(**segments[number]) for number in known})
             engine, metadata["self_check"] = prepare_engine(extraction, checkpoint, kv_device)
             beat()
-            stretches = {number: piece["stretch"] for number, piece in pieces.items()}
-            wanted = wanted_pieces(stretches, set(store.done))
-            run_packs(read_packs(file, packs), wanted, places, engine, store, metadata["n_packs"])
+            stretches = {number: mine["stretch"] for number, mine in segments.items()}
+            wanted = wanted_segments(stretches, set(store.done))
+            rows_of_packs = read_packs(file, packs)
+            run_packs(rows_of_packs, wanted, row_spans, engine, store, metadata["n_packs"])
         return store.write(folder, metadata), store.seconds
 
 

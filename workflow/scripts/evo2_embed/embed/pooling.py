@@ -1,6 +1,6 @@
 """Token embeddings to the vectors of rows, also of rows that lie across several packs.
 
-Which rows there are, `rows.count_rows` says, and where their tokens are, `pieces.PieceRows`.
+Which rows there are, `rows.count_rows` says, and where their tokens are, `row_spans.SegmentRows`.
 """
 
 import numpy as np

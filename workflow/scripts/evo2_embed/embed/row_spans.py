@@ -1,4 +1,4 @@
-"""Rows and pieces: which rows have tokens in a pack, and which packs run again after a kill."""
+"""Rows and segments: which rows have tokens in a pack, and which packs run again after a kill."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Spans:
         return Spans(*(values[mine] for values in vars(self).values()))
 
 
-class PieceRows:
+class SegmentRows:
     """Where the rows of a shard lie in its stretches.
 
     Parameters
@@ -60,9 +60,9 @@ class PieceRows:
         self.start, self.end = (end - lengths)[self.order], end[self.order]
         self.farthest = np.maximum.accumulate(self.end)
 
-    def spans(self, stretch: np.ndarray, position: np.ndarray, cu_seqlens: np.ndarray) -> Spans:
+    def spans(self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray) -> Spans:
         """The tokens of rows in a pack with these segments."""
-        begin = self.base[np.searchsorted(self.numbers, stretch)] + position
+        begin = self.base[np.searchsorted(self.numbers, stretch)] + offset
         stop = begin + np.diff(cu_seqlens)
         low = np.searchsorted(self.farthest, begin, side="right")
         high = np.maximum(np.searchsorted(self.start, stop), low)
@@ -76,11 +76,9 @@ class PieceRows:
         shift = cu_seqlens[segment] - begin + self.start[chunk]
         return self._rows(*(values[met] for values in (chunk, segment, first, after, shift)))
 
-    def ended(
-        self, stretch: np.ndarray, position: np.ndarray, cu_seqlens: np.ndarray
-    ) -> np.ndarray:
+    def ended(self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
         """Places of the rows whose last token is in a pack with these segments."""
-        spans = self.spans(stretch, position, cu_seqlens)
+        spans = self.spans(stretch, offset, cu_seqlens)
         return spans.row[spans.ends]
 
     def _rows(
@@ -113,11 +111,11 @@ class PieceRows:
         return Spans(row, shift + begin, length, end <= after, segment)
 
 
-def wanted_pieces(stretches: dict[int, np.ndarray], done: set[int]) -> dict[int, np.ndarray]:
+def wanted_segments(stretches: dict[int, np.ndarray], done: set[int]) -> dict[int, np.ndarray]:
     """The packs that have to run, and which of their segments, when some packs' rows are stored.
 
-    A piece needs those before it in its stretch, so a stretch whose rows are not all stored runs
-    again from its start.
+    A segment needs those before it in its stretch, so a stretch whose rows are not all stored
+    restarts from its first base.
 
     Parameters
     ----------

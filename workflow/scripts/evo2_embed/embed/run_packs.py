@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from evo2_embed.embed.overlap import HostCopy, Storer, read_ahead
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import PieceRows
+from evo2_embed.embed.row_spans import SegmentRows
 from evo2_embed.embed.stop import StopSignal
 from evo2_embed.embed.store import RowStore
 from evo2_embed.engine.check import check_engine
@@ -46,7 +46,7 @@ def prepare_engine(extraction: dict, checkpoint: str, kv_device: str) -> tuple[E
 def run_packs(
     packs: Iterator[dict],
     wanted: dict[int, np.ndarray],
-    places: PieceRows,
+    row_spans: SegmentRows,
     engine: Engine,
     store: RowStore,
     n_packs: int,
@@ -58,13 +58,13 @@ def run_packs(
     again = sum(number in store.done for number in wanted)
     if again:
         log.info("%d packs run again, for stretches that were not at their end", again)
-    pooler = Pooler(places.pooling)
+    pooler = Pooler(row_spans.pooling)
     left = read_ahead(row for row in packs if row["pack"] in wanted)
     store.start()
     with StopSignal() as stop, Storer() as storer:
         for row in _with_progress(left, store):
             pack = _pack(row, wanted[row["pack"]])
-            spans = places.spans(pack.stretch, pack.position, pack.cu_seqlens).of(pack.wanted)
+            spans = row_spans.spans(pack.stretch, pack.position, pack.cu_seqlens).of(pack.wanted)
             rows, pooled = pooler.pool(engine.run(pack), spans)
             if row["pack"] in store.done:
                 store.beat()
@@ -87,8 +87,8 @@ def _pack(row: dict, wanted: np.ndarray) -> Pack:
         row["cu_seqlens"].astype(np.int64),
         row["width"],
         row["stretch"],
-        row["position"],
-        row["left"],
+        row["offset"],
+        row["remaining"],
         wanted,
     )
 

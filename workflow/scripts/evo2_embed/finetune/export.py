@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from evo2_embed.dataset.shards import RANGES
 from evo2_embed.finetune.forms import SCHEMAS, encodings, packed_rows, padded_rows
 from evo2_embed.finetune.segments import Segments, read_shard
 from evo2_embed.finetune.split import PARTS, SPLITS, open_split
@@ -12,8 +11,9 @@ from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_directory, write_json
 from evo2_embed.io.logs import log
-from evo2_embed.io.tables import PACKS, metadata_schema, open_table, table_metadata, table_writer
+from evo2_embed.io.tables import PACKS, metadata_schema, open_table, table_writer
 from evo2_embed.pack.assign import first_fit
+from evo2_embed.pack.metadata import read_metadata
 from evo2_embed.pack.rows import PADS
 
 RECORD = "export.json"
@@ -45,23 +45,26 @@ def export_shard(packs: str, blocks: str, settings: dict, output: str) -> dict:
         When the packs and the blocks are not of the same chunk tables.
     """
     file = open_table(packs, PACKS)
-    origin = table_metadata(file)
-    bos = origin["settings"]["packing"]["bos"]
+    origin = read_metadata(file)
+    bos = origin.settings["packing"]["bos"]
     segments = read_shard(file, packs, bos)
     split, made_from = open_split(blocks, set(segments.keys["genome"].unique()))
-    if origin["chunks_digest"] not in made_from["chunks_digests"]:
+    if origin.chunks_digest not in made_from["chunks_digests"]:
         raise InputError(f"{packs}: made from another chunk table than {blocks}; rerun to redo it")
     metadata = {
         "settings": {**settings, "split": made_from["settings"]},
-        "packing": origin["settings"]["packing"],
+        "packing": origin.settings["packing"],
         "width": made_from["longest"] + int(bos),
         "blocks_digest": made_from["digest"],
-        "digest": settings_digest([settings, origin["digest"], made_from["digest"]]),
+        "digest": settings_digest([settings, origin.digest, made_from["digest"]]),
     }
     assigned = split.assign(segments.keys)
     record = {
         **metadata,
-        **{key: origin[key] for key in RANGES},
+        "chunks_digest": origin.chunks_digest,
+        "first_stretch": origin.first_stretch,
+        "n_stretches": origin.n_stretches,
+        "n_chunks": origin.n_chunks,
         "parts": {part: int((assigned == number).sum()) for number, part in enumerate(PARTS)},
     }
     with atomic_directory(output) as folder:

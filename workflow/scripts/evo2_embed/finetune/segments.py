@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from evo2_embed.pack.assign import edges_of
-from evo2_embed.pack.read import read_packs, read_segments
+from evo2_embed.pack.read import read_chunk_keys, read_packs
 
 _KEYS = {
     "chunk": pl.Int64,
@@ -65,7 +65,7 @@ def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
     InputError
         When a pack's lists do not fit together.
     """
-    found = read_segments(file)
+    found = read_chunk_keys(file)
     keys = pl.DataFrame({name: found[name] for name in _KEYS}, schema=_KEYS).sort("chunk")
     chunks = keys["chunk"].to_numpy()
     edges = edges_of((keys["end"] - keys["start"]).to_numpy() + int(bos))

@@ -22,10 +22,10 @@ from evo2_embed.io.integrity import PARQUET_KEY, UNSEALED, is_sealed, seal_parqu
 METADATA_KEY = b"evo2_embed"
 LABEL = pa.dictionary(pa.int32(), pa.string())
 
-# A window of a contig on one strand. `chunk` counts the rows of a bundle from 0, `stretch` its
-# stretches in the order of their first chunks; `context` are the bases of the stretch up to the
-# chunk's end, its own included; `gc` and `ambiguous` are shares of all letters; `crc32` is of the
-# forward strand's tokens.
+# One row per window of a contig on one strand. `chunk` numbers the rows of a bundle from 0, and
+# `stretch` its stretches in the order of their first chunks. `context` is the number of bases of
+# the stretch up to the end of the chunk, its own included. `gc` and `ambiguous` are shares of all
+# letters. `crc32` is the checksum of the tokens of the forward strand.
 CHUNKS = pa.schema(
     [
         pa.field("chunk", pa.int64(), nullable=False),
@@ -44,13 +44,14 @@ CHUNKS = pa.schema(
     ]
 )
 
-# One row a pack. `tokens`, a byte each, holds the segments end to end, or for strategy `padded`
-# rows of `width` tokens, of which `mask`, a byte each, says which are no pads. As lists of numbers
-# they took four times as long to write. Segment i has the tokens cu_seqlens[i] to
-# cu_seqlens[i + 1], pads not counted: a piece of `stretch`, of which `position` tokens are in
-# earlier packs and `left` in later ones. A stretch begins with its BOS, if there is one. The lists
-# from `chunk` on have an entry for every chunk whose last token is in the pack, in the order of
-# those: in `segment`, behind `context` bases of the stretch.
+# One row per pack. `tokens`, one byte per token, holds the segments end to end. For strategy
+# `padded` it holds rows of `width` tokens, and `mask`, one byte per token, is 0 for padding. (Lists
+# of numbers took four times as long to write.) Segment i has the tokens cu_seqlens[i] to
+# cu_seqlens[i + 1], padding not counted. It is a part of `stretch`, with `position` tokens in
+# earlier packs and `left` in later ones. The first token of a stretch is its BOS, if there is one.
+# The lists from `chunk` on have one entry per chunk whose last token is in the pack, in the order
+# of those tokens: `segment` is the index of its segment in the pack, and `context` the number of
+# bases of the stretch up to its end.
 PACKS = pa.schema(
     [
         pa.field("pack", pa.int32(), nullable=False),
@@ -121,6 +122,13 @@ def vectors_to_numpy(column: pa.ChunkedArray | pa.Array, width: int) -> np.ndarr
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """A key column as an array: numbers as they are, text as Python objects, (n,)."""
+    if pa.types.is_integer(column.type):
+        return column.to_numpy()
+    return np.array(column.to_pylist(), object)
 
 
 def metadata_schema(schema: pa.Schema, metadata: dict) -> pa.Schema:

@@ -1,4 +1,20 @@
-"""Stretches to packs, whole or in pieces, and to batches, by their lengths alone."""
+"""Stretches to packs or padded batches, whole or in segments, by their lengths alone.
+
+Example, continued from `chunk.stretches`: three windows form a stretch of 10 bases and one of 8.
+With `max_tokens: 6`, `piece: 4` and no BOS, both are too long for one segment. They run in three
+packs of two segments:
+
+    pack  stretch  offset  length  remaining
+    0     0        0       4       6
+    0     1        0       2       6     room for 2 tokens only
+    1     0        4       4       2
+    1     1        2       2       4
+    2     0        8       2       0
+    2     1        4       4       0
+
+A segment needs the state that the earlier segments of its stretch left. So a stretch has at most
+one segment in a pack, and one in every pack from its first to its last.
+"""
 
 from dataclasses import dataclass
 from itertools import chain
@@ -7,137 +23,146 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """Pieces of stretches, pass after pass.
+class Assignment:
+    """The segments of all packs, in the order of the packs.
 
     Attributes
     ----------
-    edges : ndarray, (passes + 1,)
-        Pass p has the pieces `edges[p]` to `edges[p + 1]`.
-    stretch, position, length, left : ndarray of int64, (pieces,)
-        Index of a piece's stretch; tokens of that in earlier passes, in this piece, in later ones.
+    edges : ndarray of int64, (P + 1,)
+        Pack p has the segments `edges[p]` to `edges[p + 1]`.
+    stretch : ndarray of int64, (S,)
+        Index of the stretch of each segment.
+    offset, length, remaining : ndarray of int64, (S,)
+        Tokens of the stretch before, in and after the segment.
     """
 
     edges: np.ndarray
     stretch: np.ndarray
-    position: np.ndarray
+    offset: np.ndarray
     length: np.ndarray
-    left: np.ndarray
+    remaining: np.ndarray
 
     @property
-    def n_passes(self) -> int:
-        """Number of passes."""
+    def n_packs(self) -> int:
+        """Number of packs."""
         return len(self.edges) - 1
 
 
-def fit_stretches(lengths: np.ndarray, packing: dict) -> Pieces:
-    """Put stretches into passes: whole where each of them fits into a piece, else piece by piece.
+def assign_stretches(lengths: np.ndarray, packing: dict) -> Assignment:
+    """Put stretches into packs: whole if all are short enough for that, else in segments.
 
     Parameters
     ----------
-    lengths : ndarray, (n,)
+    lengths : ndarray of int64, (n,)
         Tokens of each stretch, BOS included.
     packing : dict
-        The section of the configuration.
+        The section `packing` of the configuration, complete.
     """
-    budget, piece = packing["max_tokens"], packing["piece"]
-    if lengths.max(initial=0) > piece:
-        return cut_pieces(lengths, piece, budget)
+    budget, longest = packing["max_tokens"], packing["piece"]
+    if lengths.max(initial=0) > longest:
+        return cut_segments(lengths, longest, budget)
     fit = first_fit if packing["strategy"] == "packed" else padded_batches
     packs = fit(lengths, budget)
     stretch = np.concatenate([np.empty(0, np.int64), *packs])
-    none = np.zeros(len(stretch), np.int64)
-    return Pieces(edges_of([len(pack) for pack in packs]), stretch, none, lengths[stretch], none)
+    zeros = np.zeros(len(stretch), np.int64)
+    return Assignment(
+        edges_of([len(pack) for pack in packs]), stretch, zeros, lengths[stretch], zeros
+    )
 
 
-def cut_pieces(lengths: np.ndarray, piece: int, max_tokens: int) -> Pieces:
-    """Cut stretches into pieces, and put these into passes.
+def cut_segments(lengths: np.ndarray, longest: int, max_tokens: int) -> Assignment:
+    """Cut stretches into segments and put these into packs.
 
-    A pass takes a piece from every stretch that is open, in the order in which they were opened;
-    then it opens others, the longest first, until it is full. With `piece` as large as a pass
-    there is at most one open, so they run in their own order, end to end.
+    A pack takes a segment of every open stretch, in the order in which they were opened. Then it
+    opens more stretches, the longest first, until it is full. If a segment can fill a pack, at most
+    one stretch is open at a time, so the stretches run in their own order, end to end.
 
     Parameters
     ----------
-    lengths : ndarray, (n,)
+    lengths : ndarray of int64, (n,)
         Tokens of each stretch, BOS included.
-    piece, max_tokens : int
-        Most tokens of a stretch in a pass, and of a pass.
+    longest, max_tokens : int
+        Maximum tokens of a segment, and of a pack.
     """
-    order = np.argsort(-lengths, kind="stable") if piece < max_tokens else np.arange(len(lengths))
-    coming = iter(zip(order.tolist(), lengths[order].tolist(), strict=True))
-    waiting: list[tuple[int, int]] = []  # stretches that are open, and what is left of each
-    pieces, counts = [], []
+    # The longest need the most packs: begun last, they would run on alone in nearly empty packs.
+    order = np.argsort(-lengths, kind="stable") if longest < max_tokens else np.arange(len(lengths))
+    unopened = iter(zip(order.tolist(), lengths[order].tolist(), strict=True))
+    open_stretches: list[tuple[int, int]] = []  # stretch, and how many of its tokens remain
+    segments, counts = [], []
     while True:
-        room, opened, first = max_tokens, [], len(pieces)
-        for stretch, left in chain(waiting, coming):
-            taken = min(piece, left, room)
-            pieces.append((stretch, taken, left - taken))
-            room -= taken
-            if left > taken:
-                opened.append((stretch, left - taken))
+        room, still_open, first = max_tokens, [], len(segments)
+        for stretch, tokens in chain(open_stretches, unopened):
+            length = min(longest, tokens, room)
+            segments.append((stretch, length, tokens - length))
+            room -= length
+            if tokens > length:
+                still_open.append((stretch, tokens - length))
             if not room:
                 break
-        if len(pieces) == first:
+        if len(segments) == first:
             break
-        waiting = opened + waiting[len(pieces) - first :]
-        counts.append(len(pieces) - first)
-    stretch, length, left = np.array(pieces, np.int64).reshape(-1, 3).T
-    return Pieces(edges_of(counts), stretch, lengths[stretch] - length - left, length, left)
+        # Open stretches for which there was no room come first in the next pack, after these.
+        open_stretches = still_open + open_stretches[len(segments) - first :]
+        counts.append(len(segments) - first)
+    stretch, length, remaining = np.array(segments, np.int64).reshape(-1, 3).T
+    offset = lengths[stretch] - length - remaining
+    return Assignment(edges_of(counts), stretch, offset, length, remaining)
 
 
 def edges_of(counts) -> np.ndarray:
-    """Where things of these sizes start and end when they lie end to end, from 0."""
+    """Where items of these sizes start and end if they lie end to end from 0, (n + 1,)."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def first_fit(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Put segments into packs: longest first, each into the first pack that has room.
+    """Put sequences into packs: longest first, each into the first pack that has room.
 
-    Segments of one length keep their order, so that neighbours on a contig share a pack. They are
-    placed all at once, so that time grows with the number of lengths, not with that of segments.
+    Sequences of one length keep their order, so that neighbours on a contig share a pack.
 
     Parameters
     ----------
-    lengths : ndarray, (n,)
-        Tokens of each segment, BOS included.
+    lengths : ndarray of int64, (n,)
+        Tokens of each sequence, BOS included.
     max_tokens : int
-        Most tokens in a pack.
+        Maximum tokens in a pack.
 
     Returns
     -------
     list of ndarray
-        For each pack the numbers of its segments, longest first.
+        Indices of the sequences of each pack, longest first.
     """
     order = np.argsort(-lengths, kind="stable")
     values, counts = np.unique(lengths, return_counts=True)
-    room = np.full(len(lengths), max_tokens, np.int64)  # of packs; the ones behind are not begun
-    begun, places = 0, []
+    room = np.full(len(lengths), max_tokens, np.int64)  # by pack; packs from `n_packs` on are empty
+    n_packs, chosen = 0, []
+    # All sequences of one length at once: time grows with the number of lengths, not of sequences.
     for length, count in zip(values[::-1].tolist(), counts[::-1].tolist(), strict=True):
-        fits = room[:begun] // length
-        held = int(fits.sum())
-        more = -(-max(count - held, 0) // (max_tokens // length))
-        fits = np.append(fits, np.full(more, max_tokens // length))
-        begun += more
-        place = np.repeat(np.arange(begun), fits)[:count]
-        room[:begun] -= length * np.bincount(place, minlength=begun)
-        places.append(place)
-    if not places:
+        fits = room[:n_packs] // length
+        per_pack = max_tokens // length
+        new_packs = -(-max(count - int(fits.sum()), 0) // per_pack)
+        fits = np.append(fits, np.full(new_packs, per_pack))
+        n_packs += new_packs
+        pack = np.repeat(np.arange(n_packs), fits)[:count]
+        room[:n_packs] -= length * np.bincount(pack, minlength=n_packs)
+        chosen.append(pack)
+    if not chosen:
         return []
-    packs = np.concatenate(places)
+    packs = np.concatenate(chosen)
     members = order[np.argsort(packs, kind="stable")]
-    return np.split(members, np.cumsum(np.bincount(packs, minlength=begun))[:-1])
+    return np.split(members, np.cumsum(np.bincount(packs, minlength=n_packs))[:-1])
 
 
 def padded_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
-    """Batches of segments in their order, each closed before padding it to its longest segment
-    would cost more than `max_tokens`."""
+    """Put sequences, in their order, into batches.
+
+    A batch ends before its sequences, padded to the longest of them, would exceed `max_tokens`.
+    """
     batches: list[np.ndarray] = []
     start, longest = 0, 0
-    for segment, length in enumerate(lengths.tolist()):
-        if (segment + 1 - start) * max(longest, length) > max_tokens:
-            batches.append(np.arange(start, segment))
-            start, longest = segment, 0
+    for index, length in enumerate(lengths.tolist()):
+        if (index + 1 - start) * max(longest, length) > max_tokens:
+            batches.append(np.arange(start, index))
+            start, longest = index, 0
         longest = max(longest, length)
     if len(lengths):
         batches.append(np.arange(start, len(lengths)))
@@ -145,18 +170,17 @@ def padded_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
 
 
 def padded_tokens(lengths: np.ndarray, packing: dict) -> int:
-    """Tokens of stretches when they are padded to the longest of their batch, in order; of the
-    passes of those that run in pieces, when each is padded to its longest piece.
+    """Tokens with padding, if each stretch (or segment) were padded to the longest of its batch.
 
     Parameters
     ----------
-    lengths : ndarray, (n,)
+    lengths : ndarray of int64, (n,)
         Tokens of each stretch, BOS included.
     packing : dict
-        The section of the configuration.
+        The section `packing` of the configuration, complete.
     """
     if not len(lengths):
         return 0
-    pieces = fit_stretches(lengths, {**packing, "strategy": "padded"})
-    longest = np.maximum.reduceat(pieces.length, pieces.edges[:-1])
-    return int((longest * np.diff(pieces.edges)).sum())
+    segments = assign_stretches(lengths, {**packing, "strategy": "padded"})
+    longest = np.maximum.reduceat(segments.length, segments.edges[:-1])
+    return int((longest * np.diff(segments.edges)).sum())

@@ -5,24 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evo2_embed.chunk.stretches import count_bases
-from evo2_embed.genomes.fasta import index_folder
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.tables import (
-    CHUNKS,
-    PACKS,
-    check_chunks,
-    metadata_schema,
-    open_table,
-    read_rows,
-    table_metadata,
-    table_writer,
-)
-from evo2_embed.pack.assign import fit_stretches, padded_tokens
-from evo2_embed.pack.read import place_of
-from evo2_embed.pack.rows import pack_rows, stretches_of
+from evo2_embed.io.tables import CHUNKS, check_chunks, open_table, read_rows, table_metadata
+from evo2_embed.pack.metadata import PackMetadata
+from evo2_embed.pack.write import PackSource, write_packs
 
 
 def shard_bounds(lengths: np.ndarray, n_shards: int) -> np.ndarray:
@@ -55,7 +43,7 @@ def pack_shard(
     settings: dict,
     indexes: str,
     output: str,
-) -> dict:
+) -> PackMetadata:
     """Write the packs of one shard of a bundle.
 
     Parameters
@@ -72,65 +60,40 @@ def pack_shard(
     output : str
         Path of the pack file.
 
-    Returns
-    -------
-    dict
-        The file's metadata: settings, digest, the shard's ranges of stretches and chunks, and its
-        efficiency.
+    Raises
+    ------
+    InputError
+        When the chunk table is damaged or of other genomes, or a FASTA file changed since.
     """
     file = open_table(chunks, CHUNKS)
-    origin = table_metadata(file)
-    _check_genomes(chunks, [entry["genome"] for entry in origin["inputs"]], genomes)
-    packing = settings["packing"]
-    table, ranges = _shard_chunks(file, chunks, shard, n_shards, packing["bos"])
-    stretches = stretches_of(table)
-    lengths = stretches.bases + packing["bos"]
-    pieces = fit_stretches(lengths, packing)
-    metadata = {
+    chunked = table_metadata(file)
+    _check_genomes(chunks, [entry["genome"] for entry in chunked["inputs"]], genomes)
+    table, first = _shard_chunks(file, chunks, shard, n_shards, settings["packing"]["bos"])
+    lower_case = chunked["settings"]["windows"]["lower_case"]
+    origin = {
         "settings": settings,
-        "digest": settings_digest([settings, origin["digest"], shard, n_shards]),
-        "chunks_digest": origin["digest"],
-        "place": place_of(output),
-        "lower_case": origin["settings"]["windows"]["lower_case"],
-        **ranges,
-        "n_packs": pieces.n_passes,
-        "n_tokens": int(lengths.sum()),
-        "n_bases": int(table["length"].to_numpy().sum()),
-        "budget_tokens": pieces.n_passes * packing["max_tokens"],
-        "padded_tokens": padded_tokens(lengths, packing),
+        "digest": settings_digest([settings, chunked["digest"], shard, n_shards]),
+        "chunks_digest": chunked["digest"],
+        "lower_case": lower_case,
     }
-    with (
-        table_writer(output, metadata_schema(PACKS, metadata)) as writer,
-        index_folder(indexes, len(genomes)) as folder,
-        Sequences(genomes, chunks, folder, metadata["lower_case"]) as sequences,
-    ):
-        for batch in pack_rows(pieces, table, stretches, sequences, packing):
-            writer.write_batch(batch)
-    return metadata
+    return write_packs(
+        output, [PackSource(chunks, genomes, table, lower_case)], origin, indexes, first
+    )
 
 
 def _shard_chunks(
     file: pq.ParquetFile, source: str, shard: int, n_shards: int, bos: bool
-) -> tuple[pa.Table, dict[str, int]]:
-    """The chunks of a shard, and its ranges: of stretches, and of the chunks that are theirs.
-
-    Where stretches of two strands meet, chunks of other shards lie between its own.
-    """
+) -> tuple[pa.Table, int]:
+    """The chunks of a shard, and the number of its first stretch."""
     columns = file.read(["stretch", "context"])
     stretch = columns["stretch"].to_numpy()
     bounds = shard_bounds(count_bases(stretch, columns["context"].to_numpy()) + bos, n_shards)
     first, stop = int(bounds[shard]), int(bounds[shard + 1])
+    # Where stretches of two strands meet, chunks of other shards lie between its own.
     mine = np.flatnonzero((stretch >= first) & (stretch < stop))
     begin, end = (int(mine[0]), int(mine[-1]) + 1) if len(mine) else (0, 0)
     table = check_chunks(read_rows(file, begin, end, CHUNKS.names), source, begin)
-    ranges = {
-        "first_stretch": first,
-        "n_stretches": stop - first,
-        "first_chunk": begin,
-        "stop_chunk": end,
-        "n_chunks": len(mine),
-    }
-    return table.take(mine - begin), ranges
+    return table.take(mine - begin), first
 
 
 def _check_genomes(chunks: str, found: list[str], genomes: list[Genome]) -> None:

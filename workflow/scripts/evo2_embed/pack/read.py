@@ -1,104 +1,114 @@
-"""Pack files, as those see them who read them."""
+"""Reading pack files. In code a segment has `offset` and `remaining`; the file's columns are named
+`position` and `left`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.tables import to_numpy
 from evo2_embed.pack.assign import edges_of
 
-
-def place_of(packs: str | Path) -> str:
-    """Bundle and shard of a pack file, from its path: `{bundle}/{shard}.parquet`."""
-    return "/".join(Path(packs).with_suffix("").parts[-2:])
+CHUNK_KEYS = ("chunk", "start", "end", "context", "genome", "contig", "strand", "name")
+_NAMES = {"position": "offset", "left": "remaining"}
 
 
-def read_segments(file) -> dict[str, np.ndarray]:
-    """Keys of all chunks of a pack file, pack after pack, without their tokens: `context` and
-    `stretch` as in the chunk table."""
-    numbers = ("chunk", "start", "end", "context")
-    names = (*numbers, "genome", "contig", "strand", "name")
-    table = file.read([*names, "segment", "stretch"])
-    flat = {name: table[name].combine_chunks().flatten() for name in names}
-    return {
-        "stretch": _stretches(table),
-        **{
-            name: column.to_numpy(zero_copy_only=False)
-            if name in numbers
-            else np.array(column.to_pylist(), object)
-            for name, column in flat.items()
-        },
-    }
+def read_chunk_keys(file: pq.ParquetFile) -> dict[str, np.ndarray]:
+    """Keys of all chunks of a pack file, without their tokens.
+
+    Returns
+    -------
+    dict of str to ndarray, (n,)
+        `CHUNK_KEYS` and `stretch`, as in the chunk table; chunks in the order of their packs.
+    """
+    table = file.read([*CHUNK_KEYS, "segment", "stretch"])
+    keys = {name: to_numpy(table[name].combine_chunks().flatten()) for name in CHUNK_KEYS}
+    return {"stretch": _stretches(table), **keys}
 
 
 def _stretches(table: pa.Table) -> np.ndarray:
-    """Numbers of the stretches that the chunks of packs are in."""
+    """Number of the stretch of each chunk, (n,)."""
     segment, stretch = (table[name].combine_chunks() for name in ("segment", "stretch"))
-    # A chunk says which segment of its pack it ends in.
+    # `segment` counts within the pack; `first` is the number of a pack's first segment in the file.
     first = edges_of(pc.list_value_length(stretch))[:-1]
     pack = np.repeat(np.arange(len(table)), pc.list_value_length(segment))
     return stretch.flatten().to_numpy()[first[pack] + segment.flatten().to_numpy()]
 
 
-def read_pieces(file) -> dict[int, dict[str, np.ndarray]]:
-    """By number of a pack, in order: `stretch` and `position` of its segments, `cu_seqlens`."""
+def read_pack_segments(file: pq.ParquetFile) -> dict[int, dict[str, np.ndarray]]:
+    """Segments of each pack, by the pack's number, in order.
+
+    Returns
+    -------
+    dict of int to dict
+        `stretch` and `offset`, int64, (S,), and `cu_seqlens`, int32, (S + 1,).
+    """
     names = ("stretch", "position", "cu_seqlens")
     table = file.read(["pack", *names])
     columns = [[row.values.to_numpy() for row in table[name]] for name in names]
+    keys = [_NAMES.get(name, name) for name in names]
     rows = zip(table["pack"].to_pylist(), *columns, strict=True)
-    return {pack: dict(zip(names, values, strict=True)) for pack, *values in rows}
+    return {pack: dict(zip(keys, values, strict=True)) for pack, *values in rows}
 
 
-def read_packs(file, source: str) -> Iterator[dict]:
-    """The rows of a pack file, one at a time, checked; numeric lists are numpy arrays.
+def read_packs(file: pq.ParquetFile, source: str) -> Iterator[dict]:
+    """The rows of a pack file, one at a time, checked.
+
+    Yields
+    ------
+    dict
+        The columns of `tables.PACKS`, with `offset` for `position` and `remaining` for `left`.
+        Numeric lists are arrays: `tokens` uint8, `mask` bool (or None), (tokens,); `stretch`,
+        `offset`, `remaining`, (S,); `cu_seqlens`, (S + 1,); those of the n chunks, (n,).
 
     Raises
     ------
     InputError
-        When a pack's lists do not fit together.
+        When the lists of a pack do not match.
     """
     for batch in file.iter_batches(batch_size=1):
         row = {
-            name: column[0].as_py() if name in _TEXT else _numbers(name, column[0])
+            _NAMES.get(name, name): _value(name, column[0])
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
         if not _is_whole(row):
             raise InputError(
-                f"{source}: pack {row['pack']} does not hold together; delete {source} and rerun"
+                f"{source}: the lists of pack {row['pack']} do not match; "
+                f"delete {source} and rerun to redo it"
             )
         yield row
 
 
 def _is_whole(row: dict) -> bool:
-    """Whether the lists of a pack fit together."""
-    ends, segments = row["cu_seqlens"], len(row["stretch"])
-    if len(ends) != segments + 1 or ends[0] != 0 or (np.diff(ends) <= 0).any():
+    """Whether the lists of a pack match."""
+    ends, n_segments = row["cu_seqlens"], len(row["stretch"])
+    if len(ends) != n_segments + 1 or ends[0] != 0 or (np.diff(ends) <= 0).any():
         return False
-    if any(len(row[name]) != segments or (row[name] < 0).any() for name in ("position", "left")):
-        return False
-    if len(row["tokens"]) != (segments * row["width"] or ends[-1]):
+    for name in ("offset", "remaining"):
+        if len(row[name]) != n_segments or (row[name] < 0).any():
+            return False
+    if len(row["tokens"]) != (n_segments * row["width"] or ends[-1]):
         return False
     owner = row["segment"]
-    if any(len(row[name]) != len(owner) for name in _OF_CHUNKS):
+    if any(len(row[name]) != len(owner) for name in CHUNK_KEYS):
         return False
-    if ((owner < 0) | (owner >= segments)).any():
+    if ((owner < 0) | (owner >= n_segments)).any():
         return False
-    # A chunk ends in its segment: with a BOS, `context` bases are a token more.
-    position, length = row["position"][owner], np.diff(ends)[owner]
-    return bool(((position <= row["context"]) & (row["context"] <= position + length)).all())
+    # The last base of a chunk is in its segment. `<=` twice: `context` does not count a BOS.
+    offset, length = row["offset"][owner], np.diff(ends)[owner]
+    return bool(((offset <= row["context"]) & (row["context"] <= offset + length)).all())
 
 
-_OF_CHUNKS = ("chunk", "context", "genome", "contig", "start", "end", "strand", "name")
 _BYTES = {"tokens": np.uint8, "mask": np.bool_}
-_TEXT = ("pack", "width", "genome", "contig", "strand", "name")
+_PLAIN = ("pack", "width", "genome", "contig", "strand", "name")
 
 
-def _numbers(name: str, scalar) -> np.ndarray | None:
-    if not scalar.is_valid:
-        return None
+def _value(name: str, scalar: pa.Scalar):
+    if name in _PLAIN or not scalar.is_valid:
+        return scalar.as_py()
     if name in _BYTES:
         return np.frombuffer(scalar.as_buffer(), _BYTES[name])
     return scalar.values.to_numpy(zero_copy_only=False)

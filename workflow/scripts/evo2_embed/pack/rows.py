@@ -10,7 +10,7 @@ from evo2_embed.chunk.stretches import Stretches
 from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.tables import PACKS
-from evo2_embed.pack.assign import Pieces, edges_of
+from evo2_embed.pack.assign import Assignment, edges_of
 
 BOS = 0  # EOD of CharLevelTokenizer
 PADS = {"PAD": 1, "EOS": 0}  # pad_id and eos_id of CharLevelTokenizer
@@ -28,14 +28,19 @@ def stretches_of(table: pa.Table) -> Stretches:
 
 
 def pack_rows(
-    pieces: Pieces, table: pa.Table, stretches: Stretches, sequences: Sequences, packing: dict
+    segments: Assignment,
+    table: pa.Table,
+    stretches: Stretches,
+    sequences: Sequences,
+    packing: dict,
+    first_pack: int = 0,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of packs, in batches of about `ROW_GROUP_TOKENS` tokens.
 
     Parameters
     ----------
-    pieces : Pieces
-        What each pack has of the stretches.
+    segments : Assignment
+        The segments of each pack.
     table : pyarrow.Table
         Chunks (`tables.CHUNKS`).
     stretches : Stretches
@@ -43,15 +48,17 @@ def pack_rows(
     sequences : Sequences
     packing : dict
         The section of the configuration.
+    first_pack : int
+        Number of the first pack.
 
     Yields
     ------
     pyarrow.RecordBatch
-        `tables.PACKS`; good until the next one is asked for.
+        `tables.PACKS`; valid until the next one is requested, which reuses its memory.
     """
-    rows = _Rows(pieces, table, stretches, sequences, packing)
+    rows = _Rows(segments, table, stretches, sequences, packing, first_pack)
     first, tokens = 0, 0
-    sums = np.diff(edges_of(pieces.length)[pieces.edges]).tolist()
+    sums = np.diff(edges_of(segments.length)[segments.edges]).tolist()
     for pack, count in enumerate(sums, 1):
         tokens += count
         if tokens >= ROW_GROUP_TOKENS or pack == len(sums):
@@ -60,17 +67,19 @@ def pack_rows(
 
 
 class _Rows:
-    """The rows of a pack file; stretches that are between two pieces stay in memory."""
+    """The rows of a pack file; stretches that are open between two packs stay in memory."""
 
     def __init__(
         self,
-        pieces: Pieces,
+        segments: Assignment,
         table: pa.Table,
         stretches: Stretches,
         sequences: Sequences,
         packing: dict,
+        first_pack: int,
     ):
-        self.pieces, self.table, self.stretches = pieces, table, stretches
+        self.segments, self.table, self.stretches = segments, table, stretches
+        self.first_pack = first_pack
         self.sequences, self.packing, self.bos = sequences, packing, int(packing["bos"])
         self.buffers = Buffers()
         self.open: dict[int, np.ndarray] = {}
@@ -79,59 +88,57 @@ class _Rows:
         self.chunks, self.owners = self._ends()
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """The chunks in the order of the pieces that they end in, and these pieces."""
-        pieces, stretches = self.pieces, self.stretches
+        """The chunks in the order of the segments that they end in, and these segments."""
+        segments, stretches = self.segments, self.stretches
         context = self.table["context"].to_numpy()[stretches.order]
-        # Places of pieces and of the chunks' last tokens, in all stretches end to end.
+        # Offsets of segments, and of the ends of chunks, if all stretches lay end to end.
         first = edges_of(stretches.bases + self.bos)[:-1]
-        starts = first[pieces.stretch] + pieces.position
+        starts = first[segments.stretch] + segments.offset
         ends = np.repeat(first, np.diff(stretches.edges)) + self.bos + context
-        in_place = np.argsort(starts)
-        owners = in_place[np.searchsorted(starts[in_place], ends) - 1]
+        by_start = np.argsort(starts)
+        owners = by_start[np.searchsorted(starts[by_start], ends) - 1]
         order = np.argsort(owners, kind="stable")
         return stretches.order[order], owners[order]
 
     def batch(self, first: int, stop: int) -> pa.RecordBatch:
         """The rows of packs `first` to `stop`."""
-        start, end = self.pieces.edges[[first, stop]].tolist()
-        lengths = self.pieces.length[start:end]
-        counts = np.diff(self.pieces.edges[first : stop + 1])
+        start, end = self.segments.edges[[first, stop]].tolist()
+        lengths = self.segments.length[start:end]
+        counts = np.diff(self.segments.edges[first : stop + 1])
         ends, edges = edges_of(lengths), edges_of(counts)  # of segments in tokens, of packs in them
         tokens = self.buffers.take("tokens", int(ends[-1]))
         self._fill(tokens, ends, start, end)
-        widths, places = np.zeros(len(counts), np.int32), ends[edges]  # of packs in tokens
+        widths, borders = np.zeros(len(counts), np.int32), ends[edges]  # of packs in tokens
         mask = pa.nulls(len(counts), pa.large_binary())
         if self.packing["strategy"] == "padded":
             widths = np.maximum.reduceat(lengths, edges[:-1]).astype(np.int32)
-            places = edges_of(widths.astype(np.int64) * counts)
+            borders = edges_of(widths.astype(np.int64) * counts)
             pad = PADS[self.packing["pad"]]
             tokens, real = pad_rows(tokens, lengths, np.repeat(widths, counts), pad)
-            mask = _bytes(places, real)
+            mask = _bytes(borders, real)
         # A pack of n segments has n + 1 ends, the first of which is 0.
         owner = np.repeat(np.arange(len(counts)), counts + 1)
         cu_seqlens = ends[np.arange(len(owner)) - owner] - ends[edges[owner]]
+
+        def lists(name: str, values: np.ndarray) -> pa.Array:
+            return _lists(name, edges, pa.array(values))
+
         columns = {
-            "pack": pa.array(np.arange(first, stop, dtype=np.int32)),
-            "tokens": _bytes(places, tokens),
+            "pack": pa.array(self.first_pack + np.arange(first, stop, dtype=np.int32)),
+            "tokens": _bytes(borders, tokens),
             "width": pa.array(widths),
             "mask": mask,
             "cu_seqlens": _lists("cu_seqlens", edges_of(counts + 1), pa.array(cu_seqlens)),
-            "stretch": self._of_pieces("stretch", edges, start, self.stretches.number),
-            "position": self._of_pieces("position", edges, start),
-            "left": self._of_pieces("left", edges, start),
+            "stretch": lists("stretch", self.stretches.number[self.segments.stretch[start:end]]),
+            "position": lists("position", self.segments.offset[start:end]),
+            "left": lists("left", self.segments.remaining[start:end]),
             **self._of_chunks(first, stop),
         }
         return pa.RecordBatch.from_arrays([columns[field.name] for field in PACKS], schema=PACKS)
 
-    def _of_pieces(
-        self, name: str, edges: np.ndarray, start: int, numbers: np.ndarray | None = None
-    ) -> pa.Array:
-        values = getattr(self.pieces, name)[start : start + int(edges[-1])]
-        return _lists(name, edges, pa.array(values if numbers is None else numbers[values]))
-
     def _of_chunks(self, first: int, stop: int) -> dict[str, pa.Array]:
         """Keys of the chunks that end in packs, and the segments that they end in."""
-        borders = self.pieces.edges[first : stop + 1]
+        borders = self.segments.edges[first : stop + 1]
         edges = np.searchsorted(self.owners, borders)
         mine = slice(edges[0], edges[-1])
         segment = self.owners[mine] - np.repeat(borders[:-1], np.diff(edges))
@@ -140,34 +147,34 @@ class _Rows:
         return {"segment": _lists("segment", edges, pa.array(segment)), **columns}
 
     def _fill(self, tokens: np.ndarray, ends: np.ndarray, start: int, end: int) -> None:
-        """Write the tokens of pieces end to end."""
-        pieces = self.pieces
-        stretch = pieces.stretch[start:end]
+        """Write the tokens of segments `start` to `end`, end to end."""
+        segments = self.segments
+        stretch = segments.stretch[start:end]
         first = self.stretches.order[self.stretches.edges[stretch]]
         keys = self.table.select(["genome", "contig", "strand"]).take(first)
         names = (keys[name].to_pylist() for name in ("genome", "contig", "strand"))
-        numbers = (stretch, pieces.position[start:end], pieces.left[start:end], ends[:-1], ends[1:])
-        rows = zip(*(column.tolist() for column in numbers), *names, strict=True)
-        for number, position, left, begin, stop, *place in rows:
+        offset, remaining = segments.offset[start:end], segments.remaining[start:end]
+        columns = (column.tolist() for column in (stretch, offset, remaining, ends[:-1], ends[1:]))
+        for index, before, after, begin, stop, *key in zip(*columns, *names, strict=True):
             out = tokens[begin:stop]
-            if not position and not left:
-                self._read(number, place, out)
+            if not before and not after:
+                self._read(index, key, out)
                 continue
-            if not position:
-                self.open[number] = np.empty(stop - begin + left, np.uint8)
-                self._read(number, place, self.open[number])
-            out[:] = self.open[number][position : position + stop - begin]
-            if not left:
-                del self.open[number]
+            if not before:
+                self.open[index] = np.empty(stop - begin + after, np.uint8)
+                self._read(index, key, self.open[index])
+            out[:] = self.open[index][before : before + stop - begin]
+            if not after:
+                del self.open[index]
 
-    def _read(self, number: int, place: list[str], out: np.ndarray) -> None:
-        """Write the tokens of a whole stretch, behind its BOS."""
+    def _read(self, index: int, key: list[str], out: np.ndarray) -> None:
+        """Write the tokens of a whole stretch of a genome, contig and strand, after its BOS."""
         if self.bos:
             out[0] = BOS
         stretches = self.stretches
-        span = int(stretches.start[number]), int(stretches.end[number])
-        first, last = stretches.edges[number : number + 2]
-        self.sequences.copy_tokens(*place, *span, self.windows[first:last], out[self.bos :])
+        bases = int(stretches.start[index]), int(stretches.end[index])
+        first, last = stretches.edges[index : index + 2]
+        self.sequences.copy_tokens(*key, *bases, self.windows[first:last], out[self.bos :])
 
 
 def pad_rows(

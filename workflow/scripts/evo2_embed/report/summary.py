@@ -1,13 +1,14 @@
 """What came out of a run, in numbers: gathered once, for the terminal and for the report."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tabulate import tabulate
 
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes
+from evo2_embed.pack.metadata import PackCounts
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,6 @@ class Result:
         return sum(part["bytes"] for d in self.datasets.values() for part in d["parts"])
 
 
-_COUNTS = ("n_chunks", "n_packs", "n_tokens", "n_bases", "budget_tokens", "padded_tokens")
-
-
 def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
     """Read the manifests, and for every speed file the shard's record beside it."""
     results = {}
@@ -92,7 +90,7 @@ def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
     for path in map(Path, speeds):
         extraction, bundle, shard = path.parts[-4:-1]
         record = read_json(path.with_name("shard.json"))
-        counts = {key: record[key] for key in _COUNTS}
+        counts = {field.name: record[field.name] for field in fields(PackCounts)}
         results[extraction].shards.append(
             {"shard": f"{bundle}/{shard}", "bundle": bundle, **counts, **read_json(path)}
         )

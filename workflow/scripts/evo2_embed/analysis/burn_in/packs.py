@@ -19,20 +19,10 @@ from evo2_embed.genomes.fasta import (
     short,
 )
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.tables import (
-    CHUNKS,
-    PACKS,
-    metadata_schema,
-    open_table,
-    table_metadata,
-    table_writer,
-)
-from evo2_embed.pack.assign import fit_stretches, padded_tokens
-from evo2_embed.pack.read import place_of
-from evo2_embed.pack.rows import pack_rows, stretches_of
+from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
+from evo2_embed.pack.write import PackSource, write_packs
 
 _LOOKS = 17  # places of a contig that are looked at for one with no ambiguous letters
 
@@ -67,45 +57,28 @@ def pack_burn_in(
     Returns
     -------
     dict
-        The file's metadata, as a shard's pack file has it; and `burn_in`: `reason`, why there is
-        nothing to measure, or None, and `place`, what the long stretch is.
+        `reason`, why there is nothing to measure, or None, and `place`, what the long stretch is.
+        The file's metadata has it as `burn_in`.
     """
     file = open_table(chunks, CHUNKS)
-    origin, packing = table_metadata(file), settings["packing"]
-    lower_case = origin["settings"]["windows"]["lower_case"]
+    chunked = table_metadata(file)
+    lower_case = chunked["settings"]["windows"]["lower_case"]
     name, contig = _longest_contig(file)
     genome = next(genome for genome in genomes if genome.name == name)
-    with index_folder(indexes, len(genomes)) as folder:
-        with open_fasta(genome.fasta, fasta_index(folder, name)) as fasta:
-            found = _choose(fasta, genome, contig, places, lower_case)
-            table = _rows(fasta, genome.fasta, found["place"], places, lower_case)
-        stretches = stretches_of(table)
-        lengths = stretches.bases + packing["bos"]
-        pieces = fit_stretches(lengths, packing)
-        metadata = {
-            "settings": settings,
-            "digest": settings_digest([settings, places, origin["digest"]]),
-            "chunks_digest": origin["digest"],
-            "place": place_of(output),
-            "first_stretch": 0,
-            "n_stretches": len(lengths),
-            "first_chunk": 0,
-            "stop_chunk": len(table),
-            "n_chunks": len(table),
-            "n_packs": pieces.n_passes,
-            "n_tokens": int(lengths.sum()),
-            "n_bases": int(stretches.bases.sum()),
-            "budget_tokens": pieces.n_passes * packing["max_tokens"],
-            "padded_tokens": padded_tokens(lengths, packing),
-            "burn_in": found,
-        }
-        with (
-            table_writer(output, metadata_schema(PACKS, metadata)) as writer,
-            Sequences([genome], chunks, folder, lower_case) as sequences,
-        ):
-            for batch in pack_rows(pieces, table, stretches, sequences, packing):
-                writer.write_batch(batch)
-    return metadata
+    with (
+        index_folder(indexes, len(genomes)) as folder,
+        open_fasta(genome.fasta, fasta_index(folder, name)) as fasta,
+    ):
+        found = _choose(fasta, genome, contig, places, lower_case)
+        table = _rows(fasta, genome.fasta, found["place"], places, lower_case)
+    origin = {
+        "settings": settings,
+        "digest": settings_digest([settings, places, chunked["digest"]]),
+        "chunks_digest": chunked["digest"],
+        "burn_in": found,
+    }
+    write_packs(output, [PackSource(chunks, genomes, table, lower_case)], origin, indexes)
+    return found
 
 
 def _longest_contig(file: pq.ParquetFile) -> tuple[str, str]:
@@ -128,7 +101,7 @@ def _choose(
         why = (
             f"the longest contig, '{short(contig)}' of {genome.name}, has {bases:,}"
             if bases < MIN_LENGTH
-            else f"a pass (packing.max_tokens) takes {places['length']:,}"
+            else f"a pack (packing.max_tokens) takes {places['length']:,}"
         )
         return {"reason": f"{why} bases, and {MIN_LENGTH:,} are needed", "place": None}
     stretches = place_stretches(length, places["starts"])
