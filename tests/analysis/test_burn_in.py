@@ -168,9 +168,9 @@ def measured(settled):
 @pytest.mark.parametrize(
     ("settled", "said"),
     [
-        ({"norm": 64}, "Embeddings of norm are settled after 64 bases. Run at least so many"),
+        ({"norm": 64}, "Embeddings of norm are settled after 64 bases. Set windows.context"),
         ({"a": 32, "b": 64}, "of all layers are settled after 64 bases (b last)."),
-        ({"a": None, "b": 64}, "Embeddings of a still change with context after 96 bases"),
+        ({"a": None, "b": 64}, "Embeddings of a still change after 96 bases of context"),
         ({"a": None, "b": 64}, "Embeddings of the others are settled after 64 bases"),
         ({"a": None}, "measure further (burn_in.length)."),
         ({"a": 0}, "Embeddings of a are settled from the first base on."),

@@ -32,10 +32,19 @@ def test_text_from_outside_cannot_become_markup():
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        ({"winner": "norm"}, "norm is best, by more than the noise. It beats GC"),
-        ({"undecided": ["a", "b"]}, "best mean, but the folds do not tell it from a, b. It beats"),
-        ({"undecided": list("abcdef")}, "from a, b, c, d and 2 more."),
-        ({"winner": "norm", "beats_gc_kmers": False}, "It does not beat GC and k-mer counts"),
+        (
+            {"winner": "norm"},
+            "better than all other layers. It is significantly better than GC",
+        ),
+        (
+            {"undecided": ["a", "b"]},
+            "mean, but is not significantly better than a, b. It is significantly",
+        ),
+        ({"undecided": list("abcdef")}, "than a, b, c, d and 2 more."),
+        (
+            {"winner": "norm", "beats_gc_kmers": False},
+            "It is not significantly better than GC",
+        ),
     ],
 )
 def test_a_winner_is_named_only_if_there_is_one(record, said):
@@ -55,7 +64,7 @@ def test_components_are_those_with_most_variance_and_always_the_same():
 
 
 @pytest.mark.parametrize("values", [np.ones((5, 4)), np.ones((1, 4)), RNG.normal(size=(5, 1))])
-def test_what_has_no_directions_is_not_projected(values):
+def test_vectors_without_variance_are_not_projected(values):
     assert project(values, umap=True) is None
 
 

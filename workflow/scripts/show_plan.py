@@ -1,7 +1,7 @@
-"""Say what a run would make and cost, before it runs: `make plan`.
+"""Estimate what a run will make and cost: `make plan`.
 
 In: the configuration, the sheet, the sizes of their files. Out: tables on the terminal, or JSON.
-Nothing is written, and no lock is needed: it may be asked while a run is going on.
+It writes nothing and needs no lock, so it works during a run.
 """
 
 import argparse
@@ -44,8 +44,8 @@ def main(configfile: str, directory: str, as_numbers: bool) -> str:
 
 
 def read_config(path: str) -> dict:
-    """The configuration of a file as a run with it has it: what it does not say is that of
-    `config/config.yaml`, if there is one."""
+    """The configuration that a run with this file has: keys that it leaves out come from
+    `config/config.yaml`, if that exists."""
     config = _read_yaml(path)
     if Path(path).resolve() == DEFAULT.resolve() or not DEFAULT.exists():
         return config
@@ -61,7 +61,7 @@ def _read_yaml(path: str) -> dict:
 
 
 def _extended(base: object, changes: object) -> object:
-    """A mapping with the keys of another one put over its own, at every depth."""
+    """A mapping updated with the keys of another one, at every depth."""
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
     return base | {key: _extended(base.get(key), value) for key, value in changes.items()}
@@ -69,8 +69,8 @@ def _extended(base: object, changes: object) -> object:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--configfile", default=str(DEFAULT), help="the configuration")
-    parser.add_argument("--directory", default=".", help="the folder that the workflow runs in")
+    parser.add_argument("--configfile", default=str(DEFAULT), help="configuration file")
+    parser.add_argument("--directory", default=".", help="folder of the run")
     parser.add_argument("--json", action="store_true", help="numbers, in bytes and hours")
     chosen = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback

@@ -1,7 +1,7 @@
-"""Say how far a run is: `make status`.
+"""Show progress: `make status`.
 
-In: the files that the run has written so far. Out: a table on the terminal, or JSON. Nothing is
-written, and no lock is needed: it may be asked at any time, on any machine that sees the folder.
+In: the files that the run has written so far. Out: a table on the terminal, or JSON. It writes
+nothing and needs no lock, so it works at any time, on any machine that sees the folder.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def main(directory: str, as_numbers: bool) -> str:
     """The text to print."""
     os.chdir(directory)
     if not Path(RUN_CONFIG).exists():
-        raise InputError(f"no run was started in {Path.cwd()} yet ({RUN_CONFIG} is not there)")
+        raise InputError(f"no run was started in {Path.cwd()} yet ({RUN_CONFIG} does not exist)")
     run = load_frozen(RUN_CONFIG)
     tokens = expected_tokens(run)
     states = {
@@ -38,7 +38,7 @@ def main(directory: str, as_numbers: bool) -> str:
 
 
 def expected_tokens(run: Run) -> Counter:
-    """By bundle the tokens that it will have; nothing where the FASTA files are gone."""
+    """Expected tokens per bundle; empty if the FASTA files no longer exist."""
     try:
         genomes = estimate_run(run.settings, run.bundles, INDEXES).genomes
     except (OSError, InputError):
@@ -51,7 +51,7 @@ def expected_tokens(run: Run) -> Counter:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--directory", default=".", help="the folder that the workflow runs in")
+    parser.add_argument("--directory", default=".", help="folder of the run")
     parser.add_argument("--json", action="store_true", help="numbers, in tokens and seconds")
     chosen = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback

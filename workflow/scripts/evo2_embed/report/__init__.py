@@ -1,5 +1,5 @@
-"""The report page: one HTML file, with everything in it, that needs no network.
+"""The report page: one HTML file that works without a network.
 
-`render` puts the sections together; `html` has what they are made of, `page.html` the frame and its
-style, `figures.js` the figures that the reader can choose in.
+`render` joins the sections. `html` makes their parts, `page.html` has the frame and its style, and
+`figures.js` draws the interactive figures.
 """

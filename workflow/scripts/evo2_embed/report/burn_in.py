@@ -1,4 +1,4 @@
-"""Burn-in: how embeddings change with the context before them, and what to do about it."""
+"""Burn-in: how embeddings change with upstream context, and which context to use."""
 
 from html import escape
 
@@ -7,9 +7,9 @@ from plotly.colors import sample_colorscale
 
 from evo2_embed.report.html import PALETTE, grid, note, plot, says, section, table
 
-SHOWN = (64, 256, 1024)  # bases before a row, in the table
-COSINES = (-1, 0, 0.5, 0.9, 0.99, 0.999, 0.9999)  # on the axis
-LEAST = 1e-4  # to 1, that is drawn
+SHOWN = (64, 256, 1024)  # upstream context of a row, in the table
+COSINES = (-1, 0, 0.5, 0.9, 0.99, 0.999, 0.9999)  # ticks of the axis
+LEAST = 1e-4  # smallest 1 - cosine that is drawn
 
 
 def burn_in(name: str, measured: dict | None) -> str:
@@ -19,7 +19,7 @@ def burn_in(name: str, measured: dict | None) -> str:
     ----------
     name : str
     measured : dict, optional
-        What `burn_in.measure.measure_burn_in` wrote.
+        Written by `burn_in.measure.measure_burn_in`.
     """
     if measured is None:
         return ""
@@ -35,7 +35,7 @@ def burn_in(name: str, measured: dict | None) -> str:
 
 
 def recommendation(measured: dict) -> str:
-    """What a user should do, in two sentences or three."""
+    """The recommendation for the user, in two or three sentences."""
     settled = {layer: found["settled"] for layer, found in measured["layers"].items()}
     never = [layer for layer, bases in settled.items() if bases is None]
     most = max((bases for bases in settled.values() if bases is not None), default=None)
@@ -43,8 +43,8 @@ def recommendation(measured: dict) -> str:
     text = ""
     if never:
         text = (
-            f"Embeddings of {_names(never)} still change with context after {stretch:,} bases, the "
-            "most that were measured here: give windows all the context that there is room for "
+            f"Embeddings of {_names(never)} still change after {stretch:,} bases of context, the "
+            "longest distance that was measured: use the longest context that fits "
             "(windows.context.span), and measure further (burn_in.length). "
         )
     if most is None:
@@ -55,10 +55,10 @@ def recommendation(measured: dict) -> str:
     if not most:
         return f"{text}Embeddings of {which} are settled from the first base on."
     return (
-        f"{text}Embeddings of {which} are settled after {most:,} bases{last}. Run at least so many "
-        f"before each window (windows.context.min: {most}, and a span). If you prefer independent "
-        f"windows: longer ones with bins, that overlap by {most:,} bases; leave out the bins with "
-        f"fewer before them in their window (column context), but for those at a contig's start."
+        f"{text}Embeddings of {which} are settled after {most:,} bases{last}. Set "
+        f"windows.context.min: {most}, with a span. Or use longer independent windows with bins "
+        f"that overlap by {most:,} bases, and drop bins with less context in their window (column "
+        f"context), except at the start of a contig."
     )
 
 
@@ -68,9 +68,9 @@ def _names(layers: list[str]) -> str:
 
 
 def _curves(measured: dict, quantile: int, title: str) -> str:
-    """One line a layer: a quantile of the centred cosines, by distance."""
+    """One line per layer: a quantile of the centred cosines, by distance."""
     edges, layers = measured["edges"], measured["layers"]
-    # On a logarithmic axis a group stands in its middle; the first has no such.
+    # On a logarithmic axis a group is drawn at its middle; the first group starts at 0.
     x = [edges[1] / 2] + [(a * b) ** 0.5 for a, b in zip(edges[1:], edges[2:], strict=False)]
     bounds = [f"{a:,} to {b - 1:,}" for a, b in zip(edges, edges[1:], strict=False)]
     figure = go.Figure()
@@ -84,7 +84,7 @@ def _curves(measured: dict, quantile: int, title: str) -> str:
             line={"color": colour, "width": 1.6},
             marker={"size": 4},
             customdata=list(zip(bounds, cosines, strict=True)),
-            hovertemplate="%{customdata[0]} bases before: %{customdata[1]:.4f}",
+            hovertemplate="%{customdata[0]} bases of context: %{customdata[1]:.4f}",
         )
     line = {"dash": "dot", "width": 1, "color": "#667370"}
     figure.add_hline(y=1 - measured["settled_at"][quantile], line=line)
@@ -95,9 +95,12 @@ def _curves(measured: dict, quantile: int, title: str) -> str:
     )
     ticks = [2**power for power in range(4, int(edges[-1]).bit_length())]
     figure.update_xaxes(
-        type="log", title="bases before", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks]
+        type="log",
+        title="upstream context (bases)",
+        tickvals=ticks,
+        ticktext=[f"{tick:,}" for tick in ticks],
     )
-    # What is left to 1, so that 0.99 and 0.999 are as far apart as 0.9 and 0.99.
+    # 1 - cosine, so that 0.99 and 0.999 are as far apart as 0.9 and 0.99.
     figure.update_yaxes(
         type="log",
         title="cosine to the longest context",
@@ -109,7 +112,7 @@ def _curves(measured: dict, quantile: int, title: str) -> str:
 
 
 def _colours(number: int) -> list[str]:
-    """Colours of layers: told apart if they are few, else by depth."""
+    """Colours of layers: distinct for a few layers, else by depth."""
     if number <= len(PALETTE):
         return list(PALETTE[:number])
     return sample_colorscale("Viridis", [0.95 * i / (number - 1) for i in range(number)])
@@ -117,7 +120,7 @@ def _colours(number: int) -> list[str]:
 
 def _measures(measured: dict) -> str:
     edges = measured["edges"]
-    places = [sum(edge <= bases for edge in edges) - 1 for bases in SHOWN if bases < edges[-1]]
+    groups = [sum(edge <= bases for edge in edges) - 1 for bases in SHOWN if bases < edges[-1]]
     rows = []
     for layer, found in measured["layers"].items():
         settled, raw = found["settled"], found["raw"]
@@ -125,7 +128,7 @@ def _measures(measured: dict) -> str:
         rows.append(
             (
                 layer,
-                *(f"{found['centred']['cosine'][place][1]:.3f}" for place in places),
+                *(f"{found['centred']['cosine'][group][1]:.3f}" for group in groups),
                 f"not within {edges[-1]:,}" if settled is None else f"{settled:,}",
                 f"{low:.3f}",
                 f"{raw['cosine'][0][1]:.4f} / {raw['apart'][1]:.4f}",
@@ -133,10 +136,10 @@ def _measures(measured: dict) -> str:
         )
     heads = (
         "layer",
-        *(f"after {bases:,}" for bases in SHOWN[: len(places)]),
+        *(f"after {bases:,}" for bases in SHOWN[: len(groups)]),
         "settled after (bases)",
         "5th percentile there",
-        "not centred: same / other place",
+        "not centred: same / other position",
     )
     return table(heads, rows)
 
@@ -146,14 +149,14 @@ def _remarks(measured: dict) -> str:
     apart = [found["centred"]["apart"][1] for found in measured["layers"].values()]
     coloured = "Colours go from the first layer to the last. " if len(apart) > len(PALETTE) else ""
     return note(
-        f"{coloured}Stretches of {place['stretch']:,} bases that begin at {place['starts']} places "
-        f"of {place['genome']}, {place['contig']}, strand {place['strand']}, with nothing before "
-        f"them, against one of {place['end'] - place['start']:,} ({place['start']:,} to "
-        f"{place['end']:,}), which reaches back at least {2 * place['stretch']:,} further. An "
-        f"embedding is of {place['row']} bases, pooled as in the datasets. Cosines are centred: of "
-        "embeddings less the mean one of the longest context, which alone makes those of different "
-        "places look alike (last column: the same bases with nothing before them, and other "
-        "places, medians). Centred, other places have medians of "
-        f"{min(apart):.2f} to {max(apart):.2f}. Settled: from there on the median is at least "
+        f"{coloured}Compared: {place['starts']} stretches of {place['stretch']:,} bases without "
+        f"upstream context, and one stretch of {place['end'] - place['start']:,} bases "
+        f"({place['genome']}, {place['contig']}, {place['start']:,} to {place['end']:,}, strand "
+        f"{place['strand']}), which starts at least {2 * place['stretch']:,} bases before each of "
+        f"them. Each embedding is for {place['row']} bases, pooled as in the datasets. Cosines are "
+        "centred: the mean embedding of the long stretch is subtracted, which otherwise makes all "
+        "embeddings look similar (last column, medians: the same bases without context, and other "
+        "positions). Centred, other positions have median cosines of "
+        f"{min(apart):.2f} to {max(apart):.2f}. Settled: from here on the median is at least "
         f"{middle:g} and the 5th percentile at least {low:g}."
     )

@@ -1,4 +1,4 @@
-"""What the embeddings look like: projections of all, and components along each contig."""
+"""How the embeddings look: projections, and components along each contig."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from evo2_embed.report.html import choice, data, note, section
 from evo2_embed.report.projection import Projection, project
 from evo2_embed.report.summary import Result
 
-MOST_CONTIGS = 40  # in the list to choose from
+MOST_CONTIGS = 40  # in the menu
 
 # Labels of rows, from their keys: see `probes.rows.label_rows`.
 Labels = Callable[[pl.DataFrame], np.ndarray]
@@ -29,7 +29,7 @@ def embeddings(result: Result, chunks: list[str], settings: dict, labels: Labels
     settings : dict
         The section `report` of the configuration.
     labels : callable, optional
-        What says the label of each row, if labels were given.
+        Gives the label of each row, if labels were given.
     """
     keys, datasets, empty = [], {}, []
     for name, dataset in result.datasets.items():
@@ -45,7 +45,7 @@ def embeddings(result: Result, chunks: list[str], settings: dict, labels: Labels
         datasets[name] = {
             "keys": keys.index(described),
             "note": f"{len(sample.vectors):,} of {dataset['rows']:,} rows, evenly spaced; "
-            f"{dataset['width']:,} numbers a row.",
+            f"{dataset['width']:,} dimensions.",
             **_points(sample, settings["umap"]),
         }
     body = note(f"No rows: {', '.join(empty)}.") if empty else ""
@@ -62,8 +62,7 @@ def _figures(datasets: dict, keys: list[dict]) -> str:
     chosen += choice("colour", {name: name for name in colours})
     without = [name for name, dataset in datasets.items() if not dataset["pcs"]]
     missing = note(
-        f"No projection of {', '.join(without)}: it needs two rows that differ, and two numbers a "
-        "row."
+        f"No projection of {', '.join(without)}: it needs two different rows and two dimensions."
     )
     return (
         f"<div data-embeddings><div class=choices>{chosen}</div>"
@@ -76,7 +75,7 @@ def _figures(datasets: dict, keys: list[dict]) -> str:
 
 
 def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
-    """Coordinates of rows as the page's script wants them; names as numbers into lists."""
+    """Coordinates of rows for the page's script; names are indices into lists."""
     genomes, contigs = (list(dict.fromkeys(keys[name])) for name in ("genome", "contig"))
     found = None
     if labels is not None:
@@ -99,8 +98,8 @@ def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
 
 
 def _numbers(names: list[str], of: list[str]) -> list[int]:
-    place = {name: index for index, name in enumerate(of)}
-    return [place[name] for name in names]
+    index = {name: number for number, name in enumerate(of)}
+    return [index[name] for name in names]
 
 
 def _points(sample: Sample, umap: bool) -> dict:
@@ -115,7 +114,7 @@ def _points(sample: Sample, umap: bool) -> dict:
 
 
 def _contigs(keys: list[dict]) -> dict[str, str]:
-    """Contigs to choose from, those with most rows: by `genome contig` as numbers, their names."""
+    """The contigs with most rows, for the menu: names by `genome contig` as numbers."""
     first = keys[0]
     counts = Counter(zip(first["genome"], first["contig"], strict=True))
     several = len(first["genomes"]) > 1
@@ -128,5 +127,5 @@ def _contigs(keys: list[dict]) -> dict[str, str]:
 
 
 def _rounded(values: list[float | None]) -> list[float | None]:
-    """Four digits are more than a screen shows."""
+    """Values with four digits, more than a screen shows."""
     return [None if value is None else float(f"{value:.4g}") for value in values]

@@ -1,4 +1,4 @@
-// The figures of the page that can be asked for another dataset, contig or colour.
+// The interactive figures of the page: menus choose dataset, contig and colour.
 (() => {
   const PALETTE = ["#2f6f6a", "#c8793b", "#5b6fb0", "#a8475b", "#7d9a3c", "#8a6bb3", "#3b98b8",
     "#b59a3a", "#6b4f3a", "#d08fa6", "#4c5a63", "#7fb59b"];
@@ -11,12 +11,12 @@
     margin: { l: 55, r: 20, t: 36, b: 48 }, title: { font: { size: 14 } }, hovermode: "closest",
     legend: { orientation: "h", y: -0.2, font: { size: 11 } }, ...extra });
   const axis = (title) => ({ title: { text: title }, gridcolor: "#e8ecea", zeroline: false });
-  // Plotly reads tags in texts; names of contigs are no tags.
+  // Plotly interprets tags in texts; names of contigs must not be tags.
   const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
   const short = (text) => (text.length <= 28 ? text : `${text.slice(0, 13)}…${text.slice(-14)}`);
   const range = (length) => Array.from({ length }, (_, i) => i);
 
-  // What a row belongs to, by choice of colour: names (null: none), or numbers.
+  // Colour of a row, by chosen key: names (null: none), or numbers.
   const colours = {
     GC: (k) => ({ numbers: k.gc, format: ".0%" }),
     position: (k) => ({ numbers: k.start, format: ",.3s" }),
@@ -90,8 +90,8 @@
     const rows = mine.filter((i) => keys.strand[i] === strand)
       .sort((a, b) => keys.start[a] - keys.start[b]);
     const text = hover(keys), x = rows.map((i) => (keys.start[i] + keys.end[i]) / 2);
-    const place = root.querySelector(".track");
-    place.hidden = !chosen.pcs;
+    const track = root.querySelector(".track");
+    track.hidden = !chosen.pcs;
     if (!chosen.pcs) return;
     const traces = chosen.pcs.map((pc, c) => ({ x, y: rows.map((i) => pc[i]), mode: "lines+markers",
       name: `PC${c + 1}`, line: { color: PALETTE[c], width: 1.4 }, marker: { size: 3 },
@@ -104,7 +104,7 @@
           mode: "markers", name: safe(g.name), hoverinfo: "name",
           marker: { symbol: "square", size: 6, color: g.color } }));
     }
-    Plotly.react(place, traces, layout({ height: 340, showlegend: true,
+    Plotly.react(track, traces, layout({ height: 340, showlegend: true,
       title: { text: `Along the contig, strand ${strand}`, font: { size: 14 } },
       xaxis: axis("position (bp)"), yaxis: axis("component") }), CONFIG);
   };
@@ -116,7 +116,7 @@
     draw();
   });
 
-  // A plot is drawn before the page has its final layout; fit it to its place.
+  // A plot is drawn before the page has its final layout, so resize it.
   addEventListener("load", () => document.querySelectorAll(".js-plotly-plot").forEach(
     (plot) => Plotly.Plots.resize(plot)));
 })();

@@ -1,4 +1,4 @@
-"""What the sections of the page are made of."""
+"""Parts of the sections of the page."""
 
 import json
 from html import escape
@@ -9,7 +9,7 @@ PALETTE = ("#2f6f6a", "#c8793b", "#5b6fb0", "#a8475b", "#7d9a3c", "#8a6bb3", "#3
 
 
 class Raw(str):
-    """Text that is HTML already: a table's cell with it is not escaped."""
+    """Text that is HTML already: table cells with it are not escaped."""
 
 
 def section(title: str, body: str) -> str:
@@ -19,22 +19,22 @@ def section(title: str, body: str) -> str:
 
 
 def anchor(title: str) -> str:
-    """The name of a section's anchor."""
+    """The anchor of a section."""
     return "".join(letter if letter.isalnum() else "-" for letter in title.lower())
 
 
 def note(text: str) -> str:
-    """A remark in small print."""
+    """A note in small print."""
     return f"<p class=note>{escape(text)}</p>"
 
 
 def says(text: str) -> str:
-    """What a section has to say, in one sentence or two."""
+    """The message of a section, in one or two sentences."""
     return f"<p class=says>{escape(text)}</p>"
 
 
 def cards(values: dict[str, str]) -> str:
-    """Numbers in large print, by what they are."""
+    """Numbers in large print, by their names."""
     inner = (f"<div><b>{escape(v)}</b><span>{escape(k)}</span></div>" for k, v in values.items())
     return f"<div class=cards>{''.join(inner)}</div>"
 
@@ -47,7 +47,7 @@ def table(heads: tuple[str, ...] | None, rows: list[tuple]) -> str:
 
 
 def grid(*cells: str) -> str:
-    """Figures side by side where there is room."""
+    """Figures side by side if the page is wide enough."""
     return f"<div class=grid>{''.join(cells)}</div>"
 
 
@@ -68,13 +68,13 @@ def plot(figure: go.Figure, height: int) -> str:
 
 
 def data(value: object) -> str:
-    """A value for the page's script to read; no text in it can end the element."""
+    """A value for the page's script; no text in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     return f'<script type="application/json">{text}</script>'
 
 
 def choice(name: str, options: dict[str, str]) -> str:
-    """A list to choose from: by value, what the reader sees."""
+    """A menu: shown texts by value."""
     inner = "".join(
         f'<option value="{escape(value)}">{escape(text)}</option>'
         for value, text in options.items()

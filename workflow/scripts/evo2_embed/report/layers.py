@@ -8,7 +8,7 @@ import polars as pl
 from evo2_embed.report.html import PALETTE, Raw, grid, note, plot, section, table
 from evo2_embed.report.probes import probes
 
-MOST_NUMBERED = 8  # layers up to which the heat map says its numbers
+MOST_NUMBERED = 8  # most layers for which the heat map shows numbers
 
 
 def layers(name: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] | None) -> str:
@@ -18,9 +18,9 @@ def layers(name: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] |
     ----------
     name : str
     compared : dict, optional
-        What `compare.layers.compare_layers` wrote.
+        Written by `compare.layers.compare_layers`.
     probed : (dict, DataFrame), optional
-        What `probes.extraction.probe_extraction` wrote: record and table.
+        Record and table written by `probes.extraction.probe_extraction`.
     """
     body = ""
     if probed is not None:
@@ -33,23 +33,22 @@ def layers(name: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] |
 def _without_labels(compared: dict) -> str:
     described = compared["layers"]
     shuffled = compared["shuffled_windows"]
-    remark = note(
+    remarks = note(
         f"{compared['rows']:,} rows of each layer"
-        + (f", and {shuffled:,} windows with their bases shuffled. " if shuffled else ". ")
-        + "Effective rank: how many directions the rows use. Variance: share of the first "
-        "principal components. Cosine: of all pairs of rows, mean and 5 to 95 %. Similarity of "
-        "layers: linear CKA, unbiased; 1 is the same up to rotation and scale."
+        + (f", and {shuffled:,} windows with shuffled bases. " if shuffled else ". ")
+        + "Effective rank: number of directions that the rows use. Variance: share of the first "
+        "principal components. Cosine: all pairs of rows, mean and 5 to 95 %. Similarity of "
+        "layers: linear CKA, unbiased; 1 means equal up to rotation and scale."
     )
     if any(measures["alike"] for measures in described.values()):
-        remark += note(
-            "alike: the mean cosine is 0.95 or more, to shuffled sequence too. Such embeddings may "
-            "still hold all there is to know, in small differences: subtract the mean, or "
-            "standardise, before cosines are compared."
+        remarks += note(
+            "alike: the mean cosine is 0.95 or more, even to shuffled sequence. Information can be "
+            "in small differences: subtract the mean, or standardise, before comparing cosines."
         )
     figures = [_ranks(described), _cosines(described)]
     if len(described) > 1:
         figures.append(_similarity(compared["cka"]))
-    return grid(*figures) + _measures(described) + remark
+    return grid(*figures) + _measures(described) + remarks
 
 
 def _measures(described: dict) -> str:
@@ -67,7 +66,7 @@ def _measures(described: dict) -> str:
     ]
     heads = (
         "layer",
-        "numbers a row",
+        "dimensions",
         "effective rank",
         "variance in 1 / 3 / 10",
         "cosine of pairs",

@@ -1,4 +1,4 @@
-"""What was embedded, how it was packed, how fast it went, and what it was made from."""
+"""What was embedded, its packing, its speed, and its provenance."""
 
 import json
 from html import escape
@@ -15,7 +15,7 @@ MOST_GENOMES = 50
 
 
 def overview(results: list[Result]) -> str:
-    """Genomes, chunks, rows, and what was skipped and why."""
+    """Genomes, chunks, rows, and skipped sequence with the reasons."""
     first = results[0]
     genomes = first.manifest["genomes"]
     numbers = cards(
@@ -48,7 +48,7 @@ def overview(results: list[Result]) -> str:
 
 
 def packing(results: list[Result], training_set: dict | None) -> str:
-    """How full the packs are, and the padding that they avoid; the same of a training set."""
+    """How full the packs are, and the padding that they avoid; also for a training set."""
     rows = [
         (
             result.name,
@@ -59,10 +59,10 @@ def packing(results: list[Result], training_set: dict | None) -> str:
         for result in results
     ]
     explained = note(
-        "Padding would have been: the share of pads, had the same chunks been put into batches of "
-        "the same size, in their order, each padded to its longest."
+        "Padding if padded: the share of padding if the same chunks ran in batches of the same "
+        "size, in their order, each padded to its longest chunk."
     )
-    heads = ("extraction", "packs", "room used", "padding would have been")
+    heads = ("extraction", "packs", "capacity used", "padding if padded")
     exported = ""
     if training_set is not None:
         exported = "<h3>Training set</h3>" + "".join(map(note, summary_lines(training_set)))
@@ -70,7 +70,7 @@ def packing(results: list[Result], training_set: dict | None) -> str:
 
 
 def speed(results: list[Result], stages: list[Stage]) -> str:
-    """Speed of every shard, and what each stage took."""
+    """Speed of every shard, and time and memory of each stage."""
     figure = go.Figure()
     for index, result in enumerate(results):
         shards = [shard for shard in result.shards if shard["tokens_per_second"]]
@@ -96,8 +96,8 @@ def speed(results: list[Result], stages: list[Stage]) -> str:
         )
         for stage in stages
     ]
-    heads = ("stage", "jobs", "seconds, all jobs", "seconds, longest job", "peak MB of a job")
-    times = table(heads, rows) + note("From the benchmarks of the rules: of each job's latest run.")
+    heads = ("stage", "jobs", "seconds, all jobs", "seconds, longest job", "peak MB per job")
+    times = table(heads, rows) + note("From the rules' benchmarks, for the latest run of each job.")
     return section("Speed", plot(figure, 300) + (times if stages else ""))
 
 
@@ -129,6 +129,6 @@ def provenance(results: list[Result]) -> str:
 def _self_check(manifest: dict) -> str:
     checks = [layer["self_check"] for layer in manifest["layers"].values() if layer["self_check"]]
     if not checks:
-        return "none (stock engine, or nothing embedded)"
+        return "none (stock engine, or no windows)"
     worst = max(check["difference"] for check in checks)
-    return f"at most {worst:.1e} from Evo2.forward, allowed {checks[0]['tolerance']:g}"
+    return f"maximum difference from Evo2.forward {worst:.1e}, allowed {checks[0]['tolerance']:g}"

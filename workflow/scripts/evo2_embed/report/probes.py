@@ -17,11 +17,11 @@ NAMES = {
     "spearman": "Spearman's correlation",
 }
 BASES = ("gc_kmers", "shuffled_labels")
-MOST_NAMED = 4  # layers that a sentence names
+MOST_NAMED = 4  # layers named in a sentence
 
 
 def probes(record: dict, values: pl.DataFrame) -> str:
-    """What the probes of an extraction say, from what `probes.extraction` wrote.
+    """The results of an extraction's probes, as written by `probes.extraction`.
 
     Parameters
     ----------
@@ -34,26 +34,26 @@ def probes(record: dict, values: pl.DataFrame) -> str:
         f"{record['rows']['used']:,} of {record['rows']['labelled']:,} labelled rows"
         + (f" ({labels})" if labels else "")
         + f", in {len(record['folds'])} folds of whole {record['group']}s ({record['groups']:,}); "
-        f"rows within {record['gap']:,} bp of a tested one are not trained on. A linear probe of "
-        "standardised embeddings; mean over folds and its 95 % interval, corrected for folds that "
-        f"share training rows. Shuffled labels: those of {record['shuffled_layer']}."
+        f"rows within {record['gap']:,} bp of a tested row are not trained on. Linear probe on "
+        "standardised embeddings; mean over folds with 95 % interval, corrected because folds "
+        f"share training rows. Shuffled labels: probe on {record['shuffled_layer']}."
     )
     skipped = "".join(note(f"{name}: {why}") for name, why in record["skipped"].items())
     return says(verdict(record)) + _figure(record) + _table(record, values) + explained + skipped
 
 
 def verdict(record: dict) -> str:
-    """Which layer is best, in a sentence; and whether it beats counts of k-mers."""
+    """Which layer is best, in one sentence, and whether it is better than k-mer counts."""
     best, others = record["best"], record["undecided"]
     if record["winner"]:
-        first = f"{best} is best, by more than the noise."
+        first = f"{best} is significantly better than all other layers."
     else:
         named = ", ".join(others[:MOST_NAMED])
         more = f" and {len(others) - MOST_NAMED} more" if len(others) > MOST_NAMED else ""
-        first = f"{best} has the best mean, but the folds do not tell it from {named}{more}."
+        first = f"{best} has the best mean, but is not significantly better than {named}{more}."
     if record["beats_gc_kmers"]:
-        return f"{first} It beats GC and k-mer counts."
-    return f"{first} It does not beat GC and k-mer counts by more than the noise."
+        return f"{first} It is significantly better than GC and k-mer counts."
+    return f"{first} It is not significantly better than GC and k-mer counts."
 
 
 def _figure(record: dict) -> str:
@@ -78,7 +78,7 @@ def _figure(record: dict) -> str:
         x=scores["gc_kmers"]["mean"], line={"dash": "dot", "color": PALETTE[1], "width": 1}
     )
     figure.update_layout(
-        title="What a probe reads off each layer",
+        title="Linear probe on each layer",
         xaxis_title=NAMES[record["metric"]],
         showlegend=False,
     )
@@ -104,5 +104,5 @@ def _table(record: dict, values: pl.DataFrame) -> str:
 
 
 def _high(score: dict) -> float:
-    """The upper end of an interval; no metric is more than 1."""
+    """The upper end of an interval; no metric exceeds 1."""
     return min(score["high"], 1.0)

@@ -1,11 +1,11 @@
-"""Vectors in two or three dimensions, for the eye."""
+"""Projection of vectors to two or three dimensions, for figures."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.decomposition import PCA
 
-MOST_COMPONENTS = 50  # of the vectors that UMAP gets
+MOST_COMPONENTS = 50  # of the input of UMAP
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Projection:
     components : ndarray, (3 or fewer, n)
         Principal components.
     shares : list of float
-        Of the variance.
+        Shares of the variance.
     umap : ndarray, (2, n), or None
     """
 
@@ -27,9 +27,9 @@ class Projection:
 
 
 def project(vectors: np.ndarray, umap: bool) -> Projection | None:
-    """Project vectors (n, width); None where there are fewer than two that differ, or one number.
+    """Project vectors (n, width); None if all are equal, or for one vector or one dimension.
 
-    The same vectors give the same picture: PCA with a fixed seed and sign, UMAP on its first 50
+    The same vectors give the same figure: PCA with a fixed seed and sign, UMAP on its first 50
     components with a fixed seed and one thread. Fewer than 10 rows get no UMAP.
     """
     n, width = vectors.shape
@@ -43,7 +43,7 @@ def project(vectors: np.ndarray, umap: bool) -> Projection | None:
 
 
 def _umap(points: np.ndarray) -> np.ndarray:
-    # Seconds to import, and compiled when first called: only for those who want it.
+    # Takes seconds to import and to compile: only if it is used.
     from umap import UMAP
 
     neighbours = min(15, len(points) - 1)

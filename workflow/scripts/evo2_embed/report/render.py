@@ -1,4 +1,4 @@
-"""The page, put together from its sections."""
+"""The page, joined from its sections."""
 
 import re
 from dataclasses import dataclass
@@ -24,21 +24,21 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Sources:
-    """Files that the page is made from, beside the results.
+    """Files for the page, in addition to the results.
 
     Attributes
     ----------
     chunks : list of str
         Chunk tables of all bundles.
     comparisons : list of str
-        What `compare.layers.compare_layers` wrote, `{extraction}.json` each.
+        Written by `compare.layers.compare_layers`, `{extraction}.json` each.
     burn_in : list of str
-        What `burn_in.measure.measure_burn_in` wrote, `{extraction}.json` each.
+        Written by `burn_in.measure.measure_burn_in`, `{extraction}.json` each.
     probes : list of str
-        What `probes.extraction.probe_extraction` wrote, `{extraction}.json` each, with its table
+        Written by `probes.extraction.probe_extraction`, `{extraction}.json` each, with its table
         beside it.
     training_set : str, optional
-        The summary that `finetune.dataset` wrote.
+        The summary written by `finetune.dataset`.
     """
 
     chunks: list[str]
@@ -65,7 +65,7 @@ def render_report(
     settings : dict
         The section `report` of the configuration.
     labels : callable, optional
-        What says the label of each row, if labels were given.
+        Gives the label of each row, if labels were given.
     """
     compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
     measured = {Path(path).stem: read_json(path) for path in sources.burn_in}
@@ -93,6 +93,6 @@ def _read_probes(path: str) -> tuple[dict, pl.DataFrame]:
 
 
 def _links(sections: list[str]) -> str:
-    """A link to every section, from its anchor and its title."""
+    """Links to all sections, from their anchors and titles."""
     found = [re.match(r'<section id="([^"]*)"><h2>([^<]*)</h2>', text) for text in sections]
     return "".join(f'<a href="#{escape(match[1])}">{match[2]}</a>' for match in found)

@@ -1,4 +1,4 @@
-"""What each stage of a run took, from the benchmarks that its rules leave."""
+"""Time and memory of each stage of a run, from the benchmarks of its rules."""
 
 import csv
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Stage:
-    """The jobs of a rule: seconds of all and of the longest, and the most memory (MB) of one."""
+    """The jobs of a rule: seconds in all, seconds of the longest, peak memory (MB) per job."""
 
     rule: str
     jobs: int
@@ -22,7 +22,7 @@ def read_stages(folder: Path, rules: list[str]) -> list[Stage]:
     Parameters
     ----------
     folder : Path
-        It has a file `{rule}.tsv`, or a folder `{rule}` with one for each job.
+        It has a file `{rule}.tsv`, or a folder `{rule}` with one file per job.
     rules : list of str
     """
     stages = []
@@ -42,5 +42,5 @@ def _rows(file: Path) -> list[dict]:
 
 
 def _number(text: str) -> float:
-    # A job that was over before it could be looked at has NA for its memory.
+    # A job that ended before its memory was sampled has NA.
     return float(text) if text not in ("NA", "-", "") else 0.0

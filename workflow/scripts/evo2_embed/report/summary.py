@@ -1,4 +1,4 @@
-"""What came out of a run, in numbers: gathered once, for the terminal and for the report."""
+"""The numbers of a finished run, read once for the terminal and the report."""
 
 from collections import Counter
 from dataclasses import dataclass, fields
@@ -19,10 +19,10 @@ class Result:
     ----------
     name : str
     folder : Path
-        Where the manifest and the layers' datasets are.
+        Folder of the manifest and of the layers' datasets.
     manifest : dict
     shards : list of dict
-        By shard: `shard` (bundle/shard), and the keys of its record's counts and of its speed.
+        Per shard: `shard` (bundle/shard), the counts of its record, and its speed.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Result:
 
     @property
     def skipped(self) -> Counter:
-        """What a policy left out, counted by reason."""
+        """Number of skipped windows and contigs, by reason."""
         counts = Counter()
         for genome in self.manifest["genomes"]:
             for reason, number in genome["counts"].items():
@@ -41,33 +41,33 @@ class Result:
         return counts
 
     def total(self, key: str) -> float:
-        """Sum of a number over the shards."""
+        """Sum over the shards."""
         return sum(shard[key] or 0 for shard in self.shards)
 
     @property
     def padding_share(self) -> float:
-        """Share of pads, had the chunks been padded to the longest of each batch."""
+        """Share of padding if the chunks were padded to the longest of each batch."""
         return 1 - self.total("n_tokens") / max(self.total("padded_tokens"), 1)
 
     @property
     def padded(self) -> bool:
-        """Whether the chunks were padded indeed (strategy `padded`)."""
+        """Whether the chunks were padded (strategy `padded`)."""
         return self.manifest["settings"]["packing"]["packing"]["strategy"] == "padded"
 
     @property
     def room_share(self) -> float:
-        """Share of the packs' room that holds tokens."""
+        """Share of the packs' capacity that holds tokens."""
         return self.total("n_tokens") / max(self.total("budget_tokens"), 1)
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Tokens a second of embedding, a job; the loading of the model is not counted."""
+        """Tokens per second per job, without the loading of the model."""
         seconds = self.total("seconds")
         return self.total("n_tokens") / seconds if seconds else None
 
     @property
     def datasets(self) -> dict[str, dict]:
-        """Layers and fusions, by name: their entries of the manifest."""
+        """Entries of the manifest for layers and fusions, by name."""
         return {**self.manifest["layers"], **self.manifest["fusions"]}
 
     @property
@@ -82,7 +82,7 @@ class Result:
 
 
 def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
-    """Read the manifests, and for every speed file the shard's record beside it."""
+    """Read the manifests, and the shard's record beside every speed file."""
     results = {}
     for path in map(Path, manifests):
         name = path.parent.name
@@ -98,7 +98,7 @@ def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
 
 
 def summary_rows(results: list[Result]) -> list[dict]:
-    """A row an extraction."""
+    """One row per extraction."""
     rows = []
     for result in results:
         speed = result.tokens_per_second
@@ -109,7 +109,7 @@ def summary_rows(results: list[Result]) -> list[dict]:
                 "chunks": f"{result.total('n_chunks'):,}",
                 "tokens": f"{result.total('n_tokens'):,}",
                 "padding": f"{result.padding_share:.1%} {'paid' if result.padded else 'avoided'}",
-                "tokens/s a job": f"{speed:,.0f}" if speed else "-",
+                "tokens/s per job": f"{speed:,.0f}" if speed else "-",
                 "layers": _layers(result.manifest),
                 "rows": f"{result.manifest['rows']:,}",
                 "size": human_bytes(result.bytes),

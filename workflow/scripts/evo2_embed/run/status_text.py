@@ -1,4 +1,4 @@
-"""How far a run is, for people and as JSON."""
+"""Progress of a run, as text and as JSON."""
 
 from dataclasses import asdict
 
@@ -10,7 +10,7 @@ SHOWN_FAILURES = 10
 
 
 def as_json(states: dict[str, ShardStates], failed: list[Failure]) -> dict:
-    """The state as numbers: tokens, tokens a second, seconds."""
+    """The state as numbers: tokens, tokens per second, seconds."""
     return {
         "extractions": {
             name: {
@@ -29,7 +29,7 @@ def as_text(states: dict[str, ShardStates], failed: list[Failure]) -> str:
     align = ["left"] + ["right"] * (len(rows[0]) - 1)
     lines = [tabulate(rows, headers="keys", colalign=align, disable_numparse=True), ""]
     if failed:
-        lines.append(f"{len(failed):,} job(s) failed and were not run again since:")
+        lines.append(f"{len(failed):,} job(s) failed and did not run again since:")
         lines += [f"- {f.job}: {f.error}\n  {f.log}" for f in failed[:SHOWN_FAILURES]]
         if len(failed) > SHOWN_FAILURES:
             lines.append(f"- and {len(failed) - SHOWN_FAILURES:,} more")
@@ -48,7 +48,7 @@ def _row(name: str, state: ShardStates) -> dict:
         "interrupted": f"{state.interrupted:,}",
         "waiting": f"{state.waiting:,}",
         "tokens done": f"{state.tokens_done:,.0f} of {state.tokens:,.0f} ({share:.1%})",
-        "tokens/s a job": f"{state.speed:,.0f}" if state.speed else "-",
+        "tokens/s per job": f"{state.speed:,.0f}" if state.speed else "-",
         "time left": _left(state),
         "datasets": f"{state.datasets} of {state.layers}",
     }
