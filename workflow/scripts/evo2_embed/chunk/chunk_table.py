@@ -20,7 +20,8 @@ from evo2_embed.genomes.fasta import (
     open_fasta,
     short,
 )
-from evo2_embed.genomes.sample_sheet import Genome, Region, read_regions
+from evo2_embed.genomes.regions import Region, read_regions
+from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log

@@ -3,7 +3,7 @@
 import numpy as np
 
 from evo2_embed.chunk.stretches import place_windows
-from evo2_embed.genomes.sample_sheet import Region
+from evo2_embed.genomes.regions import Region
 
 
 def plan_windows(

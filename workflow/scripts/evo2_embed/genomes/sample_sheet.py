@@ -1,11 +1,9 @@
-"""The sheet of genomes, and the BED files that it may name."""
+"""The sheet of genomes: its rows, and what is wrong with them."""
 
 import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
-
-from evo2_embed.io.errors import InputError
 
 COLUMNS = ("genome", "fasta", "regions")
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -19,17 +17,6 @@ class Genome:
     name: str
     fasta: str
     regions: str | None = None
-
-
-@dataclass(frozen=True)
-class Region:
-    """A line of a BED file: 0-based, half-open; `strand` is None where the line has none."""
-
-    start: int
-    end: int
-    name: str | None
-    strand: str | None
-    line: int
 
 
 def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
@@ -95,63 +82,6 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
 def is_literal(path: str) -> bool:
     """Whether a path can be an input of a rule: braces in it would be read as wildcards."""
     return not set("{}") & set(path)
-
-
-def read_regions(path: str) -> dict[str, list[Region]]:
-    """Read a BED file: contig, start, end and, if there, name and strand (columns 4 and 6).
-
-    Returns
-    -------
-    dict
-        Regions by contig, in the order of the file.
-
-    Raises
-    ------
-    InputError
-        With file and line, for a line that is no BED.
-    """
-    regions: dict[str, list[Region]] = {}
-    for number, raw in enumerate(_bed_text(path).splitlines(), 1):
-        try:
-            parsed = parse_bed(raw, number)
-        except InputError as error:
-            raise InputError(f"{path}: line {number}: {error}") from None
-        if parsed:
-            regions.setdefault(parsed[0], []).append(parsed[1])
-    if not regions:
-        raise InputError(f"{path}: no regions in this BED file")
-    return regions
-
-
-def parse_bed(raw: str, number: int) -> tuple[str, Region] | None:
-    """Contig and region of a line of a BED file; None for one that has none.
-
-    Raises
-    ------
-    InputError
-        What is wrong with the line.
-    """
-    if not raw.strip() or raw.startswith(("#", "track", "browser")):
-        return None
-    cells = raw.split("\t") if "\t" in raw else raw.split()
-    try:
-        start, end = int(cells[1]), int(cells[2])
-    except (IndexError, ValueError):
-        raise InputError("not BED (wanted: contig, start and end, separated by tabs)") from None
-    if not 0 <= start < end:
-        raise InputError(f"start {start} and end {end} (wanted: 0 <= start < end)")
-    strand = cells[5].strip() if len(cells) > 5 else "."
-    if strand not in ("+", "-", "."):
-        raise InputError(f"strand '{strand}' (allowed: + - .)")
-    name = cells[3] if len(cells) > 3 and cells[3] not in ("", ".") else None
-    return cells[0], Region(start, end, name, None if strand == "." else strand, number)
-
-
-def _bed_text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not a text file (wanted: an uncompressed BED file)") from None
 
 
 def _header_faults(path: str, header: list[str]) -> list[str]:

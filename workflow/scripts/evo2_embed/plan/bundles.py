@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.config.context import has_spans
-from evo2_embed.genomes.sample_sheet import Genome, Region, parse_bed
+from evo2_embed.genomes.regions import Region, parse_bed
+from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.plan.tally import run_regions
 

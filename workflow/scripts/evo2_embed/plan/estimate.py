@@ -9,7 +9,8 @@ from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import joined_width
 from evo2_embed.config.context import has_spans
-from evo2_embed.genomes.sample_sheet import Genome, read_regions
+from evo2_embed.genomes.regions import read_regions
+from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.model.models import layer_widths
 from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle

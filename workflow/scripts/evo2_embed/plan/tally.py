@@ -1,6 +1,6 @@
 """What the windows of a genome run through the model, counted before anything is read."""
 
-from evo2_embed.genomes.sample_sheet import Region
+from evo2_embed.genomes.regions import Region
 
 
 def tally(lengths: list[tuple[float, float]], windows: dict, bins: set[int]) -> dict:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from evo2_embed.genomes.sample_sheet import parse_bed
+from evo2_embed.genomes.regions import parse_bed
 from evo2_embed.io.errors import InputError
 
 INSIDE = "inside"  # the label of a BED interval that has none
