@@ -5,13 +5,14 @@ import pytest
 from evo2_embed.analysis.fusion.parameters import fit_fusion
 from evo2_embed.analysis.fusion.stored import check_fits, load_fusion, save_fusion
 from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import Fusion
 
 ROWS = 60
-PCA = {"method": {"pca": 3}}
+PCA = Fusion(method={"pca": 3})
 
 
 def settings(method, weights=None):
-    return {"method": method, "weights": weights}
+    return Fusion(method=method, weights=weights)
 
 
 def numbers(seed, rows=ROWS, width=4, scale=1.0, shift=0.0):
@@ -82,7 +83,7 @@ def test_a_number_that_never_changes_becomes_zero(layers):
 def test_too_many_components_are_refused(rows, said):
     few = {"a": numbers(1, rows), "b": numbers(2, rows)}
     with pytest.raises(InputError, match=said):
-        fit_fusion(few, {"method": {"pca": 9 if rows > 9 else 4}})
+        fit_fusion(few, settings({"pca": 9 if rows > 9 else 4}))
 
 
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
@@ -110,7 +111,7 @@ def test_saved_parameters_do_the_same_to_other_rows(tmp_path, layers, wanted):
     again = load_fusion(tmp_path / "a.npz")
     others = {name: values + 1 for name, values in layers.items()}
     np.testing.assert_array_equal(again.apply(others), fusion.apply(others))
-    check_fits(again, {"a": 4, "b": 4}, wanted["method"], "a.npz")
+    check_fits(again, {"a": 4, "b": 4}, wanted.method, "a.npz")
 
 
 def test_the_file_is_the_same_at_any_time(tmp_path, layers, monkeypatch):
@@ -153,6 +154,8 @@ def test_a_file_that_is_no_parameters_is_one_line(tmp_path, layers, damage):
         np.savez(path, **{**arrays, "components": arrays["components"][:2]})
     else:
         path.unlink()
-    with pytest.raises(InputError, match="a.npz: no parameters of a fusion, or damaged") as error:
+    with pytest.raises(
+        InputError, match="a.npz: not the parameters of a fusion, or damaged"
+    ) as error:
         load_fusion(path)
     assert "\n" not in str(error.value)

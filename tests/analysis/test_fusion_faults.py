@@ -1,4 +1,4 @@
-"""What is wrong with a fusion is said when a run starts, in one line."""
+"""The settings of a fusion: completed, and each fault in one line when a run starts."""
 
 import pytest
 from evo2_embed.io.errors import InputError
@@ -21,29 +21,35 @@ def fused(name="f", layers=("blocks.2", "norm"), **keys):
         (fused("blocks.2"), '"blocks.2" is no valid name'),
         (
             fused(layers_=["blocks.3"]),
-            "fusion.f: layers: 'blocks.3' is no layer of this extraction (allowed: blocks.2, norm)",
+            "layers: 'blocks.3' is not a layer of this extraction (allowed: blocks.2, norm)",
         ),
-        (fused(layers_="all"), "'blocks.0' is no layer of this extraction"),
+        (fused(layers_="all"), "'blocks.0' is not a layer of this extraction"),
         (
             fused(layers=["norm", "blocks.2.projections"]),
-            "mean needs layers of one width, and these have: norm 128, blocks.2.projections 384",
+            "these have: norm 128, blocks.2.projections 384 (allowed: concat, {pca: k}, or",
         ),
-        (fused(method={"pca": 257}), "pca: 257 is more than the layers have numbers (allowed: 1 "),
+        (
+            fused(method={"pca": 257}),
+            "pca: 257 is more than the dimensions of the layers (allowed: 1 ",
+        ),
         (fused(method={"pca": 0}), "fusion.f.method.pca: 0 is out of bounds"),
         (fused(method="sum"), "allowed: concat, mean, weighted, {pca: 1 to 4096}"),
         (fused(method="weighted"), "weights: missing for method weighted"),
-        (fused(weights=[1, 2]), "weights: mean takes none"),
+        (fused(weights=[1, 2]), "weights: mean has none"),
         (fused(method="weighted", weights=[1, 2, 3]), "weights: 3 numbers for 2 layers"),
         (fused(method="weighted", weights=[0, 0]), "weights: all are 0"),
         (fused(method="weighted", weights=[1, -1]), "weights.1: -1 is out of bounds"),
         (fused(method="weighted", weights="probe"), "allowed with the section probe"),
         (fused(strands="mean"), "strands: mean needs both strands of every window (allowed: keep"),
         (fused(parameters="no.npz"), "parameters: no such file 'no.npz'"),
-        (fused(parameters="results/fusions/x/y.npz"), "is a file that this run would write"),
+        (
+            fused(parameters="results/fusions/x/y.npz"),
+            "this run would overwrite 'results/fusions/x/y.npz'",
+        ),
         (fused(parameters="{a}.npz"), "a path may not have { or }"),
         (
             fused(method="weighted", weights=[1, 2], parameters="a.npz"),
-            "weights: those of the file of parameters are taken (allowed: null)",
+            "weights: the file of parameters has the weights (allowed: null)",
         ),
     ],
 )

@@ -9,9 +9,10 @@ from evo2_embed.analysis.fusion.writing import fuse_layers
 from evo2_embed.embed.rows import locate_rows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
+from evo2_embed.settings.sections import Fusion
 from layer_files import keys_of, many_rows, write_layer
 
-PLAIN = {"code": 1, "method": "mean", "strands": "keep", "weights": None}
+PLAIN = Fusion(method="mean")
 
 
 def bins_of(windows, size):
@@ -96,9 +97,10 @@ def test_rows_that_come_in_pieces_are_fused_as_all_at_once(tmp_path, short_group
     layers = {name: values.astype(np.float32) for name, values in layers.items()}
     records = [write_layer(tmp_path, name, v, many_rows(200)) for name, v in layers.items()]
     assert len(read_json(records[0])["parts"]) > 1
-    settings = {**PLAIN, "method": method, "strands": strands}
-    fusion = fit_layers(records, settings, str(tmp_path / "f.npz"), None, None)
-    record = fuse_layers(records, "f", settings, str(tmp_path / "f.npz"), str(tmp_path / "f.json"))
+    settings = Fusion(method=method, strands=strands)
+    parameters, output = str(tmp_path / "f.npz"), str(tmp_path / "f.json")
+    fusion = fit_layers(records, settings, parameters, None)
+    record = fuse_layers(records, "f", settings, 1, parameters, output)
     table = pl.read_parquet(tmp_path / "f" / "*.parquet")
     wanted = fusion.apply(layers)
     if strands == "mean":
@@ -114,12 +116,12 @@ def test_rows_that_come_in_pieces_are_fused_as_all_at_once(tmp_path, short_group
 def test_half_precision_is_kept(tmp_path):
     values = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float16)
     records = [write_layer(tmp_path, n, values, many_rows(20), "float16") for n in ("norm", "b")]
-    fit_layers(records, PLAIN, str(tmp_path / "f.npz"), None, None)
-    fit_layers(records, PLAIN, str(tmp_path / "g.npz"), str(tmp_path / "f.npz"), None)
+    fit_layers(records, PLAIN, str(tmp_path / "f.npz"), None)
+    fit_layers(records, PLAIN, str(tmp_path / "g.npz"), str(tmp_path / "f.npz"))
     assert (tmp_path / "g.npz").read_bytes() == (tmp_path / "f.npz").read_bytes()
     with pytest.raises(InputError, match="g.npz: parameters of other layers"):
-        fit_layers(records[:1], PLAIN, str(tmp_path / "h.npz"), str(tmp_path / "g.npz"), None)
-    record = fuse_layers(records, "f", PLAIN, str(tmp_path / "f.npz"), str(tmp_path / "f.json"))
+        fit_layers(records[:1], PLAIN, str(tmp_path / "h.npz"), str(tmp_path / "g.npz"))
+    record = fuse_layers(records, "f", PLAIN, 1, str(tmp_path / "f.npz"), str(tmp_path / "f.json"))
     table = pl.read_parquet(tmp_path / "f" / "*.parquet")
     assert record["dtype"] == "float16"
     assert table.schema["embedding"] == pl.Array(pl.Float16, 5)
@@ -137,7 +139,7 @@ def test_layers_that_do_not_belong_together_are_refused(tmp_path, what):
     ]
     said = {"rows": "19 against 20", "keys": "row 4: contig is not", "settings": "y against x"}
     with pytest.raises(InputError, match=said[what]):
-        fit_layers(records, PLAIN, str(tmp_path / "f.npz"), None, None)
+        fit_layers(records, PLAIN, str(tmp_path / "f.npz"), None)
     assert not (tmp_path / "f.npz").exists()
 
 
@@ -155,7 +157,7 @@ def test_weights_are_learned_from_rows_that_have_a_label(tmp_path):
         labels[keys["strand"].to_numpy() == "-"] = None
         return labels
 
-    settings = {**PLAIN, "method": "weighted", "weights": "probe"}
+    settings = Fusion(method="weighted", weights="probe")
     fusion = fit_layers(records, settings, str(tmp_path / "f.npz"), None, label)
     assert fusion.weights[1] > 2 * fusion.weights[0]
     np.testing.assert_allclose(fusion.means[:5], layers["norm"][::2].mean(axis=0), atol=1e-6)

@@ -1,15 +1,18 @@
-"""Folds: neighbours are kept together, and what cannot be divided is refused."""
+"""Folds: no leakage between neighbours, and rows that do not allow folds are refused."""
+
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
-from evo2_embed.analysis.probes.folds import inner_parts, make_folds
+from evo2_embed.analysis.probes.folds import inner_folds, make_folds
 from evo2_embed.analysis.probes.probe import permuted
 from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import Probe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SECTION = {"labels": "x.bed", "min_overlap": 0.5, "folds": 3, "group": "auto", "block": None}
+SECTION = Probe(labels="x.bed", folds=3, gap=0)
 
 
 def tiled(contigs, windows, size=100, stride=50, strands="+-", genome="g"):
@@ -47,12 +50,14 @@ def distances(keys, some, others):
     numbers=st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
-def test_folds_keep_neighbours_together(contigs, windows, stride, gap, group, block, numbers):
+def test_neighbours_of_tested_rows_are_not_trained_on(
+    contigs, windows, stride, gap, group, block, numbers
+):
     keys = tiled(contigs, windows, stride=stride)
     labels = alternating(len(keys))
     if numbers:
         labels = np.arange(len(keys), dtype=float)
-    probe = {**SECTION, "gap": gap, "group": group, "block": block}
+    probe = replace(SECTION, gap=gap, group=group, block=block)
     if group == "contig" and contigs < 3:
         with pytest.raises(InputError, match="3 folds need at least as many contigs"):
             make_folds(keys, labels, probe)
@@ -63,9 +68,9 @@ def test_folds_keep_neighbours_together(contigs, windows, stride, gap, group, bl
         assert "probe.gap" in str(error) or "fewer folds" in str(error)  # noqa: PT017
         return
     assert folds.by == ("contig" if group == "contig" else folds.by)
-    tested = np.concatenate([test for _, test in folds.parts])
+    tested = np.concatenate([test for _, test in folds.splits])
     assert sorted(tested) == list(range(len(keys)))
-    for train, test in folds.parts:
+    for train, test in folds.splits:
         assert not set(folds.groups[train]) & set(folds.groups[test])
         apart = distances(keys, train, test).min(axis=1)
         assert apart.min() >= gap
@@ -73,12 +78,12 @@ def test_folds_keep_neighbours_together(contigs, windows, stride, gap, group, bl
         if len(rest):
             assert (distances(keys, rest, test).min(axis=1) < gap).all()
     again = make_folds(keys, labels, probe)
-    for one, other in zip(folds.parts, again.parts, strict=True):
+    for one, other in zip(folds.splits, again.splits, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_contigs_are_groups_where_there_are_enough_else_blocks():
-    probe = {**SECTION, "gap": 100}
+    probe = replace(SECTION, gap=100)
     many = tiled(12, 6)
     assert make_folds(many, alternating(len(many)), probe).by == "contig"
     few = tiled(11, 6)
@@ -92,15 +97,15 @@ def test_contigs_are_groups_where_there_are_enough_else_blocks():
 
 def test_genomes_are_groups_if_asked_for():
     keys = pl.concat([tiled(2, 5, genome=name) for name in "ghijk"])
-    folds = make_folds(keys, alternating(len(keys)), {**SECTION, "gap": 0, "group": "genome"})
-    for _, test in folds.parts:
+    folds = make_folds(keys, alternating(len(keys)), replace(SECTION, group="genome"))
+    for _, test in folds.splits:
         names = keys[test]["genome"].unique().to_list()
         assert sum(keys["genome"].is_in(names)) == len(test)
 
 
 def refused(keys, labels, **changes):
     with pytest.raises(InputError) as error:
-        make_folds(keys, labels, {**SECTION, "gap": 100, **changes})
+        make_folds(keys, labels, replace(SECTION, **{"gap": 100, **changes}))
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -119,28 +124,28 @@ def test_what_cannot_be_divided_is_refused_and_says_what_to_change():
     )
     rare = labels.copy()
     rare[:6] = "z"
-    assert "label 'z' has 6 rows in 1 blocks: too few for 3 folds" in refused(keys, rare)
+    assert "label 'z' has 6 rows in 1 blocks, too few for 3 folds" in refused(keys, rare)
     assert "fold 1 of 3 has no row of label 'x' to train on" in refused(keys, labels, gap=5000)
 
 
 def test_inner_folds_divide_no_group_and_drop_those_of_one_label():
     groups = np.repeat(np.arange(12), 4)
     labels = np.array(["x", "y"] * 24, object)
-    parts = inner_parts(labels, groups, 3)
-    assert len(parts) == 3
-    for train, test in parts:
+    splits = inner_folds(labels, groups, 3)
+    assert len(splits) == 3
+    for train, test in splits:
         assert not set(groups[train]) & set(groups[test])
-    assert inner_parts(labels, groups % 2, 3) == []
+    assert inner_folds(labels, groups % 2, 3) == []
     labels[4:] = "x"
-    assert inner_parts(labels, groups, 3) == []
+    assert inner_folds(labels, groups, 3) == []
 
 
 def test_permuted_labels_are_as_many_in_every_fold():
     keys = tiled(1, 200)
     labels = alternating(len(keys), ("x", "y", "z"))
-    folds = make_folds(keys, labels, {**SECTION, "gap": 100})
+    folds = make_folds(keys, labels, replace(SECTION, gap=100))
     shuffled = permuted(labels, folds)
     assert 0.5 < np.mean(shuffled != labels) < 0.8
-    for _, test in folds.parts:
+    for _, test in folds.splits:
         assert sorted(shuffled[test]) == sorted(labels[test])
     assert np.array_equal(shuffled, permuted(labels, folds))

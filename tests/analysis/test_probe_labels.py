@@ -8,6 +8,7 @@ from evo2_embed.analysis.probes.formats import MOST_LABELS
 from evo2_embed.analysis.probes.labels import probe_faults, read_labels
 from evo2_embed.analysis.probes.rows import interval_table, label_rows, thin_rows
 from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import Probe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import run_python
@@ -17,8 +18,7 @@ TSV = "genome\tcontig\tstart\tend\t"
 
 
 def section(labels, feature=None, **keys):
-    defaults = {"min_overlap": 0.5, "stranded": False, "folds": 2, "group": "auto"}
-    return {**defaults, "block": None, "gap": 0, "labels": str(labels), "feature": feature, **keys}
+    return Probe(labels=str(labels), feature=feature, folds=2, gap=0, **keys)
 
 
 def intervals(labels):
@@ -70,7 +70,12 @@ def test_intervals_of_each_format_plain_and_gzip(tmp_path, name, text, feature, 
 @pytest.mark.parametrize(
     ("name", "text", "feature", "said"),
     [
-        ("a.csv", "", None, "a.csv: the ending does not tell the format (allowed: .bed, .gff"),
+        (
+            "a.csv",
+            "",
+            None,
+            "a.csv: the name does not end like a known format (allowed: .bed, .gff",
+        ),
         ("a.bed", "c\t0\t5\n", "CDS", "probe.feature: 'CDS' is for GFF3 only"),
         ("a.bed", "c\t5\n", None, "line 1: not BED"),
         ("a.bed", "c\t5\t5\n", None, "line 1: start 5 and end 5 (wanted: 0 <= start < end)"),
@@ -83,21 +88,26 @@ def test_intervals_of_each_format_plain_and_gzip(tmp_path, name, text, feature, 
             None,
             "101 different labels (allowed: at most 100)",
         ),
-        ("a.gff3", GFF, None, "needs probe.feature, a type of feature (in the file: CDS, gene)"),
+        ("a.gff3", GFF, None, "needs probe.feature, a feature type (in the file: CDS, gene)"),
         ("a.gff3", GFF, "rRNA", "no feature 'rRNA' (probe.feature; in the file: CDS, gene)"),
-        ("a.gff3", "c\tx\tCDS\t1\t2\n", "CDS", "line 1: not GFF3: 5 columns"),
-        ("a.gff3", "c\tx\tCDS\t0\t2\t.\t+\t0\t\n", "CDS", "wanted: 1 <= start <= end"),
-        ("a.gff3", "c\tx\tCDS\t1\tz\t.\t+\t0\t\n", "CDS", "end 'z' (wanted: whole numbers)"),
+        ("a.gff3", "c\tx\tCDS\t1\t2\n", "CDS", "line 1: not GFF3: 5 columns (expected: 9"),
+        ("a.gff3", "c\tx\tCDS\t0\t2\t.\t+\t0\t\n", "CDS", "expected: 1 <= start <= end"),
+        ("a.gff3", "c\tx\tCDS\t1\tz\t.\t+\t0\t\n", "CDS", "end 'z' (expected: whole numbers)"),
         ("a.tsv", "genome\tcontig\tstart\tlabel\n", None, "line 1: column 'end' is missing"),
         ("a.tsv", f"{TSV}\n", None, "line 1: unknown column ''"),
-        ("a.tsv", f"{TSV}label\tnumber\n", None, "line 1: label and number: one of the two"),
+        ("a.tsv", f"{TSV}label\tnumber\n", None, "line 1: label and number: exactly one of these"),
         ("a.tsv", f"{TSV}label\tscore\n", None, "line 1: unknown column 'score'"),
-        ("a.tsv", f"{TSV}label\tlabel\n", None, "line 1: a column stands twice"),
+        ("a.tsv", f"{TSV}label\tlabel\n", None, "line 1: a column name is there twice"),
         ("a.tsv", f"{TSV}label\ng\tc\t0\n", None, "line 2: 3 cells under 5 columns"),
-        ("a.tsv", f"{TSV}label\ng\tc\t3\t2\tx\n", None, "line 2: start 3 and end 2"),
+        ("a.tsv", f"{TSV}label\ng\tc\t3\t2\tx\n", None, "line 2: start 3 and end 2 (expected"),
         ("a.tsv", f"{TSV}label\ng\tc\t0\t2\t\n", None, "line 2: no label"),
-        ("a.tsv", f"{TSV}label\ng\tc\t0\t2\tx\n", None, "all intervals have 'x' (wanted: at least"),
-        ("a.tsv", f"{TSV}number\ng\tc\t0\t2\tnan\n", None, "line 2: 'nan' is no number"),
+        (
+            "a.tsv",
+            f"{TSV}label\ng\tc\t0\t2\tx\n",
+            None,
+            "all intervals have 'x' (expected: at least",
+        ),
+        ("a.tsv", f"{TSV}number\ng\tc\t0\t2\tnan\n", None, "line 2: 'nan' is not a number"),
         ("a.tsv", f"{TSV}number\ng\tc\t0\t2\t1\ng\tc\t3\t4\t1\n", None, "all intervals have 1.0"),
         (
             "a.tsv",
@@ -105,7 +115,7 @@ def test_intervals_of_each_format_plain_and_gzip(tmp_path, name, text, feature, 
             None,
             "genome 'h' is not in the sheet (allowed: g)",
         ),
-        ("a.bed.gz", "c\t0\t5\n", None, "the gzip file is cut off, damaged or none"),
+        ("a.bed.gz", "c\t0\t5\n", None, "not a gzip file, or truncated or damaged"),
         ("a{b}.bed", "c\t0\t5\n", None, "a path may not have { or } in it"),
     ],
 )
@@ -128,7 +138,7 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "b.bed").write_bytes(b"\xff\xfe\x00")
     assert "not a text file" in faults_of(tmp_path / "b.bed")[0]
     (tmp_path / "c.bed.gz").write_bytes(gzip.compress(b"c\t0\t5\n" * 9)[:-6])
-    assert "cut off" in faults_of(tmp_path / "c.bed.gz")[0]
+    assert "truncated" in faults_of(tmp_path / "c.bed.gz")[0]
 
 
 def test_the_first_faulty_lines_are_shown_and_a_header_only_once(tmp_path):
@@ -148,7 +158,7 @@ def test_the_configuration_checks_labels_and_knows_the_gap(complete, tmp_path):
     with pytest.raises(InputError) as error:
         complete(probe={"labels": "b.bed"}, extractions={"default": layers})
     assert str(error.value).splitlines() == [
-        "fusion: 'gc_kmers' is the name of a base of comparison (allowed: another one)",
+        "fusion: 'gc_kmers' is the name of a baseline (allowed: any other name)",
         "probe.labels: b.bed: no such file",
     ]
 
@@ -256,7 +266,7 @@ def test_a_contig_of_two_genomes_needs_a_file_that_tells_them_apart(tmp_path):
     assert result.tolist() == [None, "x"]
     labels = read_labels(section(tmp_path / "a.tsv"))
     with pytest.raises(InputError, match="genome 'h' is not in the sheet"):
-        interval_table(labels, keys, section("a.tsv"), ["g"])
+        interval_table(labels, keys, "a.tsv", ["g"])
 
 
 @given(st.integers(1, 60), st.integers(20, 50), st.booleans())

@@ -1,4 +1,6 @@
-"""Probes: they find what is there and nothing else, and name a winner only beyond the noise."""
+"""Probes find a planted signal and none in noise; a winner is significantly better."""
+
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -12,6 +14,7 @@ from evo2_embed.analysis.probes.probe import cross_validate
 from evo2_embed.analysis.probes.winner import beats, interval, judge
 from evo2_embed.genomes.fasta import reverse_complement
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.settings.sections import Extraction, Fusion
 from runs import random_bases, write_fasta
 from scipy import stats
 from test_probe_folds import SECTION, tiled
@@ -22,7 +25,7 @@ RNG = np.random.default_rng(0)
 
 def probe(values, labels, **changes):
     """Metrics by name: the mean over folds."""
-    folds = make_folds(KEYS, labels, {**SECTION, "gap": 100, **changes})
+    folds = make_folds(KEYS, labels, replace(SECTION, **{"gap": 100, **changes}))
     results = cross_validate(lambda train: values, labels, folds)
     return {name: np.mean([fold[name] for fold in results]) for name in results[0]}
 
@@ -33,8 +36,8 @@ def test_a_planted_signal_is_found_and_noise_has_none(width, kinds):
     labels = np.array(list("xyz"), object)[RNG.integers(0, kinds, len(KEYS))]
     noise = RNG.normal(size=(len(KEYS), width)).astype(np.float32)
     signal = noise.copy()
-    for place, label in enumerate("xyz"[:kinds]):
-        signal[:, place::kinds] += 1.5 * (labels == label)[:, None]
+    for index, label in enumerate("xyz"[:kinds]):
+        signal[:, index::kinds] += 1.5 * (labels == label)[:, None]
     found, missed = probe(signal, labels), probe(noise, labels)
     assert found["roc_auc"] > 0.95
     assert found["balanced_accuracy"] > 0.8
@@ -73,7 +76,7 @@ def test_metrics_are_those_of_their_definitions():
     assert score_numbers(np.array([1.0, 2, 3]), np.array([2.0, 2, 2])) == {"r2": 0, "spearman": 0}
 
 
-def test_a_winner_is_named_only_beyond_the_noise():
+def test_a_winner_is_named_only_if_it_is_significantly_better():
     noise = np.array([0.00, 0.02, -0.01, 0.01, -0.02])
     scores = {
         "low": 0.7 + noise[::-1],
@@ -134,10 +137,10 @@ def test_kmers_are_those_of_the_row_on_its_strand(tmp_path):
 
 
 class Standin:
-    """The interface of a fitted fusion: layers side by side, less the means of what it has seen."""
+    """The interface of a fitted fusion: layers side by side, minus the means of its rows."""
 
     def __init__(self, layers, settings, labels):
-        assert settings["strands"] == "keep"
+        assert settings.strands == "keep"
         assert len(labels) == len(next(iter(layers.values())))
         self.means = {name: values.mean(axis=0) for name, values in layers.items()}
 
@@ -149,13 +152,13 @@ class Standin:
 def test_a_fusion_is_fitted_to_training_rows_and_joins_the_strands_of_a_window(strands):
     keys = tiled(1, 10).with_columns(name=pl.lit(None, pl.String))
     rows = np.array([2, 3, 6, 8])
-    places = find_strands(keys, rows)
-    assert places.wanted.tolist() == [2, 3, 6, 7, 8, 9]
+    found = find_strands(keys, rows)
+    assert found.rows.tolist() == [2, 3, 6, 7, 8, 9]
     layer = RNG.normal(size=(20, 3))
-    layers = {"one": layer[places.wanted], "two": 2 * layer[places.wanted]}
+    layers = {"one": layer[found.rows], "two": 2 * layer[found.rows]}
     labels = np.array(["x", "y", "x", "y"], object)
-    fusion = {"method": "concat", "strands": strands}
-    values = fused_vectors(layers, fusion, labels, places, Standin)(np.array([0, 2]))
+    fusion = Fusion(method="concat", strands=strands)
+    values = fused_vectors(layers, fusion, labels, found, Standin)(np.array([0, 2]))
     fused = np.hstack([layer, 2 * layer])
     fused = fused - fused[rows[[0, 2]]].mean(axis=0)
     plus, minus = fused[rows // 2 * 2], fused[rows // 2 * 2 + 1]
@@ -172,9 +175,8 @@ def test_a_row_without_its_other_strand_is_seen():
 def test_memory_grows_with_what_is_read_at_once(complete):
     def mb(layers, fusion, rows=100_000):
         extraction = {"layers": layers, "fusion": fusion}
-        return probe_mb(
-            complete(extractions={"default": extraction})["extractions"]["default"], rows
-        )
+        known = complete(extractions={"default": extraction})["extractions"]["default"]
+        return probe_mb(Extraction.from_dict(known), rows)
 
     one, two = mb(["norm"], {}), mb(["norm", "blocks.0"], {})
     assert one == two == 2000 + 4 * 100_000 * 128 * 4 // 10**6

@@ -18,6 +18,7 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import open_table
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.run.frozen import load_frozen
+from evo2_embed.settings.sections import Fusion, Probe
 from runs import Workflow, random_bases, write_fasta
 from test_probes import Standin
 
@@ -121,22 +122,20 @@ def test_fusions_are_probed_and_the_same_input_gives_the_same_bytes(
     run = load_frozen("results/run_config.yaml")
     folder = "results/embeddings/default"
     records = {layer: f"{folder}/{layer}.json" for layer in ("blocks.0", "norm")}
-    fusion = {"layers": None, "strands": "keep", "parameters": None}
-    settings = {
-        "code": 1,
-        "probe": {**run.settings["probe"], "max_rows": 50, "folds": 2},
-        "fusion": {"both": fusion, "joined": {**fusion, "strands": "mean"}},
-    }
+    probe = Probe.from_dict({**run.settings["probe"], "max_rows": 50, "folds": 2})
+    fusions = {"both": Fusion(method="concat"), "joined": Fusion(method="concat", strands="mean")}
     genomes = [[Genome("g", "g.fa")]]
     written = []
     for name in ("one", "two"):
         outputs = str(tmp_path / f"{name}.parquet"), str(tmp_path / f"{name}.json")
-        result = probe_extraction(records, genomes, settings, "indexes", *outputs, fit=Standin)
+        result = probe_extraction(
+            records, genomes, probe, fusions, 1, "indexes", *outputs, fit=Standin
+        )
         written.append([Path(path).read_bytes() for path in outputs])
     assert written[0] == written[1]
     assert list(result["scores"]) == ["blocks.0", "norm", "both", "gc_kmers", "shuffled_labels"]
     assert result["rows"]["used"] == 50
-    assert "no row on the other strand" in result["skipped"]["joined"]
+    assert "no partner on the other strand" in result["skipped"]["joined"]
 
 
 def test_rows_of_bins_are_those_of_the_dataset(tmp_path, monkeypatch, finished):
@@ -173,11 +172,9 @@ def check(complete, tmp_path):
 
     def check(name, text, pooling="mean"):
         (tmp_path / name).write_text(text)
-        section = {**PROBE, "labels": name, "feature": None, "min_overlap": 0.5, "gap": 0}
-        section |= {"stranded": False, "group": "auto", "block": None}
-        settings = {"probe": section, "pooling": pooling}
+        probe = Probe.from_dict({**PROBE, "labels": name, "feature": None, "gap": 0})
         chunks = ["g.parquet", "h.parquet"]
-        return check_labels(chunks, genomes, settings, "indexes", "labels.json")
+        return check_labels(chunks, genomes, probe, pooling, 1, "indexes", "labels.json")
 
     return check
 
@@ -194,7 +191,7 @@ def test_labels_are_checked_before_anything_is_embedded(check):
     bins = check("a.tsv", tsv(good), {"bin": 10})
     assert bins["rows"] == {"all": 200, "labelled": 100, "left_out": 100, "used": 100}
     for name, text, said in (
-        ("b.tsv", tsv([*good, ("h", "d", 0, 9, "x")]), "'d' of genome 'h' (there are: c)"),
+        ("b.tsv", tsv([*good, ("h", "d", 0, 9, "x")]), "'d' of genome 'h' (known contigs: c)"),
         (
             "b.bed",
             "x\t0\t9\ny\t0\t9\n",
@@ -202,7 +199,7 @@ def test_labels_are_checked_before_anything_is_embedded(check):
         ),
         ("c.bed", "c\t0\t9\n", "'c' is in the genomes 'g' and 'h'"),
         ("c.tsv", tsv([(*row[:3], row[2] + 9, row[4]) for row in good]), "no row gets a label"),
-        ("d.tsv", tsv([*good[:1], *good[1:20:2]]), "label 'x' has 1 rows in 1 blocks"),
+        ("d.tsv", tsv([*good[:1], *good[1:20:2]]), "label 'x' has 1 rows in 1 blocks, too few"),
     ):
         with pytest.raises(InputError) as error:
             check(name, text)

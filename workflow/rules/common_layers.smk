@@ -3,6 +3,7 @@
 from evo2_embed.analysis.burn_in.places import longest_context, measure_mb
 from evo2_embed.model.models import layer_widths
 from evo2_embed.analysis.probes.memory import probe_mb
+from evo2_embed.settings.sections import Extraction
 
 PROBES = [
     f"results/probes/{name}.{kind}"
@@ -187,4 +188,4 @@ def given_parameters(wildcards):
 def probe_memory(wildcards):
     """MB for the rows that are probed, a few times over: of one layer, or all that a fusion joins."""
     extraction = SETTINGS["extractions"][wildcards.extraction]
-    return probe_mb(extraction, SETTINGS["probe"]["max_rows"])
+    return probe_mb(Extraction.from_dict(extraction), SETTINGS["probe"]["max_rows"])

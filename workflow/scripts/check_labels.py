@@ -1,18 +1,21 @@
-"""Hold the labels against the windows, before anything is embedded.
+"""Check the labels against the windows, before anything is embedded.
 
-In: the labels, the chunk tables, the FASTA files. Out: rows by label, and the folds.
+In: the labels, the chunk tables, the FASTA files. Out: the number of rows per label, and the folds.
 """
 
 from evo2_embed.analysis.probes.check import check_labels
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.logs import logged_to
+from evo2_embed.settings.sections import Probe
 
 
 def main(
     genomes: list[list[list]], chunks: list[str], settings: dict, indexes: str, record: str
 ) -> None:
     bundles = [[Genome(*row) for row in rows] for rows in genomes]
-    check_labels(chunks, bundles, settings, indexes, record)
+    probe = Probe.from_dict(settings["probe"])
+    pooling, code = settings["pooling"], settings["code"]
+    check_labels(chunks, bundles, probe, pooling, code, indexes, record)
 
 
 if "snakemake" in globals():

@@ -1,6 +1,6 @@
-"""Fit the parameters of a fusion, or take those of another run.
+"""Fit the parameters of a fusion, or copy those of another run.
 
-In: the records of its layers and the datasets they name; parameters, or labels, where asked for.
+In: the records of its layers and their datasets; parameters or labels, if the settings name them.
 Out: the parameters (.npz).
 """
 
@@ -8,19 +8,22 @@ from functools import partial
 
 from evo2_embed.analysis.fusion.fit import fit_layers
 from evo2_embed.io.logs import logged_to
+from evo2_embed.settings.sections import Fusion, Probe
 
 
 def main(records: list[str], settings: dict, source: str | None, output: str) -> None:
-    fit_layers(records, settings, output, source, labeller(settings))
+    fusion = Fusion.from_dict({key: settings[key] for key in ("method", "layers", "weights")})
+    fit_layers(records, fusion, output, source, labeller(settings))
 
 
 def labeller(settings: dict):
-    """What gives rows their labels, where weights are learned."""
+    """The function that labels rows, if weights are learned from labels."""
     if "probe" not in settings:
         return None
     from evo2_embed.analysis.probes.rows import label_rows
 
-    return partial(label_rows, probe=settings["probe"], genomes=settings["genomes"])
+    probe = Probe.from_dict(settings["probe"])
+    return partial(label_rows, probe=probe, genomes=settings["genomes"])
 
 
 if "snakemake" in globals():

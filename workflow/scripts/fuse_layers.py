@@ -1,15 +1,17 @@
 """Write a fused dataset.
 
-In: the records of its layers and the datasets they name, the parameters.
+In: the records of its layers and their datasets, the parameters.
 Out: the dataset (`tables.embeddings_schema`), its record.
 """
 
 from evo2_embed.analysis.fusion.writing import fuse_layers
 from evo2_embed.io.logs import logged_to
+from evo2_embed.settings.sections import Fusion
 
 
 def main(records: list[str], name: str, settings: dict, parameters: str, record: str) -> None:
-    fuse_layers(records, name, settings, parameters, record)
+    fusion = Fusion(method=settings["method"], strands=settings["strands"])
+    fuse_layers(records, name, fusion, settings["code"], parameters, record)
 
 
 if "snakemake" in globals():

@@ -1,12 +1,13 @@
 """Probe the layers of an extraction: how well each predicts the labels.
 
-In: the labels, the records of its layers and the datasets beside them, the FASTA files.
-Out: scores by layer, metric and fold; what they say of the layers.
+In: the labels, the records of its layers and their datasets, the FASTA files.
+Out: scores by layer, metric and fold; the record, with the best layer.
 """
 
 from evo2_embed.analysis.probes.extraction import probe_extraction
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.logs import log, logged_to
+from evo2_embed.settings.sections import Fusion, Probe
 
 
 def main(
@@ -20,9 +21,12 @@ def main(
 ) -> None:
     bundles = [[Genome(*row) for row in rows] for rows in genomes]
     by_layer = dict(zip(layers, records, strict=True))
-    result = probe_extraction(by_layer, bundles, settings, indexes, table, record)
-    undecided = ", ".join(result["undecided"])
-    log.info("best: %s; %s", result["best"], f"not told from: {undecided}" if undecided else "wins")
+    probe, code = Probe.from_dict(settings["probe"]), settings["code"]
+    fusions = {name: Fusion.from_dict(fusion) for name, fusion in settings["fusion"].items()}
+    result = probe_extraction(by_layer, bundles, probe, fusions, code, indexes, table, record)
+    others = ", ".join(result["undecided"])
+    compared = f"not significantly better than {others}" if others else "significantly better"
+    log.info("best: %s, %s", result["best"], compared)
 
 
 if "snakemake" in globals():

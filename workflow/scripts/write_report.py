@@ -13,6 +13,7 @@ from evo2_embed.io.logs import logged_to
 from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import load_results, render_summary
+from evo2_embed.settings.sections import Probe
 
 BENCHMARKS = Path("benchmarks")
 
@@ -29,7 +30,7 @@ def main(
     summary: str,
 ) -> None:
     results = load_results(manifests, speeds)
-    labels = partial(label_rows, probe=probe, genomes=genomes) if probe else None
+    labels = probe and partial(label_rows, probe=Probe.from_dict(probe), genomes=genomes)
     page = render_report(results, sources, read_stages(BENCHMARKS, stages), settings, labels)
     with atomic_path(summary) as temporary:
         temporary.write_text(render_summary(results))

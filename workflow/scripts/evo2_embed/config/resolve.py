@@ -6,7 +6,7 @@ Everything a user can get wrong is found here, before any job, and all at once, 
 import copy
 from pathlib import Path
 
-from evo2_embed.analysis.fusion.faults import fusion_faults
+from evo2_embed.analysis.fusion.faults import complete_fusions, fusion_faults
 from evo2_embed.analysis.probes.labels import probe_faults
 from evo2_embed.config.context import context_faults, model_fault
 from evo2_embed.config.schema import hint, schema_faults, with_defaults
@@ -15,6 +15,7 @@ from evo2_embed.genomes.sample_sheet import NOT_LITERAL, Genome, file_faults, is
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import models
 from evo2_embed.model.presets import expand_layers
+from evo2_embed.settings.sections import Probe
 
 
 def resolve(config: dict) -> tuple[dict, list[Genome]]:
@@ -65,7 +66,7 @@ def _check_probe(settings: dict, genomes: list[str]) -> list[str]:
     if probe is not None and probe["gap"] is None:
         probe["gap"] = settings["windows"]["size"]
     fusions = [name for e in settings["extractions"].values() for name in e["fusion"]]
-    return probe_faults(probe, genomes, fusions)
+    return probe_faults(probe and Probe.from_dict(probe), genomes, fusions)
 
 
 def _faults_beside(config: dict) -> list[str]:
@@ -106,7 +107,9 @@ def _extraction_faults(where: str, extraction: dict, settings: dict) -> list[str
     if name not in models.model_names():
         return faults
     # Of layers that are not known, nothing can be said.
-    faults = faults or fusion_faults(where, extraction, settings)
+    if not faults:
+        complete_fusions(extraction)
+        faults = fusion_faults(where, extraction, settings)
     fault = model_fault(where, name, settings)
     faults += [fault] if fault else []
     faults += _precision_faults(where, name, extraction["precision"], settings["runtime"]["device"])

@@ -214,7 +214,8 @@ def _estimate_fusions(name: str, extraction: dict, rows: int) -> list[LayerEstim
     stored = {**extraction, "pooling": "mean"}
     fusions = []
     for fusion, settings in extraction["fusion"].items():
-        width = joined_width(settings, [known[layer] for layer in settings["layers"]])
+        widths = [known[layer] for layer in settings["layers"]]
+        width = joined_width(settings["method"], settings["strands"], widths)
         mine = rows if settings["strands"] == "keep" else rows // 2
         size = filesizes.dataset(stored, width, mine, [], 1)
         fusions.append(

@@ -1,13 +1,13 @@
-"""Layers of an extraction, and its strands, joined into one dataset with the same columns.
+"""Layers of an extraction, or its strands, joined into one dataset with the same columns.
 
-faults       what a configuration says of fusions, checked (light)
-shape        numbers in a fused vector (light)
-vectors      vectors of several layers to one
-parameters   what that takes, fitted to rows: arrays in, arrays out
-weights      weights learned from labels
+faults       the settings of fusions: completed and checked (light)
+shape        dimensions of a fused vector (light)
+vectors      a fitted fusion: vectors of several layers -> one vector
+parameters   its parameters, fitted to rows: arrays in, arrays out
+weights      weights of layers, learned from labels
 stored       parameters in a file
 strands      the + and - rows of the same bases
-datasets     layers' datasets, read side by side
-fitting      the job that fits the parameters to a sample
+datasets     the datasets of the layers, read side by side
+fit          the job that fits the parameters to a sample
 writing      the job that writes the fused dataset
 """

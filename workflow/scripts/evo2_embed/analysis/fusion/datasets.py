@@ -19,7 +19,7 @@ def open_layers(paths: list[str]) -> list[Dataset]:
     Raises
     ------
     InputError
-        When they are not of the same rows, weights and settings.
+        If they differ in rows, weights or settings.
     """
     datasets = [Dataset.open(path) for path in paths]
     first = datasets[0]
@@ -34,14 +34,14 @@ def open_layers(paths: list[str]) -> list[Dataset]:
 
 
 def widths_of(datasets: list[Dataset]) -> dict[str, int]:
-    """Numbers in a vector, by layer."""
+    """Dimensions of an embedding, by layer."""
     return {dataset.name: dataset.width for dataset in datasets}
 
 
 def read_side_by_side(
     datasets: list[Dataset],
 ) -> Iterator[tuple[pa.Table, dict[str, np.ndarray]]]:
-    """Rows of all layers, a few at a time: no more than a row group of each is held.
+    """Rows of all layers, a few at a time. Memory holds one row group of each layer.
 
     Yields
     ------
@@ -51,7 +51,7 @@ def read_side_by_side(
     Raises
     ------
     InputError
-        When the rows of two layers are not the same.
+        If the rows of two layers differ.
     """
     sources = [dataset.row_groups() for dataset in datasets]
     held = [_next(source) for source in sources]
@@ -77,7 +77,10 @@ def read_side_by_side(
 
 
 def read_rows_at(datasets: list[Dataset], wanted: np.ndarray) -> dict[str, np.ndarray]:
-    """The same rows of all layers, by number, ascending: (n, width of the layer) by layer."""
+    """Embeddings of the same rows of all layers: by layer, float32, (n, width of the layer).
+
+    `wanted` are row indices, ascending.
+    """
     read = [dataset.read_at(wanted) for dataset in datasets]
     for (keys, _), dataset in zip(read[1:], datasets[1:], strict=True):
         _check_same(read[0][0], keys, 0, datasets[0].path, dataset.path)
@@ -85,7 +88,7 @@ def read_rows_at(datasets: list[Dataset], wanted: np.ndarray) -> dict[str, np.nd
 
 
 def _next(source: Iterator[pa.Table]) -> pa.Table:
-    """The next table that has rows; at the end an empty one."""
+    """The next table with rows; at the end an empty one."""
     return next((table for table in source if len(table)), pa.table({}))
 
 

@@ -1,5 +1,6 @@
-"""What is wrong with the fusions of an extraction: found when a run starts, a line a fault."""
+"""The settings of an extraction's fusions: completed, and checked when a run starts."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import fused_width, method_of
@@ -8,23 +9,34 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.model.models import layer_widths
 from evo2_embed.model.presets import expand_layers
 
-# Where this run's own parameters go.
+# Folder of the parameters that this run fits.
 FUSIONS = "results/fusions"
-# What has a fusion's place beside the datasets, but for layers.
+# The file beside the datasets, whose name no fusion can have.
 _TAKEN = "manifest"
 
 
+def complete_fusions(extraction: dict) -> None:
+    """Spell out the layers of an extraction's fusions; null is all layers of the extraction.
+
+    Layers that cannot be spelled out stay as they are: `fusion_faults` reports them.
+    """
+    for fusion in extraction["fusion"].values():
+        layers = extraction["layers"] if fusion["layers"] is None else fusion["layers"]
+        with suppress(InputError):
+            fusion["layers"] = expand_layers(layers, extraction["model"]["name"])
+
+
 def fusion_faults(where: str, extraction: dict, settings: dict) -> list[str]:
-    """Check the fusions of an extraction, and spell out their layers.
+    """Faults in the fusions of an extraction, one line per fault.
 
     Parameters
     ----------
     where : str
         The extraction, as a message names it.
     extraction : dict
-        Complete, its layers spelled out and known to the model.
+        Complete settings; the model has its layers.
     settings : dict
-        Complete but for the extractions.
+        Complete settings, with or without the other extractions.
     """
     faults = []
     for name, fusion in extraction["fusion"].items():
@@ -51,15 +63,14 @@ def _name_faults(here: str, name: str, extraction: dict) -> list[str]:
 
 def _layer_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
     allowed = extraction["layers"]
-    if fusion["layers"] is None:
-        fusion["layers"] = list(allowed)
     try:
-        fusion["layers"] = expand_layers(fusion["layers"], extraction["model"]["name"])
+        layers = expand_layers(fusion["layers"], extraction["model"]["name"])
     except InputError as error:
         return [f"{here}: layers: {error}"]
     return [
-        f"{here}: layers: '{layer}' is no layer of this extraction (allowed: {', '.join(allowed)})"
-        for layer in fusion["layers"]
+        f"{here}: layers: '{layer}' is not a layer of this extraction "
+        f"(allowed: {', '.join(allowed)})"
+        for layer in layers
         if layer not in allowed
     ]
 
@@ -67,38 +78,41 @@ def _layer_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
 def _width_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
     known = layer_widths(extraction["model"]["name"])
     widths = [known[layer] for layer in fusion["layers"]]
-    method = method_of(fusion)
+    method = method_of(fusion["method"])
     if method in ("mean", "weighted") and len(set(widths)) > 1:
         shown = ", ".join(f"{layer} {known[layer]}" for layer in fusion["layers"])
         return [
-            f"{here}: method: {method} needs layers of one width, and these have: {shown} "
-            "(allowed: concat, {pca: k}, or layers of one width)"
+            f"{here}: method: {method} needs layers with the same number of dimensions, and these "
+            f"have: {shown} (allowed: concat, {{pca: k}}, or other layers)"
         ]
-    if method == "pca" and fused_width(fusion, widths) > sum(widths):
+    if method == "pca" and fused_width(fusion["method"], widths) > sum(widths):
         return [
-            f"{here}: method: pca: {fusion['method']['pca']} is more than the layers have numbers "
-            f"(allowed: 1 to {sum(widths)})"
+            f"{here}: method: pca: {fusion['method']['pca']} is more than the dimensions of the "
+            f"layers (allowed: 1 to {sum(widths)})"
         ]
     return []
 
 
 def _weight_faults(here: str, fusion: dict, settings: dict, n_layers: int | None) -> list[str]:
-    weights, method = fusion["weights"], method_of(fusion)
+    weights, method = fusion["weights"], method_of(fusion["method"])
     if weights is None:
         missing = method == "weighted" and fusion["parameters"] is None
-        line = f"{here}: weights: missing for method weighted (allowed: a number a layer, or probe)"
+        line = (
+            f"{here}: weights: missing for method weighted (allowed: one number per layer, or "
+            "probe)"
+        )
         return [line] if missing else []
     if method != "weighted":
-        return [f"{here}: weights: {method} takes none (allowed: null, or method: weighted)"]
+        return [f"{here}: weights: {method} has none (allowed: null, or method: weighted)"]
     if fusion["parameters"] is not None:
-        return [f"{here}: weights: those of the file of parameters are taken (allowed: null)"]
+        return [f"{here}: weights: the file of parameters has the weights (allowed: null)"]
     if weights == "probe":
         line = f"{here}: weights: probe needs labels to learn from (allowed with the section probe)"
         return [line] if settings["probe"] is None else []
     if n_layers is not None and len(weights) != n_layers:
         return [
             f"{here}: weights: {len(weights)} numbers for {n_layers} layers "
-            "(allowed: a number a layer)"
+            "(allowed: one number per layer)"
         ]
     if not sum(weights):
         return [f"{here}: weights: all are 0 (allowed: at least one above 0)"]
@@ -114,7 +128,7 @@ def _parameter_faults(here: str, path: str | None) -> list[str]:
         return [f"{here}: parameters: '{path}': {NOT_LITERAL}"]
     if Path(path).resolve().is_relative_to(Path(FUSIONS).resolve()):
         return [
-            f"{here}: parameters: '{path}' is a file that this run would write (allowed: one of "
-            f"another folder than {FUSIONS})"
+            f"{here}: parameters: this run would overwrite '{path}' (allowed: a file in another "
+            f"folder than {FUSIONS})"
         ]
     return []

@@ -1,4 +1,4 @@
-"""Parameters of a fusion in a file, the same bytes for the same parameters."""
+"""Parameters of a fusion in a file. The same parameters give the same bytes."""
 
 import json
 import zipfile
@@ -8,59 +8,62 @@ from pathlib import Path
 import numpy as np
 
 from evo2_embed.analysis.fusion.shape import method_of
-from evo2_embed.analysis.fusion.vectors import Fusion
+from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path
 
 _ARRAYS = ("means", "deviations", "weights", "components", "explained")
-_SAID = ("method", "layers", "widths")
+_SETTINGS = ("method", "layers", "widths")
 
 
-def save_fusion(fusion: Fusion, path: str | Path) -> None:
-    """Write the parameters to a `.npz` file: arrays, and a JSON string `fusion` with the method,
-    the layers and their widths. Entries of such a file have a fixed date."""
-    said = {key: getattr(fusion, key) for key in _SAID}
+def save_fusion(fusion: FittedFusion, path: str | Path) -> None:
+    """Write the parameters to an `.npz` file: arrays, and a JSON string `fusion` with the method,
+    the layers and their widths. numpy gives the entries a fixed date."""
+    settings = {key: getattr(fusion, key) for key in _SETTINGS}
     arrays = {key: getattr(fusion, key) for key in _ARRAYS if getattr(fusion, key) is not None}
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-        np.savez(handle, fusion=np.array(json.dumps(said, sort_keys=True)), **arrays)
+        np.savez(handle, fusion=np.array(json.dumps(settings, sort_keys=True)), **arrays)
 
 
-def load_fusion(path: str | Path) -> Fusion:
+def load_fusion(path: str | Path) -> FittedFusion:
     """Read what `save_fusion` wrote.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged or something else.
+        If the file is missing, damaged, or has no parameters of a fusion.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            said = json.loads(str(file["fusion"]))
+            known = json.loads(str(file["fusion"]))
             arrays = {key: file[key] for key in _ARRAYS if key in file}
-            fusion = Fusion(said["method"], *(tuple(said[key]) for key in _SAID[1:]), **arrays)
+            layers, widths = tuple(known["layers"]), tuple(known["widths"])
+            fusion = FittedFusion(known["method"], layers, widths, **arrays)
         _check_shapes(fusion)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
-            f"{path}: no parameters of a fusion, or damaged ({' '.join(str(error).split())}); "
-            "wanted: a file results/fusions/.../*.npz of a run"
+            f"{path}: not the parameters of a fusion, or damaged ({' '.join(str(error).split())}); "
+            "expected: a file results/fusions/.../*.npz of a run"
         ) from error
     return fusion
 
 
-def check_fits(fusion: Fusion, layers: dict[str, int], method: str | dict, source: str) -> None:
-    """See that parameters are of these layers (by name, their width) and this method.
+def check_fits(
+    fusion: FittedFusion, layers: dict[str, int], method: str | dict, source: str
+) -> None:
+    """Check that parameters are of these layers (name to dimensions) and this method.
 
     Raises
     ------
     InputError
-        With what differs first.
+        With the first difference; `source` is the file that the message names.
     """
-    wanted = {
+    expected = {
         "method": method,
         "layers": list(layers),
         "widths": list(layers.values()),
     }
-    for key, value in wanted.items():
+    for key, value in expected.items():
         found = getattr(fusion, key)
         found = list(found) if isinstance(found, tuple) else found
         if found != value:
@@ -70,9 +73,9 @@ def check_fits(fusion: Fusion, layers: dict[str, int], method: str | dict, sourc
             )
 
 
-def _check_shapes(fusion: Fusion) -> None:
-    total, method = sum(fusion.widths), method_of({"method": fusion.method})
-    wanted = {
+def _check_shapes(fusion: FittedFusion) -> None:
+    total, method = sum(fusion.widths), method_of(fusion.method)
+    expected = {
         "means": (total,),
         "deviations": (total,),
         "weights": (len(fusion.layers),),
@@ -82,8 +85,8 @@ def _check_shapes(fusion: Fusion) -> None:
     needed = {"mean": ["weights"], "weighted": ["weights"], "pca": ["components", "means"]}
     missing = [key for key in needed.get(method, []) if getattr(fusion, key) is None]
     if missing:
-        raise ValueError(f"{missing[0]} are missing")
+        raise ValueError(f"no {missing[0]}")
     for key in _ARRAYS:
         array = getattr(fusion, key)
-        if array is not None and (array.shape != wanted[key] or not np.isfinite(array).all()):
-            raise ValueError(f"{key} have the shape {array.shape}, or are not finite")
+        if array is not None and (array.shape != expected[key] or not np.isfinite(array).all()):
+            raise ValueError(f"{key} of shape {array.shape}, or not finite")

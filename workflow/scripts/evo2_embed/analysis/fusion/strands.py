@@ -14,7 +14,7 @@ from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.io.errors import InputError
 
 _BASES = ("genome", "contig", "start", "end", "name")
-_PLACE = ("genome", "contig", "start")
+_START = ("genome", "contig", "start")
 
 
 def find_partners(keys: pl.DataFrame) -> np.ndarray:
@@ -40,7 +40,7 @@ def find_partners(keys: pl.DataFrame) -> np.ndarray:
 
 
 def join_vectors(plus: np.ndarray, minus: np.ndarray, how: str) -> np.ndarray:
-    """Vectors of two strands as one: `mean`, or `concat`, + first.
+    """Vectors of the two strands as one vector: their mean, or side by side with + first.
 
     Parameters
     ----------
@@ -57,44 +57,45 @@ def join_vectors(plus: np.ndarray, minus: np.ndarray, how: str) -> np.ndarray:
 
 
 def join_strands(
-    pieces: Iterable[tuple[pa.Table, np.ndarray]], how: str
+    batches: Iterable[tuple[pa.Table, np.ndarray]], how: str
 ) -> Iterator[tuple[pa.Table, np.ndarray]]:
-    """Join the strands of rows that come in pieces, in the order of a dataset.
+    """Join the strands of rows that come in batches, in the order of a dataset.
 
-    Partners start at the same base, so no more is held than the rows that start at the last one.
+    Partners have the same start. So memory holds one batch, and from the batch before it only the
+    rows that have the start of its last row.
 
     Parameters
     ----------
-    pieces : iterable of (Table, ndarray)
+    batches : iterable of (Table, ndarray)
         Keys, and vectors (n, width).
     how : {"mean", "concat"}
 
     Yields
     ------
     keys : Table
-        Those of the + rows; `context` is the smaller one of the two strands.
+        Keys of the + rows; `context` is the smaller of the two strands.
     vectors : ndarray of float32
 
     Raises
     ------
     InputError
-        At the end, when rows have no partner.
+        At the end, if rows have no partner.
     """
     held: tuple[pa.Table, np.ndarray] | None = None
-    lost = _Lost()
-    for piece in pieces:
-        table, values = piece if held is None else _after(held, piece)
-        ready = _last_place(table)
+    unpaired = _Unpaired()
+    for batch in batches:
+        table, values = batch if held is None else _append(held, batch)
+        ready = _last_start(table)
         held = table.slice(ready), values[ready:]
         if ready:
-            yield _joined(table.slice(0, ready), values[:ready], how, lost)
+            yield _joined(table.slice(0, ready), values[:ready], how, unpaired)
     if held is not None:
-        yield _joined(*held, how, lost)
-    lost.check()
+        yield _joined(*held, how, unpaired)
+    unpaired.check()
 
 
-class _Lost:
-    """Rows that have no partner: how many, and the first."""
+class _Unpaired:
+    """Counts rows, and rows without a partner; keeps the first of these for the message."""
 
     def __init__(self):
         self.rows, self.number, self.first = 0, 0, None
@@ -113,36 +114,35 @@ class _Lost:
         where = f"{row['contig']}:{row['start']}-{row['end']}{name} of genome {row['genome']}"
         raise InputError(
             f"strands: {self.number} of {self.rows} rows have no partner on the other strand; the "
-            f"first is {where}, strand {row['strand']}. Regions must not name a strand; windows, "
-            "also the last of a contig, must be multiples of the bin (bin 1 always fits); or set "
-            "strands: keep"
+            f"first is {where}, strand {row['strand']}. Regions must not name a strand; the "
+            "lengths of all windows, also of the last window of a contig, must be multiples of the "
+            "bin (bin 1 always fits); or set strands: keep"
         )
 
 
 def _joined(
-    table: pa.Table, values: np.ndarray, how: str, lost: _Lost
+    table: pa.Table, values: np.ndarray, how: str, unpaired: _Unpaired
 ) -> tuple[pa.Table, np.ndarray]:
     keys = to_polars(table)
     partners = find_partners(keys)
-    lost.add(keys, np.flatnonzero(partners < 0))
+    unpaired.add(keys, np.flatnonzero(partners < 0))
     plus = np.flatnonzero((keys["strand"] == "+").to_numpy() & (partners >= 0))
     minus = partners[plus]
-    joined = table.take(plus)
-    seen = table["context"].to_numpy()
-    place, field = joined.schema.get_field_index("context"), joined.schema.field("context")
-    least = pa.array(np.minimum(seen[plus], seen[minus]))
-    joined = joined.set_column(place, field, least)
+    joined, contexts = table.take(plus), table["context"].to_numpy()
+    index = joined.schema.get_field_index("context")
+    smaller = pa.array(np.minimum(contexts[plus], contexts[minus]))
+    joined = joined.set_column(index, joined.schema.field(index), smaller)
     return joined, join_vectors(values[plus], values[minus], how)
 
 
-def _after(held: tuple[pa.Table, np.ndarray], piece: tuple[pa.Table, np.ndarray]) -> tuple:
-    table = pa.concat_tables([held[0], piece[0]]).unify_dictionaries().combine_chunks()
-    return table, np.concatenate([held[1], piece[1]])
+def _append(held: tuple[pa.Table, np.ndarray], batch: tuple[pa.Table, np.ndarray]) -> tuple:
+    table = pa.concat_tables([held[0], batch[0]]).unify_dictionaries().combine_chunks()
+    return table, np.concatenate([held[1], batch[1]])
 
 
-def _last_place(table: pa.Table) -> int:
-    """Number of the first of the last rows that all start at the same base."""
-    places = to_polars(table.select(list(_PLACE)))
-    same = pl.all_horizontal(pl.col(column) == pl.col(column).last() for column in _PLACE)
-    others = np.flatnonzero(~places.select(same).to_series().to_numpy())
+def _last_start(table: pa.Table) -> int:
+    """Index of the first of the last rows that all have the same start."""
+    starts = to_polars(table.select(list(_START)))
+    same = pl.all_horizontal(pl.col(column) == pl.col(column).last() for column in _START)
+    others = np.flatnonzero(~starts.select(same).to_series().to_numpy())
     return int(others[-1]) + 1 if len(others) else 0

@@ -1,4 +1,4 @@
-"""Vectors of several layers to one: how the parameters of a fusion are applied."""
+"""A fitted fusion: how vectors of several layers become one."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,25 @@ from evo2_embed.analysis.fusion.shape import fused_width
 
 
 @dataclass(frozen=True)
-class Fusion:
+class FittedFusion:
     """How vectors of several layers become one.
 
     Attributes
     ----------
     method : str or dict
-        As the configuration has it: concat, mean, weighted, or {pca: k}.
+        As in the configuration: concat, mean, weighted, or {pca: k}.
     layers : tuple of str
     widths : tuple of int
-        Of each layer.
+        Dimensions of each layer.
     means, deviations : ndarray of float64, (sum of widths,), or None
-        Of every number of the layers side by side; None where they are left as they are.
+        Mean and standard deviation of every dimension of the layers side by side. None if layers
+        are not standardised.
     weights : ndarray of float64, (layers,), or None
-        Of the layers, their sum 1; for mean and weighted.
+        For mean and weighted: the weights of the layers, which sum to 1.
     components : ndarray of float32, (k, sum of widths), or None
-        For pca: directions of length 1, the largest number of each above 0.
+        For pca: directions of length 1. The largest value of each is positive.
     explained : ndarray of float64, (k,), or None
-        For pca: share of the variance along each.
+        For pca: share of the variance along each direction.
     """
 
     method: str | dict
@@ -39,8 +40,8 @@ class Fusion:
 
     @property
     def width(self) -> int:
-        """Numbers in a fused vector."""
-        return fused_width({"method": self.method}, list(self.widths))
+        """Dimensions of a fused vector."""
+        return fused_width(self.method, list(self.widths))
 
     def apply(self, layers: dict[str, np.ndarray]) -> np.ndarray:
         """Fuse rows.
@@ -56,23 +57,23 @@ class Fusion:
         rows = len(layers[self.layers[0]])
         fused = np.zeros((rows, self.width), np.float32)
         for number, layer in enumerate(self.layers):
-            mine = self._span(number)
-            values = self._standardised(layers[layer], mine)
+            columns = self._columns(number)
+            values = self._standardised(layers[layer], columns)
             if self.components is not None:
-                fused += values @ self.components[:, mine].T  # (n, width of the layer) -> (n, k)
+                fused += values @ self.components[:, columns].T  # (n, width of the layer) -> (n, k)
             elif self.weights is not None:
                 fused += np.float32(self.weights[number]) * values
             else:
-                fused[:, mine] = values
+                fused[:, columns] = values
         return fused
 
-    def _span(self, number: int) -> slice:
-        """Where a layer's numbers lie among those of all layers side by side."""
+    def _columns(self, number: int) -> slice:
+        """The columns of a layer among those of all layers side by side."""
         first = sum(self.widths[:number])
         return slice(first, first + self.widths[number])
 
-    def _standardised(self, values: np.ndarray, mine: slice) -> np.ndarray:
+    def _standardised(self, values: np.ndarray, columns: slice) -> np.ndarray:
         if self.means is None:
             return values.astype(np.float32)
-        # In float64: a number's mean may be thousands of times its deviation.
-        return ((values - self.means[mine]) / self.deviations[mine]).astype(np.float32)
+        # In float64, because a mean may be thousands of times its standard deviation.
+        return ((values - self.means[columns]) / self.deviations[columns]).astype(np.float32)

@@ -6,23 +6,20 @@ import numpy as np
 import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
-from evo2_embed.analysis.fusion.datasets import (
-    open_layers,
-    read_side_by_side,
-    widths_of,
-)
+from evo2_embed.analysis.fusion.datasets import open_layers, read_side_by_side, widths_of
 from evo2_embed.analysis.fusion.shape import joined_width
 from evo2_embed.analysis.fusion.stored import check_fits, load_fusion
 from evo2_embed.analysis.fusion.strands import join_strands
-from evo2_embed.analysis.fusion.vectors import Fusion
+from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.part_files import PartWriter
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.files import atomic_directory, write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import check_embeddings, embeddings_schema, metadata_schema, vectors
+from evo2_embed.settings.sections import Fusion
 
-# What a fused dataset has in common with its layers, and says as they do.
+# Keys of the record that are the same as in the records of the layers.
 _AS_LAYERS = (
     *("settings", "packing", "windows", "checkpoint_sha256", "packages"),
     *("model", "pooling", "precision", "engine", "workflow"),
@@ -30,38 +27,42 @@ _AS_LAYERS = (
 
 
 def fuse_layers(
-    records: list[str], name: str, settings: dict, parameters: str, record: str
+    records: list[str], name: str, fusion: Fusion, code: int, parameters: str, record: str
 ) -> dict:
     """Write the dataset of a fusion.
 
     Parameters
     ----------
     records : list of str
-        Of the layers' datasets.
+        Records of the layers' datasets.
     name : str
-    settings : dict
-        `code`, `method`, `strands`.
+        Name of the fusion.
+    fusion : Fusion
+        `method` and `strands` are used.
+    code : int
+        Version of the code, for the record.
     parameters : str
         File that `fit_layers` wrote.
     record : str
-        JSON file to write last, beside the folder of the dataset: parts with rows and digests, and
-        what they were made from.
+        JSON file to write last, beside the folder of the dataset: the part files with their rows
+        and digests, and what they were made from.
 
     Raises
     ------
     InputError
-        When datasets are damaged or do not belong together, or rows have no partner on the other
+        If datasets are damaged or do not belong together, or rows have no partner on the other
         strand.
     """
-    datasets, fusion = open_layers(records), load_fusion(parameters)
-    check_fits(fusion, widths_of(datasets), settings["method"], parameters)
-    width = joined_width(settings, list(fusion.widths))
+    datasets, fitted = open_layers(records), load_fusion(parameters)
+    check_fits(fitted, widths_of(datasets), fusion.method, parameters)
+    width = joined_width(fusion.method, fusion.strands, list(fitted.widths))
     dtype = datasets[0].record["dtype"]
-    metadata = _metadata(datasets, fusion, name, settings, file_sha256(parameters))
+    made_with = {"code": code, "method": fusion.method, "strands": fusion.strands, "name": name}
+    metadata = _metadata(datasets, fitted, made_with, file_sha256(parameters))
     schema = metadata_schema(embeddings_schema(width, dtype), metadata)
     with threadpool_limits(1), atomic_directory(record.removesuffix(".json")) as folder:
         parts = PartWriter(folder, schema, width)
-        for table in _tables(_fused_rows(datasets, fusion, settings["strands"]), schema, name):
+        for table in _tables(_fused_rows(datasets, fitted, fusion.strands), schema, name):
             parts.add(table)
         parts.close()
     result = {
@@ -77,33 +78,32 @@ def fuse_layers(
     return result
 
 
-def _metadata(
-    datasets: list[Dataset], fusion: Fusion, name: str, settings: dict, sha256: str
-) -> dict:
+def _metadata(datasets: list[Dataset], fitted: FittedFusion, made_with: dict, sha256: str) -> dict:
     first = datasets[0].record
-    weights = None if fusion.weights is None else fusion.weights.tolist()
-    said = {**settings, "name": name, "weights": weights, "parameters_sha256": sha256}
+    weights = None if fitted.weights is None else fitted.weights.tolist()
+    entry = {**made_with, "weights": weights, "parameters_sha256": sha256}
     return {
         **{key: first[key] for key in _AS_LAYERS},
-        "fusion": said,
-        "layers": list(fusion.layers),
-        "digest": settings_digest([said, [dataset.record["digest"] for dataset in datasets]]),
+        "fusion": entry,
+        "layers": list(fitted.layers),
+        "digest": settings_digest([entry, [dataset.record["digest"] for dataset in datasets]]),
     }
 
 
 def _fused_rows(
-    datasets: list[Dataset], fusion: Fusion, strands: str
+    datasets: list[Dataset], fitted: FittedFusion, strands: str
 ) -> Iterator[tuple[pa.Table, np.ndarray]]:
-    pieces = ((keys, fusion.apply(layers)) for keys, layers in read_side_by_side(datasets))
-    return pieces if strands == "keep" else join_strands(pieces, strands)
+    """Keys and vectors of the fused dataset, some rows at a time."""
+    rows = ((keys, fitted.apply(layers)) for keys, layers in read_side_by_side(datasets))
+    return rows if strands == "keep" else join_strands(rows, strands)
 
 
 def _tables(
-    pieces: Iterable[tuple[pa.Table, np.ndarray]], schema: pa.Schema, name: str
+    rows: Iterable[tuple[pa.Table, np.ndarray]], schema: pa.Schema, name: str
 ) -> Iterator[pa.Table]:
-    """Rows as the dataset has them, checked."""
+    """The same rows as tables of the dataset's schema, checked."""
     number = schema.field("embedding").type.value_type.to_pandas_dtype()
-    for keys, values in pieces:
+    for keys, values in rows:
         values = values.astype(number)
         table = pa.table([*keys.columns, vectors(values)], schema=schema)
         yield check_embeddings(table, values, name)

@@ -1,4 +1,4 @@
-"""What a row's bases say by themselves: the GC share and counts of k-mers."""
+"""The baseline of all layers: GC content and k-mer counts of a row's bases."""
 
 import numpy as np
 import polars as pl
@@ -15,16 +15,16 @@ from evo2_embed.genomes.sample_sheet import Genome
 LENGTHS = (1, 2, 3, 4)
 FEATURES = 1 + sum(4**k for k in LENGTHS)
 
-_NONE = 4  # a letter other than A, C, G and T
+_NONE = 4  # any letter but A, C, G and T
 _DIGITS = np.full(256, _NONE, np.int64)
 for _digit, _pair in enumerate(("Aa", "Cc", "Gg", "Tt")):
     _DIGITS[[ord(letter) for letter in _pair]] = _digit
 
 
 def gc_kmers(keys: pl.DataFrame, bundles: list[list[Genome]], indexes: str) -> np.ndarray:
-    """GC share and k-mer shares of the bases of rows, each on its own strand.
+    """GC content and k-mer shares of rows, each on its own strand.
 
-    Soft-masked bases count as any others.
+    Soft-masked bases count like all others.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def gc_kmers(keys: pl.DataFrame, bundles: list[list[Genome]], indexes: str) -> n
         genome, contig, start, end, strand.
     bundles : list of list of Genome
     indexes : str
-        Folder with the indexes of genomes that stand alone.
+        Folder with the indexes of genomes that have a bundle of their own.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def gc_kmers(keys: pl.DataFrame, bundles: list[list[Genome]], indexes: str) -> n
     Raises
     ------
     InputError
-        When a FASTA file is not as it was.
+        If a FASTA file has changed.
     """
     features = np.zeros((len(keys), FEATURES), np.float32)
     rows = keys.with_row_index("row").partition_by("genome", as_dict=True)
@@ -53,16 +53,16 @@ def gc_kmers(keys: pl.DataFrame, bundles: list[list[Genome]], indexes: str) -> n
             for genome in mine:
                 with open_fasta(genome.fasta, fasta_index(folder, genome.name)) as fasta:
                     for row in rows[genome.name,].iter_rows(named=True):
-                        place = row["contig"], row["start"], row["end"]
-                        tokens = fetch_tokens(fasta, *place, "upper", genome.fasta)
+                        span = row["contig"], row["start"], row["end"]
+                        tokens = fetch_tokens(fasta, *span, "upper", genome.fasta)
                         tokens = reverse_complement(tokens) if row["strand"] == "-" else tokens
                         features[row["row"]] = count_kmers(tokens)
     return features
 
 
 def count_kmers(tokens: np.ndarray) -> np.ndarray:
-    """GC share and shares of k-mers, k = 1 to 4; those with other letters than A, C, G, T count
-    nowhere.
+    """GC content and k-mer shares, k = 1 to 4. K-mers with letters other than A, C, G and T do not
+    count.
 
     Parameters
     ----------
@@ -71,16 +71,17 @@ def count_kmers(tokens: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, (FEATURES,)
-        GC; A, C, G, T; AA, AC ... TTTT.
+        GC; A, C, G, T; AA, AC ... TTTT. The shares of each k sum to 1, or are all 0.
     """
     digits = _DIGITS[tokens]
-    parts = []
+    shares = []
     for k in LENGTHS:
-        places = max(0, len(digits) - k + 1)
-        codes, known = np.zeros(places, np.int64), np.ones(places, bool)
+        number = max(0, len(digits) - k + 1)
+        # Each k-mer as a number in base 4, built up digit by digit for all k-mers at once.
+        codes, known = np.zeros(number, np.int64), np.ones(number, bool)
         for offset in range(k):
-            part = digits[offset : offset + places]
-            codes, known = 4 * codes + part, known & (part != _NONE)
+            digit = digits[offset : offset + number]
+            codes, known = 4 * codes + digit, known & (digit != _NONE)
         counts = np.bincount(codes[known], minlength=4**k)
-        parts.append(counts / max(1, counts.sum()))
-    return np.concatenate([[parts[0][1] + parts[0][2]], *parts])
+        shares.append(counts / max(1, counts.sum()))
+    return np.concatenate([[shares[0][1] + shares[0][2]], *shares])

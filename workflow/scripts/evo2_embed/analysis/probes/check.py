@@ -1,10 +1,10 @@
-"""The labels held against the windows of a run, before anything is embedded."""
+"""The labels, checked against the windows of a run before anything is embedded."""
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.analysis.probes.design import KEYS, made_with, plan_probe
+from evo2_embed.analysis.probes.design import KEYS, design_probe, made_from
 from evo2_embed.analysis.probes.formats import some_of
 from evo2_embed.analysis.probes.labels import read_labels
 from evo2_embed.dataset.dataset import to_polars
@@ -15,43 +15,49 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import CHUNKS, open_table
+from evo2_embed.settings.sections import Probe
 
 
 def check_labels(
     chunks: list[str],
     bundles: list[list[Genome]],
-    settings: dict,
+    probe: Probe,
+    pooling: str | dict,
+    code: int,
     indexes: str,
     output: str,
 ) -> dict:
-    """See that an extraction's rows can be labelled and divided, and write what came of it.
+    """Check that the rows of an extraction can be labelled and assigned to folds.
 
     Parameters
     ----------
     chunks : list of str
         Chunk tables of all bundles.
     bundles : list of list of Genome
-    settings : dict
-        `probe`, the section; `pooling`, the extraction's; `code`.
+    probe : Probe
+        Complete settings.
+    pooling : str or dict
+        Pooling of the extraction.
+    code : int
+        Version of the code, for the record.
     indexes : str
-        Folder with the indexes of genomes that stand alone.
+        Folder with the indexes of genomes that have a bundle of their own.
     output : str
-        JSON file: what `Plan.describe` says.
+        JSON file to write: `Design.describe`, the settings, the digest of the labels.
 
     Raises
     ------
     InputError
-        When the labels name contigs that no genome has, or rows cannot be labelled or divided.
+        If the labels name contigs that no genome has, or the rows do not allow a probe.
     """
-    probe = settings["probe"]
     genomes = [genome.name for bundle in bundles for genome in bundle]
     tables = [open_table(path, CHUNKS).read(columns=KEYS) for path in chunks]
     windows = to_polars(pa.concat_tables(tables))
     _check_contigs(windows, bundles, probe, indexes)
-    plan = plan_probe(rows_of_chunks(windows, settings["pooling"]), probe, genomes)
-    described = plan.describe(probe["gap"])
+    design = design_probe(rows_of_chunks(windows, pooling), probe, genomes)
+    described = design.describe(probe.gap)
     log.info("%s", described)
-    write_json(output, {**described, **made_with(settings)})
+    write_json(output, {**described, **made_from(code, probe, pooling=pooling)})
     return described
 
 
@@ -78,9 +84,9 @@ def rows_of_chunks(windows: pl.DataFrame, pooling: str | dict) -> pl.DataFrame:
 
 
 def _check_contigs(
-    windows: pl.DataFrame, bundles: list[list[Genome]], probe: dict, indexes: str
+    windows: pl.DataFrame, bundles: list[list[Genome]], probe: Probe, indexes: str
 ) -> None:
-    """See that a genome has each contig of the labels; those that are skipped count as well."""
+    """Check that the FASTA files have every contig of the labels, if only without windows."""
     labels = read_labels(probe)
     asked = pl.DataFrame({"contig": labels.contig})
     by = ["contig"]
@@ -93,19 +99,19 @@ def _check_contigs(
     if len(unknown):
         first = unknown.row(0, named=True)
         genome = f" of genome '{first['genome']}'" if "genome" in first else ""
-        there = windows
+        known = windows
         if "genome" in first:
-            there = windows.filter(pl.col("genome") == first["genome"])
-        names = map(short, there["contig"].unique(maintain_order=True).to_list())
+            known = windows.filter(pl.col("genome") == first["genome"])
+        names = map(short, known["contig"].unique(maintain_order=True).to_list())
         raise InputError(
-            f"probe.labels: {probe['labels']}: {len(unknown):,} of its {len(asked):,} contigs are "
-            f"in no FASTA file; the first is '{short(first['contig'])}'{genome} (there are: "
+            f"probe.labels: {probe.labels}: {len(unknown):,} of its {len(asked):,} contigs are in "
+            f"no FASTA file; the first is '{short(first['contig'])}'{genome} (known contigs: "
             f"{some_of(list(names))})"
         )
 
 
 def _contigs(bundles: list[list[Genome]], indexes: str) -> pl.DataFrame:
-    """genome and contig of every FASTA record, those without windows too."""
+    """genome and contig of every FASTA record, with windows or without."""
     names = {"genome": [], "contig": []}
     for genomes in bundles:
         with index_folder(indexes, len(genomes)) as folder:

@@ -1,31 +1,33 @@
-"""What a probe works on: which rows of a dataset, their labels, and the folds."""
+"""The design of a probe: which rows of a dataset, their labels, and the folds."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from evo2_embed.analysis.fusion.weights import is_labelled
 from evo2_embed.analysis.probes.folds import Folds, make_folds
 from evo2_embed.analysis.probes.rows import label_rows, thin_rows
 from evo2_embed.io.digests import file_sha256
+from evo2_embed.settings.sections import Probe
 
 KEYS = ["genome", "contig", "start", "end", "strand"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Rows to probe.
+class Design:
+    """The rows that a probe uses.
 
     Attributes
     ----------
     rows : ndarray of int64, (n,)
-        Their numbers in the dataset, ascending.
+        Row indices in the dataset, ascending.
     keys : DataFrame, n rows
     labels : ndarray of object or of float64, (n,)
     folds : Folds
     counts : dict
-        Rows of the dataset (`all`), with a label (`labelled`), without one (`left_out`), and what
-        is probed (`used`).
+        Number of rows: in the dataset (`all`), with a label (`labelled`), without one
+        (`left_out`), in the probe (`used`).
     """
 
     rows: np.ndarray
@@ -40,44 +42,44 @@ class Plan:
         return "number" if self.labels.dtype == float else "class"
 
     def describe(self, gap: int) -> dict:
-        """All that a reader needs to know of it."""
+        """What the record of the probe says about its rows, labels and folds; `gap` in bases."""
         values, counts = np.unique(self.labels, return_counts=True)
         labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
         if self.kind == "number":
             labels = {"least": float(values[0]), "most": float(values[-1])}
+        folds = self.folds
         return {
             "kind": self.kind,
             "rows": self.counts,
             "labels": labels,
-            "group": self.folds.by,
-            "groups": len(np.unique(self.folds.groups)),
-            "block": self.folds.block,
+            "group": folds.by,
+            "groups": len(np.unique(folds.groups)),
+            "block": folds.block,
             "gap": gap,
-            "folds": [{"train": len(train), "test": len(test)} for train, test in self.folds.parts],
+            "folds": [{"train": len(train), "test": len(test)} for train, test in folds.splits],
         }
 
 
-def plan_probe(keys: pl.DataFrame, probe: dict, genomes: list[str]) -> Plan:
-    """Label the rows of a dataset, choose those that are used, and divide them into folds.
+def design_probe(keys: pl.DataFrame, probe: Probe, genomes: list[str]) -> Design:
+    """Label the rows of a dataset, choose the rows to use, and assign them to folds.
 
     Parameters
     ----------
     keys : DataFrame
         Key columns of all rows, in the order of the dataset.
-    probe : dict
-        The section of the settings, complete.
+    probe : Probe
+        Complete settings.
     genomes : list of str
-        The genomes of the sheet.
+        Names of all genomes of the sheet.
 
     Raises
     ------
     InputError
-        When the labels or the rows do not allow it; it says what to change.
+        If the labels or the rows do not allow a probe. The message says what to change.
     """
     labels = label_rows(keys, probe, genomes)
-    has = ~np.isnan(labels) if labels.dtype == float else np.not_equal(labels, None)
-    labelled = np.flatnonzero(has)
-    rows = thin_rows(keys, labelled, probe["max_rows"])
+    labelled = np.flatnonzero(is_labelled(labels))
+    rows = thin_rows(keys, labelled, probe.max_rows)
     chosen, mine = keys[rows], labels[rows]
     counts = {
         "all": len(keys),
@@ -85,20 +87,20 @@ def plan_probe(keys: pl.DataFrame, probe: dict, genomes: list[str]) -> Plan:
         "left_out": len(keys) - len(labelled),
         "used": len(rows),
     }
-    return Plan(rows, chosen, mine, make_folds(chosen, mine, probe), counts)
+    return Design(rows, chosen, mine, make_folds(chosen, mine, probe), counts)
 
 
-def made_with(settings: dict) -> dict:
-    """Settings and labels, for what was made with them: digests in the place of paths."""
-    probe = {key: value for key, value in settings["probe"].items() if key != "labels"}
-    result = {**settings, "probe": probe}
-    if "fusion" in settings:
-        result["fusion"] = {
-            name: {**fusion, "parameters": _digest(fusion["parameters"])}
-            for name, fusion in settings["fusion"].items()
-        }
-    return {"settings": result, "labels_sha256": file_sha256(settings["probe"]["labels"])}
+def made_from(code: int, probe: Probe, **others) -> dict:
+    """Settings and digest of the labels, for the record of a probe. It names no path.
 
-
-def _digest(path: str | None) -> str | None:
-    return None if path is None else file_sha256(path)
+    Parameters
+    ----------
+    code : int
+        Version of the code.
+    probe : Probe
+    **others
+        Other settings, as JSON has them.
+    """
+    labelling = probe.to_dict()
+    digest = file_sha256(labelling.pop("labels"))
+    return {"settings": {"code": code, "probe": labelling, **others}, "labels_sha256": digest}

@@ -1,4 +1,4 @@
-"""All probes of one extraction: its layers, its fusions and the bases of comparison."""
+"""All probes of one extraction: its layers, its fusions and the baselines."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,21 +8,23 @@ import polars as pl
 import pyarrow as pa
 
 from evo2_embed.analysis.probes.baselines import gc_kmers
-from evo2_embed.analysis.probes.design import KEYS, Plan, made_with, plan_probe
-from evo2_embed.analysis.probes.fusing import Strands, find_strands, fit_fusion, fused_vectors
+from evo2_embed.analysis.probes.design import KEYS, Design, design_probe, made_from
+from evo2_embed.analysis.probes.fusing import Strands, find_strands, fit_or_load, fused_vectors
 from evo2_embed.analysis.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.analysis.probes.metrics import MAIN
 from evo2_embed.analysis.probes.probe import cross_validate, permuted
 from evo2_embed.analysis.probes.winner import beats, interval, judge
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import metadata_schema, table_writer
+from evo2_embed.settings.sections import Fusion, Probe
 
-# One row a layer, metric and fold (from 0). Beside the layers and fusions: gc_kmers and
-# shuffled_labels.
+# One row per layer, metric and fold (counted from 0). `layer` is a layer, a fusion, or one of the
+# baselines gc_kmers and shuffled_labels.
 PROBES = pa.schema(
     [
         pa.field("layer", pa.string(), nullable=False),
@@ -32,21 +34,21 @@ PROBES = pa.schema(
     ]
 )
 
-ONE_STRAND = "joins strands, and some of the probed rows have no row on the other strand"
+ONE_STRAND = "joins strands, and some probed rows have no partner on the other strand"
 
 Scores = dict[str, list[dict[str, float]]]
 
 
 @dataclass
 class _Work:
-    """The datasets of an extraction, and what is probed of them."""
+    """The datasets of an extraction, the keys of all rows, and the design of the probe."""
 
     datasets: dict[str, Dataset]
     keys: pl.DataFrame
-    plan: Plan
+    design: Design
 
     def vectors(self, layer: str, rows: np.ndarray) -> np.ndarray:
-        """Vectors of some rows of a layer, (n, width)."""
+        """Embeddings of rows of a layer: float32, (n, width)."""
         keys, values = self.datasets[layer].read_at(rows)
         if not keys.select(self.keys.columns).equals(self.keys[rows]):
             first = next(iter(self.datasets))
@@ -60,77 +62,91 @@ class _Work:
 def probe_extraction(
     records: dict[str, str],
     bundles: list[list[Genome]],
-    settings: dict,
+    probe: Probe,
+    fusions: dict[str, Fusion],
+    code: int,
     indexes: str,
     table: str,
     record: str,
-    fit: Callable = fit_fusion,
+    fit: Callable = fit_or_load,
 ) -> dict:
-    """Probe the layers and fusions of an extraction, and write what came of it.
+    """Probe the layers and fusions of an extraction, and write the scores and a record.
 
     Parameters
     ----------
     records : dict of str to str
         By layer, the record of its dataset.
     bundles : list of list of Genome
-    settings : dict
-        `probe`, the section; `fusion`, the extraction's; `code`.
+    probe : Probe
+        Complete settings.
+    fusions : dict of str to Fusion
+        Fusions of the extraction, by name.
+    code : int
+        Version of the code, for the record.
     indexes : str
-        Folder with the indexes of genomes that stand alone.
+        Folder with the indexes of genomes that have a bundle of their own.
     table : str
         Parquet file to write (`PROBES`).
     record : str
-        JSON file to write: what was probed, means with intervals of the main metric, the winner.
+        JSON file to write: the design, means with confidence intervals of the main metric, the
+        winner.
     fit : function, optional
-        In the place of `fusing.fit_fusion`.
+        Replaces `fusing.fit_or_load`.
 
     Raises
     ------
     InputError
-        When the labels or the rows do not allow a probe, or a dataset is not as it was written.
+        If the labels or the rows do not allow a probe, or a dataset is damaged.
     """
-    probe = settings["probe"]
     datasets = {layer: Dataset.open(path) for layer, path in records.items()}
     keys = next(iter(datasets.values())).keys([*KEYS, "name"])
     genomes = [genome.name for bundle in bundles for genome in bundle]
-    work = _Work(datasets, keys, plan_probe(keys, probe, genomes))
-    scores, notes = _score_all(work, bundles, settings["fusion"], indexes, fit)
-    made_from = {
-        **made_with(settings),
+    design = design_probe(keys, probe, genomes)
+    scores, notes = _score_all(_Work(datasets, keys, design), bundles, fusions, indexes, fit)
+    made = {
+        **made_from(code, probe, fusion=_without_paths(fusions)),
         "datasets": {layer: dataset.record["digest"] for layer, dataset in datasets.items()},
     }
-    _write_table(scores, made_from, table)
+    _write_table(scores, made, table)
     result = {
-        **work.plan.describe(probe["gap"]),
-        **summarise(main_scores(scores, work.plan), work.plan.folds.test_share),
-        "metric": MAIN[work.plan.kind],
+        **design.describe(probe.gap),
+        **summarise(main_scores(scores, design), design.folds.test_share),
+        "metric": MAIN[design.kind],
         **notes,
-        **made_from,
+        **made,
     }
     write_json(record, result)
     return result
 
 
-def main_scores(scores: Scores, plan: Plan) -> dict[str, np.ndarray]:
-    """The main metric of every layer, fold by fold."""
-    metric = MAIN[plan.kind]
+def _without_paths(fusions: dict[str, Fusion]) -> dict[str, dict]:
+    """Settings of fusions, with digests instead of the paths of parameters."""
+    digests = {name: f.parameters and file_sha256(f.parameters) for name, f in fusions.items()}
+    return {name: {**f.to_dict(), "parameters": digests[name]} for name, f in fusions.items()}
+
+
+def main_scores(scores: Scores, design: Design) -> dict[str, np.ndarray]:
+    """The main metric of every layer, one value per fold: ndarrays of float64, (folds,)."""
+    metric = MAIN[design.kind]
     return {name: np.array([fold[metric] for fold in folds]) for name, folds in scores.items()}
 
 
 def summarise(scores: dict[str, np.ndarray], test_share: float) -> dict:
-    """Means with intervals, and which layer or fusion is best.
+    """Means with confidence intervals, and the best layer or fusion.
 
     Parameters
     ----------
     scores : dict of str to ndarray of float64, (folds,)
-        Of layers, fusions and bases of comparison.
+        Of layers, fusions and baselines.
     test_share : float
+        Tested rows per training row.
 
     Returns
     -------
     dict
-        `scores` (mean, low, high of each), `best`, `winner` (None where the folds do not tell),
-        `undecided` (those that the best cannot be told from), `beats_gc_kmers`.
+        `scores` (mean, low, high of each), `best`, `winner` (None if no layer is significantly
+        better than all others), `undecided` (those that the best is not significantly better
+        than), `beats_gc_kmers`.
     """
     candidates = {
         name: values for name, values in scores.items() if name not in (GC_KMERS, SHUFFLED)
@@ -146,62 +162,63 @@ def summarise(scores: dict[str, np.ndarray], test_share: float) -> dict:
 
 
 def _score_all(
-    work: _Work, bundles: list[list[Genome]], fusions: dict, indexes: str, fit: Callable
+    work: _Work,
+    bundles: list[list[Genome]],
+    fusions: dict[str, Fusion],
+    indexes: str,
+    fit: Callable,
 ) -> tuple[Scores, dict]:
-    """Scores of layers, fusions and bases of comparison; and what has to be said of them."""
-    plan = work.plan
-    scores = _probe_layers(work)
-    best = judge(main_scores(scores, plan), plan.folds.test_share).best
+    """Scores of layers, fusions and baselines; and the entries of the record that explain them."""
+    design = work.design
+    scores = {
+        layer: _probe(layer, work, work.vectors(layer, design.rows)) for layer in work.datasets
+    }
+    best = judge(main_scores(scores, design), design.folds.test_share).best
     fused, skipped = _probe_fusions(work, fusions, fit)
     scores |= fused
-    scores[GC_KMERS] = _probe(GC_KMERS, plan, gc_kmers(plan.keys, bundles, indexes))
-    chance = permuted(plan.labels, plan.folds)
-    scores[SHUFFLED] = _probe(SHUFFLED, plan, work.vectors(best, plan.rows), chance)
+    scores[GC_KMERS] = _probe(GC_KMERS, work, gc_kmers(design.keys, bundles, indexes))
+    shuffled = permuted(design.labels, design.folds)
+    scores[SHUFFLED] = _probe(SHUFFLED, work, work.vectors(best, design.rows), shuffled)
     return scores, {"shuffled_layer": best, "skipped": skipped}
 
 
-def _probe_layers(work: _Work) -> Scores:
-    return {
-        layer: _probe(layer, work.plan, work.vectors(layer, work.plan.rows))
-        for layer in work.datasets
-    }
-
-
 def _probe_fusions(
-    work: _Work, fusions: dict[str, dict], fit: Callable
+    work: _Work, fusions: dict[str, Fusion], fit: Callable
 ) -> tuple[Scores, dict[str, str]]:
-    """Scores of the fusions, and those that are left out, with the reason."""
+    """Scores of the fusions, and the reason for each fusion that is left out."""
     scores, skipped = {}, {}
+    rows = work.design.rows
     for name, fusion in fusions.items():
-        strands = Strands(work.plan.rows, *[np.arange(len(work.plan.rows))] * 3)
-        if fusion["strands"] != "keep":
-            strands = find_strands(work.keys, work.plan.rows)
+        strands = Strands(rows, *[np.arange(len(rows))] * 3)
+        if fusion.strands != "keep":
+            strands = find_strands(work.keys, rows)
         if strands is None:
             skipped[name] = ONE_STRAND
             log.warning("fusion %s is not probed: it %s", name, ONE_STRAND)
             continue
-        names = fusion["layers"] or list(work.datasets)
-        layers = {layer: work.vectors(layer, strands.wanted) for layer in names}
-        vectors = fused_vectors(layers, fusion, work.plan.labels, strands, fit)
-        scores[name] = _probe(name, work.plan, vectors)
+        names = fusion.layers or list(work.datasets)
+        layers = {layer: work.vectors(layer, strands.rows) for layer in names}
+        vectors = fused_vectors(layers, fusion, work.design.labels, strands, fit)
+        scores[name] = _probe(name, work, vectors)
     return scores, skipped
 
 
-def _probe(name: str, plan: Plan, vectors, labels: np.ndarray | None = None) -> list[dict]:
-    """Scores of vectors, or of a function that gives them, fold by fold."""
+def _probe(name: str, work: _Work, vectors, labels: np.ndarray | None = None) -> list[dict]:
+    """Scores of vectors, or of a function that gives them, one dict per fold."""
+    design = work.design
     of_fold = vectors if callable(vectors) else lambda train: vectors
-    folds = cross_validate(of_fold, plan.labels if labels is None else labels, plan.folds)
+    folds = cross_validate(of_fold, design.labels if labels is None else labels, design.folds)
     log.info("%s: %s", name, {metric: [fold[metric] for fold in folds] for metric in folds[0]})
     return folds
 
 
-def _write_table(scores: Scores, made_from: dict, path: str) -> None:
+def _write_table(scores: Scores, made: dict, path: str) -> None:
     rows = [
         {"layer": layer, "metric": metric, "fold": fold, "value": float(values[metric])}
         for layer, folds in scores.items()
         for metric in folds[0]
         for fold, values in enumerate(folds)
     ]
-    schema = metadata_schema(PROBES, made_from)
+    schema = metadata_schema(PROBES, made)
     with table_writer(path, schema) as writer:
         writer.write_table(pa.Table.from_pylist(rows, schema))

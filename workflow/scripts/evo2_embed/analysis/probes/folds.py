@@ -1,7 +1,7 @@
-"""Folds that keep neighbours together: rows are tested by a probe that has seen nothing near them.
+"""Folds for cross-validation, without leakage between neighbours.
 
-Groups (genomes, contigs, or blocks of a contig) are never divided; rows of a contig that lie nearer
-than the gap to a tested row are trained on in no fold that tests it, whichever strand they are on.
+A group (a genome, a contig, or a block of a contig) lies within one fold. Rows within the gap of a
+tested row, on either strand, are not trained on in the fold that tests it.
 """
 
 from dataclasses import dataclass
@@ -12,90 +12,93 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from evo2_embed.analysis.probes.intervals import Axis, covered
 from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import Probe
 
 SEED = 0
 BLOCKS_PER_FOLD = 20
-CONTIGS_PER_FOLD = 4  # from which on contigs are groups by themselves
+CONTIGS_PER_FOLD = 4  # minimum, for contigs to be the groups
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Rows to train on and rows to test, fold by fold; and the groups that are not divided.
+    """Rows to train on and rows to test in each fold.
 
     Attributes
     ----------
-    parts : list of (ndarray of int64, ndarray of int64)
-        Numbers of the rows to train on, and of those to test; every row is tested once.
+    splits : list of (ndarray of int64, ndarray of int64)
+        For each fold, indices of the training rows and of the tested rows. Every row is tested
+        once.
     groups : ndarray of int64, (n,)
         The group of each row.
     by : {"genome", "contig", "block"}
+        What the groups are.
     block : int or None
-        Bases of a block.
+        Bases in a block.
     """
 
-    parts: list[tuple[np.ndarray, np.ndarray]]
+    splits: list[tuple[np.ndarray, np.ndarray]]
     groups: np.ndarray
     by: str
     block: int | None
 
     @property
     def test_share(self) -> float:
-        """Rows tested for each row trained on, on average: n_test / n_train."""
-        return float(np.mean([len(test) / len(train) for train, test in self.parts]))
+        """Tested rows per training row, n_test / n_train, mean over folds."""
+        return float(np.mean([len(test) / len(train) for train, test in self.splits]))
 
 
-def make_folds(keys: pl.DataFrame, labels: np.ndarray, probe: dict) -> Folds:
-    """Divide labelled rows into folds, the same ones every time.
+def make_folds(keys: pl.DataFrame, labels: np.ndarray, probe: Probe) -> Folds:
+    """Assign labelled rows to folds. The same input gives the same folds.
 
     Parameters
     ----------
     keys : DataFrame, n rows
-        genome, contig, start, end, strand.
+        Columns genome, contig, start, end, strand.
     labels : ndarray of object or of float64, (n,)
-        Labels, or numbers; none is missing.
-    probe : dict
-        The section of the settings, complete: `folds`, `group`, `block`, `gap`.
+        A label, or a number, for every row.
+    probe : Probe
+        Complete settings; `folds`, `group`, `block` and `gap` (bases) are used.
 
     Raises
     ------
     InputError
-        When the rows cannot be divided so; it says what to change.
+        If these rows do not allow such folds. The message says what to change.
     """
     _check_labels(labels, probe)
-    by = probe["group"] if probe["group"] != "auto" else _choose(keys, probe["folds"])
-    block = (probe["block"] or _block(keys, probe["folds"])) if by == "block" else None
+    by = probe.group if probe.group != "auto" else _choose(keys, probe.folds)
+    block = (probe.block or _block(keys, probe.folds)) if by == "block" else None
     groups = _groups(keys, by, block)
     _check_groups(labels, groups, by, probe)
     splitter = GroupKFold if labels.dtype == float else StratifiedGroupKFold
-    splitter = splitter(probe["folds"], shuffle=True, random_state=SEED)
-    axis = Axis(keys, margin=probe["gap"])
-    starts, ends = axis.place_rows(keys)
-    parts = []
+    splitter = splitter(probe.folds, shuffle=True, random_state=SEED)
+    # The margin keeps a gap at the end of one contig from reaching into the next one.
+    starts, ends = Axis(keys, margin=probe.gap).locate_rows(keys)
+    splits = []
     for train, test in splitter.split(groups, _codes(labels), groups):
-        spans = starts[test] - probe["gap"], ends[test] + probe["gap"]
+        spans = starts[test] - probe.gap, ends[test] + probe.gap
         near = covered(*spans, starts[train], ends[train]) > 0
-        parts.append((train[~near], test))
-    for number, (train, test) in enumerate(parts, 1):
-        _check_part(f"fold {number} of {len(parts)}", labels, train, test, probe["gap"])
-    return Folds(parts, groups, by, block)
+        splits.append((train[~near], test))
+    for number, (train, test) in enumerate(splits, 1):
+        _check_fold(f"fold {number} of {len(splits)}", labels, train, test, probe.gap)
+    return Folds(splits, groups, by, block)
 
 
-def inner_parts(
-    labels: np.ndarray, groups: np.ndarray, parts: int
+def inner_folds(
+    labels: np.ndarray, groups: np.ndarray, folds: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Folds within the rows that are trained on, groups together; those that cannot be used (one
-    label only) are left out.
+    """Folds within the training rows, to choose the regularisation. Folds with one label only are
+    left out.
 
     Parameters
     ----------
     labels : ndarray of object or of float64, (n,)
     groups : ndarray of int64, (n,)
-    parts : int
+    folds : int
     """
-    if len(np.unique(groups)) < parts:
+    if len(np.unique(groups)) < folds:
         return []
     codes = _codes(labels)
-    splitter = GroupKFold(parts, shuffle=True, random_state=SEED)
+    splitter = GroupKFold(folds, shuffle=True, random_state=SEED)
     return [
         (train, test)
         for train, test in splitter.split(groups, codes, groups)
@@ -104,19 +107,19 @@ def inner_parts(
 
 
 def _codes(labels: np.ndarray) -> np.ndarray:
-    """Numbers for labels; numbers stay."""
+    """The index of each row's value among the sorted values, (n,)."""
     return np.unique(labels, return_inverse=True)[1]
 
 
 def _choose(keys: pl.DataFrame, folds: int) -> str:
-    """Contigs if there are enough and none is too large, else blocks."""
+    """Contigs if there are enough and none is larger than a fold, else blocks."""
     rows = keys.group_by("genome", "contig").len()["len"]
     enough = len(rows) >= CONTIGS_PER_FOLD * folds and rows.max() * folds <= len(keys)
     return "contig" if enough else "block"
 
 
 def _block(keys: pl.DataFrame, folds: int) -> int:
-    """Bases of a block that make about `BLOCKS_PER_FOLD` a fold; two rows fit into one."""
+    """Bases in a block, for about `BLOCKS_PER_FOLD` blocks per fold; at least two rows long."""
     spans = keys.group_by("genome", "contig").agg(pl.col("end").max() - pl.col("start").min())
     longest = (keys["end"] - keys["start"]).max()
     return max(-(-int(spans["end"].sum()) // (BLOCKS_PER_FOLD * folds)), 2 * int(longest))
@@ -129,25 +132,25 @@ def _groups(keys: pl.DataFrame, by: str, block: int | None) -> np.ndarray:
     return table.select(pl.struct(columns).rank("dense") - 1).to_series().to_numpy().astype(int)
 
 
-def _check_labels(labels: np.ndarray, probe: dict) -> None:
+def _check_labels(labels: np.ndarray, probe: Probe) -> None:
     if not len(labels):
         raise InputError(
-            f"probe.labels: {probe['labels']}: no row gets a label: intervals cover at least "
-            f"min_overlap ({probe['min_overlap']:g}) of none (allowed: a lower probe.min_overlap, "
-            "shorter windows, or bins)"
+            f"probe.labels: {probe.labels}: no row gets a label, because no row has min_overlap "
+            f"({probe.min_overlap:g}) of its bases in intervals (allowed: a lower "
+            "probe.min_overlap, shorter windows, or bins)"
         )
     found = np.unique(labels)
     if len(found) < 2:
         what = "number" if labels.dtype == float else "label"
         raise InputError(
-            f"probe.labels: {probe['labels']}: all {len(labels):,} labelled rows have the {what} "
-            f"'{found[0]}' (wanted: at least two; shorter windows or bins, another "
+            f"probe.labels: {probe.labels}: all {len(labels):,} labelled rows have the {what} "
+            f"'{found[0]}' (expected: at least two; try shorter windows or bins, another "
             "probe.min_overlap, or other labels)"
         )
 
 
-def _check_groups(labels: np.ndarray, groups: np.ndarray, by: str, probe: dict) -> None:
-    folds, count = probe["folds"], len(np.unique(groups))
+def _check_groups(labels: np.ndarray, groups: np.ndarray, by: str, probe: Probe) -> None:
+    folds, count = probe.folds, len(np.unique(groups))
     if count < folds:
         finer = {"genome": "contig or block", "contig": "block", "block": "a smaller probe.block"}
         other = finer[by] if by == "block" else f"probe.group: {finer[by]}"
@@ -161,25 +164,25 @@ def _check_groups(labels: np.ndarray, groups: np.ndarray, by: str, probe: dict) 
         mine = labels == label
         if mine.sum() < folds or len(np.unique(groups[mine])) < 2:
             raise InputError(
-                f"probe.labels: {probe['labels']}: label '{label}' has {mine.sum():,} rows in "
-                f"{len(np.unique(groups[mine]))} {by}s: too few for {folds} folds (wanted: "
-                f"{folds} rows in 2; leave that label out, or change probe.folds, group or block)"
+                f"probe.labels: {probe.labels}: label '{label}' has {mine.sum():,} rows in "
+                f"{len(np.unique(groups[mine]))} {by}s, too few for {folds} folds (expected: "
+                f"{folds} rows in 2; leave out that label, or change probe.folds, group or block)"
             )
 
 
-def _check_part(
+def _check_fold(
     what: str, labels: np.ndarray, train: np.ndarray, test: np.ndarray, gap: int
 ) -> None:
     missing = sorted({*np.unique(labels)} - {*labels[train]}) if labels.dtype != float else []
     advice = f"smaller than {gap}, another probe.group or block, or fewer probe.folds"
     if missing:
         raise InputError(
-            f"probe.gap: {what} has no row of label '{missing[0]}' to train on, once rows near the "
-            f"tested ones are left out (allowed: a gap {advice}; or leave that label out)"
+            f"probe.gap: {what} has no row of label '{missing[0]}' to train on, because rows near "
+            f"tested ones are left out (allowed: a gap {advice}; or leave out that label)"
         )
-    for rows, doing in ((train, "train on"), (test, "test")):
+    for rows, purpose in ((train, "train on"), (test, "test")):
         if len(np.unique(labels[rows])) < 2:
             raise InputError(
-                f"probe.folds: {what} has fewer than two different labels or numbers to {doing} "
+                f"probe.folds: {what} has fewer than two different labels or numbers to {purpose} "
                 f"(allowed: a probe.gap {advice})"
             )

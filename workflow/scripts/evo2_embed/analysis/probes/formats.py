@@ -1,4 +1,4 @@
-"""Lines of BED, GFF3 and TSV files to labelled intervals. Light, as `labels` is."""
+"""Lines of BED, GFF3 and TSV files -> labelled intervals. Light, like `labels`."""
 
 import math
 import sys
@@ -9,24 +9,24 @@ from urllib.parse import unquote
 from evo2_embed.genomes.regions import parse_bed
 from evo2_embed.io.errors import InputError
 
-INSIDE = "inside"  # the label of a BED interval that has none
-BACKGROUND = "background"  # of rows without intervals
+INSIDE = "inside"  # label of a BED interval without a name
+BACKGROUND = "background"  # label of rows without intervals
 MOST_LABELS = 100
 TSV_COLUMNS = ("genome", "contig", "start", "end")
 
 
 @dataclass
 class Labels:
-    """Labelled intervals, a list a column: 0-based, half-open, `strand` one of + - .
+    """Labelled intervals, one list per column: 0-based, half-open, `strand` one of + - .
 
     Attributes
     ----------
     kind : {"class", "number"}
         Whether the values are labels or numbers.
     background : bool
-        Whether rows that no interval touches have a label of their own.
+        Whether rows without intervals get the label `background`.
     genome : list of str
-        Empty where the format has no genomes.
+        Empty if the format has no genomes.
     """
 
     kind: str = "class"
@@ -39,7 +39,7 @@ class Labels:
     value: list[str] | list[float] = field(default_factory=list)
 
     def add(self, contig: str, start: int, end: int, strand: str, value: str | float) -> None:
-        """Take an interval."""
+        """Add an interval."""
         self.contig.append(sys.intern(contig))
         self.start.append(start)
         self.end.append(end)
@@ -56,7 +56,7 @@ class BedReader:
         self.labels = Labels()
 
     def take(self, line: str, number: int) -> bool:
-        """Take a line; whether there are more."""
+        """Read a line; False if no line after it counts."""
         parsed = parse_bed(line, number)
         if parsed:
             contig, region = parsed
@@ -69,12 +69,12 @@ class BedReader:
         return True
 
     def faults(self) -> list[str]:
-        """What is wrong with the file as a whole."""
+        """Faults of the file as a whole."""
         return _value_faults(self.labels, 1)
 
 
 class GffReader:
-    """GFF3: the lines of one type of feature; 1-based, both ends included."""
+    """GFF3: the lines of one feature type; 1-based, both ends included."""
 
     hopeless = False
 
@@ -84,36 +84,36 @@ class GffReader:
         self.seen: Counter[str] = Counter()
 
     def take(self, line: str, number: int) -> bool:
-        """Take a line; whether there are more."""
+        """Read a line; False if no line after it counts."""
         if line.startswith("##FASTA") or line.startswith(">"):
             return False
         if not line.strip() or line.startswith("#"):
             return True
         cells = line.split("\t")
         if len(cells) < 8:
-            raise InputError(f"not GFF3: {len(cells)} columns (wanted: 9, separated by tabs)")
+            raise InputError(f"not GFF3: {len(cells)} columns (expected: 9, separated by tabs)")
         self.seen[cells[2]] += 1
         if cells[2] != self.feature:
             return True
         start, end = _ends(cells[3], cells[4])
         if not 1 <= start <= end:
-            raise InputError(f"start {start} and end {end} (wanted: 1 <= start <= end)")
+            raise InputError(f"start {start} and end {end} (expected: 1 <= start <= end)")
         strand = "." if cells[6] == "?" else _strand(cells[6])
         self.labels.add(unquote(cells[0]), start - 1, end, strand, self.feature)
         return True
 
     def faults(self) -> list[str]:
-        """What is wrong with the file as a whole."""
+        """Faults of the file as a whole."""
         there = some_of([name for name, _ in self.seen.most_common()]) or "none"
         if self.feature is None:
-            return [f"GFF3 needs probe.feature, a type of feature (in the file: {there})"]
+            return [f"GFF3 needs probe.feature, a feature type (in the file: {there})"]
         if not self.labels.start:
             return [f"no feature '{self.feature}' (probe.feature; in the file: {there})"]
         return []
 
 
 class TsvReader:
-    """TSV: a header line, then a label or a number a line."""
+    """TSV: a header line, then one label or number per line."""
 
     def __init__(self, feature: None):
         self.labels = Labels(background=False)
@@ -121,11 +121,11 @@ class TsvReader:
 
     @property
     def hopeless(self) -> bool:
-        """Whether no line can be read."""
+        """Whether no line can be read, for lack of a header."""
         return self.header is None
 
     def take(self, line: str, number: int) -> bool:
-        """Take a line; whether there are more."""
+        """Read a line; False if no line after it counts."""
         if not line.strip() or line.startswith("#"):
             return True
         cells = [cell.strip() for cell in line.split("\t")]
@@ -139,7 +139,7 @@ class TsvReader:
         row = dict(zip(self.header, cells, strict=True))
         start, end = _ends(row["start"], row["end"])
         if not 0 <= start < end:
-            raise InputError(f"start {start} and end {end} (wanted: 0 <= start < end)")
+            raise InputError(f"start {start} and end {end} (expected: 0 <= start < end)")
         value = _number(row["number"]) if "number" in row else row["label"]
         if value == "":
             raise InputError("no label (leave the line out if the bases have none)")
@@ -148,7 +148,7 @@ class TsvReader:
         return True
 
     def faults(self) -> list[str]:
-        """What is wrong with the file as a whole."""
+        """Faults of the file as a whole."""
         return _value_faults(self.labels, 2)
 
 
@@ -159,11 +159,11 @@ def _value_faults(labels: Labels, least: int) -> list[str]:
         return ["no intervals in the file"]
     if len(values) < least:
         only = f"'{next(iter(values))}'" if labels.kind == "class" else next(iter(values))
-        return [f"all intervals have {only} (wanted: at least {least} different {what})"]
+        return [f"all intervals have {only} (expected: at least {least} different {what})"]
     if labels.kind == "class" and len(values) > MOST_LABELS:
         return [
             f"{len(values):,} different labels (allowed: at most {MOST_LABELS}); if they are "
-            "names of intervals, put one label for many in their place"
+            "names of intervals, replace them by labels that many intervals share"
         ]
     return []
 
@@ -171,24 +171,24 @@ def _value_faults(labels: Labels, least: int) -> list[str]:
 def _check_header(cells: list[str]) -> None:
     allowed = [*TSV_COLUMNS, "label or number", "strand"]
     known = {*TSV_COLUMNS, "label", "number", "strand"}
-    wanted = f"wanted: a header line with {', '.join(allowed[:-1])} and, if wanted, strand"
+    expected = f"expected: a header with {', '.join(allowed[:-1])} and, optionally, strand"
     missing = [name for name in TSV_COLUMNS if name not in cells]
     if missing:
-        raise InputError(f"column '{missing[0]}' is missing ({wanted}, separated by tabs)")
+        raise InputError(f"column '{missing[0]}' is missing ({expected}, separated by tabs)")
     unknown = [name for name in cells if name not in known]
     if unknown:
-        raise InputError(f"unknown column '{unknown[0]}' ({wanted})")
+        raise InputError(f"unknown column '{unknown[0]}' ({expected})")
     if ("label" in cells) == ("number" in cells):
-        raise InputError(f"label and number: one of the two columns is needed ({wanted})")
+        raise InputError(f"label and number: exactly one of these columns is needed ({expected})")
     if len(set(cells)) < len(cells):
-        raise InputError(f"a column stands twice ({wanted})")
+        raise InputError(f"a column name is there twice ({expected})")
 
 
 def _ends(start: str, end: str) -> tuple[int, int]:
     try:
         return int(start), int(end)
     except ValueError:
-        raise InputError(f"start '{start}' and end '{end}' (wanted: whole numbers)") from None
+        raise InputError(f"start '{start}' and end '{end}' (expected: whole numbers)") from None
 
 
 def _strand(cell: str) -> str:
@@ -203,11 +203,11 @@ def _number(cell: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"'{cell}' is no number (wanted: a finite one)")
+        raise InputError(f"'{cell}' is not a number (expected: a finite number)")
     return value
 
 
 def some_of(names: list[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """The first ten names, and how many more there are."""
     more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
     return ", ".join(names[:10]) + more

@@ -1,4 +1,4 @@
-"""Labelled intervals from BED, GFF3 and TSV files; every fault is a line that names it.
+"""Labelled intervals from BED, GFF3 and TSV files. Every fault is one line.
 
 Light: the labels of a run are checked when the workflow is parsed.
 """
@@ -10,23 +10,24 @@ from pathlib import Path
 from evo2_embed.analysis.probes.formats import BedReader, GffReader, Labels, TsvReader, some_of
 from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import Probe
 
-GC_KMERS, SHUFFLED = "gc_kmers", "shuffled_labels"  # bases of comparison, beside the layers
+GC_KMERS, SHUFFLED = "gc_kmers", "shuffled_labels"  # baselines, beside the layers
 
-MOST_FAULTS = 3  # that are shown
+MOST_FAULTS = 3  # lines shown per file
 
 FORMATS = {".bed": "bed", ".gff": "gff3", ".gff3": "gff3", ".tsv": "tsv", ".txt": "tsv"}
 _READERS = {"bed": BedReader, "gff3": GffReader, "tsv": TsvReader}
 _DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
-def read_labels(probe: dict) -> Labels:
-    """Read the labels that the section `probe` of the settings names.
+def read_labels(probe: Probe) -> Labels:
+    """Read the file of labels that the settings name.
 
     Raises
     ------
     InputError
-        A line for the first fault.
+        With one line, for the first fault.
     """
     labels, faults = _read(probe)
     if faults:
@@ -34,22 +35,22 @@ def read_labels(probe: dict) -> Labels:
     return labels
 
 
-def probe_faults(probe: dict | None, genomes: list[str], fusions: list[str]) -> list[str]:
-    """What is wrong with the section `probe`, a line a fault.
+def probe_faults(probe: Probe | None, genomes: list[str], fusions: list[str]) -> list[str]:
+    """Faults of the section `probe`, one line per fault.
 
     Parameters
     ----------
-    probe : dict or None
-        The section, complete.
+    probe : Probe or None
+        Complete settings.
     genomes : list of str
-        The genomes of the sheet.
+        Names of all genomes of the sheet.
     fusions : list of str
-        Names of all fusions.
+        Names of the fusions of all extractions.
     """
     if probe is None:
         return []
     faults = [
-        f"fusion: '{name}' is the name of a base of comparison (allowed: another one)"
+        f"fusion: '{name}' is the name of a baseline (allowed: any other name)"
         for name in (GC_KMERS, SHUFFLED)
         if name in fusions
     ]
@@ -57,15 +58,15 @@ def probe_faults(probe: dict | None, genomes: list[str], fusions: list[str]) -> 
     if labels is not None and not more:
         unknown = sorted(set(labels.genome) - set(genomes))
         more += [
-            f"probe.labels: {probe['labels']}: genome '{name}' is not in the sheet "
+            f"probe.labels: {probe.labels}: genome '{name}' is not in the sheet "
             f"(allowed: {some_of(genomes)})"
             for name in unknown[:MOST_FAULTS]
         ]
     return faults + more
 
 
-def _read(probe: dict) -> tuple[Labels | None, list[str]]:
-    path, feature = probe["labels"], probe["feature"]
+def _read(probe: Probe) -> tuple[Labels | None, list[str]]:
+    path, feature = probe.labels, probe.feature
     where = f"probe.labels: {path}"
     fault = _file_fault(path, feature)
     if fault:
@@ -83,9 +84,11 @@ def _read(probe: dict) -> tuple[Labels | None, list[str]]:
                     if len(faults) == MOST_FAULTS or reader.hopeless:
                         break
     except UnicodeDecodeError:
-        return None, [f"{where}: not a text file (allowed: plain text, or gzip named .gz)"]
+        return None, [
+            f"{where}: not a text file (allowed: plain text, or gzip with the ending .gz)"
+        ]
     except _DAMAGED as error:
-        return None, [f"{where}: the gzip file is cut off, damaged or none ({error})"]
+        return None, [f"{where}: not a gzip file, or truncated or damaged ({error})"]
     except OSError as error:
         return None, [f"{where}: {error.strerror or error}"]
     return reader.labels, faults or [f"{where}: {fault}" for fault in reader.faults()]
@@ -103,11 +106,11 @@ def _file_fault(path: str, feature: str | None) -> str | None:
     form = _format(path)
     if form is None:
         return (
-            f"probe.labels: {path}: the ending does not tell the format "
+            f"probe.labels: {path}: the name does not end like a known format "
             f"(allowed: {', '.join(FORMATS)}, each also with .gz)"
         )
     if feature is not None and form != "gff3":
-        return f"probe.feature: '{feature}' is for GFF3 only, and {path} is none; leave it out"
+        return f"probe.feature: '{feature}' is for GFF3 only, and {path} is not GFF3; leave it out"
     if not is_literal(path):
         return f"probe.labels: {path}: {NOT_LITERAL}"
     if not Path(path).is_file():

@@ -16,12 +16,12 @@ def score_classes(
     ----------
     labels, predicted : ndarray of object, (n,)
     scores : ndarray of float, (n, classes)
-        Of each row for each class.
+        Predicted probabilities.
     classes : ndarray of object, (classes,)
     """
     return {
         "roc_auc": mean_auc(labels, scores, classes),
-        # As balanced_accuracy_score, which warns of predicted classes that no tested row has.
+        # Like balanced_accuracy_score, but without a warning about classes that no tested row has.
         "balanced_accuracy": recall_score(
             labels, predicted, labels=np.unique(labels), average="macro", zero_division=0
         ),
@@ -30,8 +30,8 @@ def score_classes(
 
 
 def mean_auc(labels: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> float:
-    """Area under the ROC curve, one class against the rest, mean over the classes that some of the
-    rows have; of two classes, that of the second one. 0.5 where no class tells rows apart."""
+    """Area under the ROC curve: each class against the rest, mean over the classes that some rows
+    have. For two classes, that of the second. 0.5 if all rows have one class."""
     if len(classes) == 2:
         classes, scores = classes[1:], scores[:, 1:]
     areas = [
@@ -43,7 +43,7 @@ def mean_auc(labels: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> flo
 
 
 def score_numbers(numbers: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """r2 and spearman of predictions, (n,) each; spearman is 0 where one of them is constant."""
+    """r2 and spearman of predictions, (n,) each; spearman is 0 if one of the two is constant."""
     flat = min(np.ptp(numbers), np.ptp(predicted)) == 0
     return {
         "r2": r2_score(numbers, predicted),

@@ -1,4 +1,4 @@
-"""A linear probe of embeddings, cross-validated: how well labels can be read off a layer."""
+"""A linear probe and its cross-validation: how well a layer predicts labels."""
 
 from collections.abc import Callable
 
@@ -10,45 +10,46 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from evo2_embed.analysis.probes.folds import Folds, inner_parts
+from evo2_embed.analysis.probes.folds import Folds, inner_folds
 from evo2_embed.analysis.probes.metrics import mean_auc, score_classes, score_numbers
 
-COMPONENTS, WIDE = 256, 512  # vectors of more than `WIDE` numbers are reduced to `COMPONENTS`
-INNER_PARTS = 3
-CLASS_GRID = (1e-5, 1e-3, 1e-1, 10.0)  # C: the larger, the less regularised
-NUMBER_GRID = (1e-1, 1e1, 1e3, 1e5)  # alpha: the larger, the more regularised
+COMPONENTS, WIDE = 256, 512  # vectors of more than `WIDE` dimensions are reduced to `COMPONENTS`
+INNER_FOLDS = 3
+CLASS_GRID = (1e-5, 1e-3, 1e-1, 10.0)  # C: a larger value is less regularisation
+NUMBER_GRID = (1e-1, 1e1, 1e3, 1e5)  # alpha: a larger value is more regularisation
 
 
 def cross_validate(
     vectors: Callable[[np.ndarray], np.ndarray], labels: np.ndarray, folds: Folds
 ) -> list[dict[str, float]]:
-    """Train on each fold's training rows and test on its tested ones.
+    """Train on the training rows of each fold and test on its tested rows.
 
-    Logistic regression (classes weighted to count alike) or ridge regression, on standardised
-    numbers. Vectors of more than 512 numbers are reduced to 256 principal components first; a
-    probe of 4,096 numbers a row would take too long. Regularisation is chosen from a small grid by
-    cross-validation within the training rows, groups together. All of it is fitted on training rows
-    only. Arithmetic runs on one thread, so that results do not depend on how many cores there are.
+    The probe is a logistic regression (with balanced class weights) or a ridge regression, on
+    standardised vectors. Vectors of more than 512 dimensions are first reduced to 256 principal
+    components, because a probe of 4,096 dimensions would take too long. The regularisation is
+    chosen from a small grid by cross-validation within the training rows, each group in one inner
+    fold. Every step is fitted to training rows only, to prevent leakage. The arithmetic runs on
+    one thread, so that results do not depend on the number of cores.
 
     Parameters
     ----------
     vectors : function
-        From the numbers of a fold's training rows to the vectors of all n rows, (n, width): those
-        of a layer are the same for all folds, those of a fusion are not.
+        Takes the indices of a fold's training rows and returns the vectors of all n rows,
+        (n, width). Vectors of a layer are the same for all folds, vectors of a fusion are not.
     labels : ndarray of object or of float64, (n,)
     folds : Folds
 
     Returns
     -------
     list of dict
-        Metrics of each fold.
+        Metrics by name, one dict per fold.
     """
     results = []
     with threadpool_limits(1):
-        for train, test in folds.parts:
+        for train, test in folds.splits:
             values = vectors(train)
             reduce = _reduction(values.shape[1], len(train)).fit(values[train])
-            inner = inner_parts(labels[train], folds.groups[train], INNER_PARTS)
+            inner = inner_folds(labels[train], folds.groups[train], INNER_FOLDS)
             model = _fit(reduce.transform(values[train]), labels[train], inner)
             results.append(_score(model, reduce.transform(values[test]), labels[test]))
     return results
@@ -62,17 +63,17 @@ def _reduction(width: int, rows: int):
 
 
 def _as_double(values: np.ndarray) -> np.ndarray:
-    """The solvers converge to their tolerance in double precision only."""
+    """In float64, because the solvers do not converge to their tolerance in float32."""
     return np.asarray(values, np.float64)
 
 
 def _fit(values: np.ndarray, labels: np.ndarray, inner: list):
-    """The fitted model, its regularisation chosen by the inner folds, or the middle of the grid
-    where training rows cannot be divided."""
+    """The fitted model. Its regularisation is chosen with the inner folds, or is the middle of the
+    grid if there are none."""
     if labels.dtype == float:
         model, grid, scoring = Ridge(), {"alpha": NUMBER_GRID}, "r2"
     else:
-        # Newton's method solves a matrix of coefficients by coefficients: fast for two classes.
+        # Newton's method solves for the coefficients of all classes at once: fast for two only.
         solver = "newton-cholesky" if len(np.unique(labels)) == 2 else "lbfgs"
         model = LogisticRegression(
             solver=solver, class_weight="balanced", max_iter=10_000, random_state=0
@@ -97,10 +98,9 @@ def _score(model, values: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def permuted(labels: np.ndarray, folds: Folds, seed: int = 0) -> np.ndarray:
-    """Labels dealt out anew among the rows that are tested together, so that every fold has as
-    many of each as before."""
+    """Labels shuffled among the tested rows of each fold, so that each fold keeps its counts."""
     rng = np.random.default_rng(seed)
     result = labels.copy()
-    for _, test in folds.parts:
+    for _, test in folds.splits:
         result[test] = labels[rng.permutation(test)]
     return result

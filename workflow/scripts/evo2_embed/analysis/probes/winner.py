@@ -1,9 +1,9 @@
-"""Which layer is best, if the folds tell: means with intervals, and paired comparisons.
+"""Means with confidence intervals, and the best layer if it is significantly better.
 
-Folds share most of their training rows, so their results are not independent, and the variance of
-their mean is more than 1 / folds of theirs. Nadeau and Bengio (Inference for the Generalization
-Error, Machine Learning 52, 2003) add the ratio of tested to trained rows: 1 / folds + n_test /
-n_train. Nothing corrects for the best of many layers being the luckiest one, too.
+Folds share most of their training rows, so their results are not independent: the variance of their
+mean is larger than 1 / folds of their variance. Nadeau and Bengio (Inference for the Generalization
+Error, Machine Learning 52, 2003) add the ratio of tested rows to training rows: 1 / folds + n_test
+/ n_train. There is no correction for the choice of the best among many layers.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Verdict:
-    """The layer with the best mean, and the others that it cannot be told from, best first."""
+    """The layer with the best mean, and those it is not significantly better than, best first."""
 
     best: str
     undecided: list[str]
 
     @property
     def winner(self) -> str | None:
-        """The best layer, where it beats every other by more than the noise."""
+        """The best layer if it is significantly better than every other, else None."""
         return None if self.undecided else self.best
 
 
@@ -33,9 +33,9 @@ def judge(scores: dict[str, np.ndarray], test_share: float) -> Verdict:
     Parameters
     ----------
     scores : dict of str to ndarray of float64, (folds,)
-        The metric, the higher the better, of the same folds for each layer.
+        For each layer, the metric (higher is better) in the same folds.
     test_share : float
-        Rows tested for each row trained on.
+        Tested rows per training row.
     """
     order = sorted(scores, key=lambda name: -scores[name].mean())
     best = order[0]
@@ -44,8 +44,8 @@ def judge(scores: dict[str, np.ndarray], test_share: float) -> Verdict:
 
 
 def beats(one: np.ndarray, other: np.ndarray, test_share: float) -> bool:
-    """Whether one is better than the other by more than the noise: corrected paired t-test,
-    one-sided, 95 %.
+    """Whether one is significantly better than the other: corrected paired t-test, one-sided, at
+    the 5 % level.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def beats(one: np.ndarray, other: np.ndarray, test_share: float) -> bool:
 
 
 def interval(values: np.ndarray, test_share: float) -> dict[str, float]:
-    """Mean over folds and its 95 % interval, with the same correction.
+    """Mean over folds and its 95 % confidence interval, with the same correction.
 
     Parameters
     ----------
