@@ -60,14 +60,14 @@ def test_a_run_that_is_fine_has_no_warning(plan):
     assert warnings(plan(), 10_000) == []
 
 
-def test_a_row_a_base_of_a_human_genome_is_tens_of_terabytes(plan):
+def test_one_row_per_base_of_a_human_genome_is_tens_of_terabytes(plan):
     planned = plan(
         3_100_000_000,
         extractions={"x": {**SEVEN, "pooling": {"bin": 1}}, "y": SEVEN},
         sharding={"shard_tokens": 50_000_000},
     )
     (line,) = warnings(planned)
-    assert "extractions.x: blocks.26 will be 25.4 TB, with a row for every base" in line
+    assert "extractions.x: blocks.26 will be 25.4 TB, with one row per base" in line
     one, other = planned[1].layers
     assert one.dataset_bytes == pytest.approx(25.4e12, rel=0.01)
     assert other.dataset_bytes < 10e9
@@ -79,10 +79,16 @@ def test_a_row_a_base_of_a_human_genome_is_tens_of_terabytes(plan):
         (10**7, {"sharding": {"shard_tokens": 1000}}, None, 1e18, "10,001 embedding jobs: more"),
         (10**7, {"sharding": {"shards": 9000}}, None, 1e18, "shards: auto and shard_tokens: 10000"),
         (10**9, {"sharding": {"shards": 5}}, 1000, 1e18, "will run for 56 hours"),
-        (10**8, {"sharding": {"shards": 2}}, 2000, 1e18, "leave further GPUs idle"),
+        (10**8, {"sharding": {"shards": 2}}, 2000, 1e18, "leave other GPUs idle"),
         (10**7, {"sharding": {"shards": 100}}, 50_000, 1e18, "will embed for 2 s, less than"),
-        (10**8, {}, None, 1000, "and 1.0 kB are free"),
-        (1000, {"windows": {"ambiguous": {"policy": "skip"}}}, None, 1e18, "are counted here"),
+        (10**8, {}, None, 1000, "1.0 kB are free"),
+        (
+            1000,
+            {"windows": {"ambiguous": {"policy": "skip"}}},
+            None,
+            1e18,
+            "windows that will be left out",
+        ),
     ],
     ids=["many", "fixed", "long", "few", "short", "disk", "skip"],
 )

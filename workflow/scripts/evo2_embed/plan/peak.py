@@ -10,24 +10,24 @@ from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.model.models import context_length, model_config
 from evo2_embed.plan.parameters import weight_bytes
 
-# Contexts and pieces of the table of the plan (tokens).
+# Contexts and segments in the table of `make plan` (tokens).
 CONTEXTS = (8192, 65_536, 262_144, 1_048_576)
-PIECES = (2048, 8192, 32_768)
+SEGMENTS = (2048, 8192, 32_768)
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes that an extraction's jobs take.
+    """Memory of an extraction's jobs, in bytes.
 
     Attributes
     ----------
     weights : int
     pack, least : int or None
-        Of a full pack beside the weights, and of the least that has to fit: one window, or of
-        stretches that run in pieces the smallest piece. None for the stock engine, for which there
-        is no formula.
+        A full pack, in addition to the weights; and the smallest part that must fit: one window,
+        or the shortest segment of a stretch that runs in segments. None for the stock engine, which
+        has no formula.
     host : int
-        Keys and values in the memory of the host.
+        KV cache in host memory.
     """
 
     weights: int
@@ -54,9 +54,9 @@ def gpu_peak(settings: dict, extraction: str) -> Peak:
     memory = _footprint_of(settings, wanted)
     packing, stretch = settings["packing"], longest_stretch(settings)
     if stretch > packing["piece"]:
-        pack, host = _in_pieces(memory, stretch, packing["piece"], packing["max_tokens"])
-        piece = min(MIN_TILE, packing["piece"])
-        return Peak(weights, pack, _in_pieces(memory, stretch, piece, piece)[0], host)
+        pack, host = _in_segments(memory, stretch, packing["piece"], packing["max_tokens"])
+        least = min(MIN_TILE, packing["piece"])
+        return Peak(weights, pack, _in_segments(memory, stretch, least, least)[0], host)
     full = [stretch] * (packing["max_tokens"] // stretch)
     rest = packing["max_tokens"] - sum(full)
     packs = [full, full + [rest]] if rest else [full]
@@ -65,12 +65,12 @@ def gpu_peak(settings: dict, extraction: str) -> Peak:
 
 
 def context_peaks(settings: dict, extraction: str) -> dict[int, dict[int, int]]:
-    """GPU memory of one stretch, weights and keys and values included, in bytes.
+    """GPU memory of one stretch, with weights and KV cache, in bytes.
 
     Returns
     -------
     dict of int to dict of int to int
-        By context (tokens), as far as the model was trained for, by piece (tokens).
+        By context (tokens, up to the model's training context) and segment length (tokens).
     """
     wanted = settings["extractions"][extraction]
     name = wanted["model"]["name"]
@@ -78,23 +78,23 @@ def context_peaks(settings: dict, extraction: str) -> dict[int, dict[int, int]]:
     memory = _footprint_of(settings, wanted)
     return {
         context: {
-            piece: weights + _in_pieces(memory, context, piece, piece)[0]
-            for piece in PIECES
-            if piece <= context
+            length: weights + _in_segments(memory, context, length, length)[0]
+            for length in SEGMENTS
+            if length <= context
         }
         for context in CONTEXTS
         if context <= context_length(name)
     }
 
 
-def _in_pieces(memory: Footprint, stretch: int, piece: int, max_tokens: int) -> tuple[int, int]:
-    """Bytes on the GPU, and on the host, of a full pack of pieces that end long stretches."""
-    lengths = [piece] * (max_tokens // piece)
-    if max_tokens % piece:
-        lengths.append(max_tokens % piece)
+def _in_segments(memory: Footprint, stretch: int, longest: int, max_tokens: int) -> tuple[int, int]:
+    """Bytes on the GPU, and on the host, of a full pack of last segments of long stretches."""
+    lengths = [longest] * (max_tokens // longest)
+    if max_tokens % longest:
+        lengths.append(max_tokens % longest)
     before = np.array([max(stretch - length, 0) for length in lengths])
     needed = memory.bytes(SegmentLengths(np.array(lengths), before))
-    kept = memory.kept_bytes(stretch * len(lengths)) if stretch > piece else 0
+    kept = memory.kept_bytes(stretch * len(lengths)) if stretch > longest else 0
     return (needed, kept) if memory.kv_device == "host" else (needed + kept, 0)
 
 

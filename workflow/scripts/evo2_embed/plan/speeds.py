@@ -1,4 +1,4 @@
-"""Tokens a second of an embedding job: measured here, or set, or published by others."""
+"""Tokens per second of an embedding job: measured here, set, or published by others."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ PUBLISHED = RESOURCES / "published_speeds.yaml"
 
 @dataclass(frozen=True)
 class Speed:
-    """Tokens a second of one job on a device.
+    """Tokens per second of one job on a device.
 
     Attributes
     ----------
     kind : {"measured", "set", "published"}
     source : str
-        Where it is from, for people.
+        Where the value comes from, for the user.
     """
 
     tokens_per_second: float
@@ -31,12 +31,12 @@ class Speed:
 
 
 def known_speeds(settings: dict, results: Path) -> dict[str, list[Speed]]:
-    """By extraction, how fast its jobs run: the first of these that there is.
+    """Speed of the jobs of each extraction, from the first of these sources that has one.
 
-    1. What earlier jobs in `results` have measured, with the same model, precision and engine, a
-       speed for each device: the mean, weighted by tokens.
+    1. Earlier jobs in `results` with the same model, precision and engine: per device, the mean
+       weighted by tokens.
     2. `runtime.tokens_per_second`.
-    3. What others have published for the model, a speed for each GPU and code.
+    3. Published speeds of the model, per GPU and code.
     """
     measured = _measured(results)
     runtime = settings["runtime"]
@@ -58,8 +58,8 @@ def known_speeds(settings: dict, results: Path) -> dict[str, list[Speed]]:
 
 
 def published_speeds(model: str, tokens: int) -> list[Speed]:
-    """What is published of a model: for each GPU and code, the speed at the nearest length that is
-    no shorter than a stretch of so many tokens, or at the longest one."""
+    """Published speeds of a model: per GPU and code, at the shortest published length that is at
+    least `tokens` (of a stretch), or at the longest one."""
     speeds = []
     for entry in yaml.safe_load(PUBLISHED.read_text()):
         if model not in entry["models"]:
@@ -89,7 +89,7 @@ def _measured(results: Path) -> dict[tuple, list[Speed]]:
             total[0] += speed["tokens"]
             total[1] += speed["seconds"]
         except (OSError, ValueError, KeyError):
-            continue  # being written, or damaged: said where the file is needed
+            continue  # being written, or damaged: the stage that needs it says so
     return defaultdict(
         list,
         {
@@ -104,5 +104,5 @@ def _measured(results: Path) -> dict[tuple, list[Speed]]:
 
 
 def _serves(wanted: str, device: str) -> bool:
-    """Whether a speed measured on a device speaks for a run on `runtime.device`."""
+    """Whether a speed measured on a device is valid for a run on `runtime.device`."""
     return wanted == "auto" or (wanted == "cpu") == (device == "cpu")

@@ -1,4 +1,4 @@
-"""The cost of a run, for people and as JSON."""
+"""The estimated cost of a run, as text and as JSON."""
 
 from dataclasses import asdict, dataclass
 
@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from evo2_embed.io.text import human_bytes
 from evo2_embed.plan.estimate import Estimate, GenomeEstimate
-from evo2_embed.plan.peak import PIECES, Peak
+from evo2_embed.plan.peak import SEGMENTS, Peak
 from evo2_embed.plan.speeds import Speed
 from evo2_embed.run.frozen import Run
 
@@ -15,14 +15,14 @@ SHOWN_GENOMES = 10
 
 @dataclass(frozen=True)
 class Cost:
-    """A run and all that is expected of it.
+    """A run and its estimated cost.
 
     Attributes
     ----------
     speeds, peaks, contexts : dict
-        By extraction; what GPUs take is left out where none is used.
+        By extraction; memory of GPUs only if GPUs are used.
     free : int
-        Bytes free on the disk of the results.
+        Free bytes on the disk of the results.
     warnings : list of str
     """
 
@@ -35,7 +35,7 @@ class Cost:
     warnings: list[str]
 
     def hours(self, speed: Speed) -> float:
-        """Hours of embedding of one extraction at a speed, all its jobs together."""
+        """Hours of embedding of one extraction at a speed, for all its jobs together."""
         return self.estimate.tokens / speed.tokens_per_second / 3600
 
 
@@ -75,18 +75,21 @@ def as_text(cost: Cost) -> str:
     sections = [
         ("Genomes", _genomes(cost)),
         ("Embedding jobs", _jobs(cost)),
-        ("Time of embedding (on a GPU: GPU-hours)", _hours(cost)),
-        ("GPU memory of a job (computed, not measured)", _memory(cost)),
-        ("GPU memory of one stretch by context, all in (computed, not measured)", _contexts(cost)),
+        ("Time of embedding (GPU-hours on a GPU)", _hours(cost)),
+        ("GPU memory per job (computed, not measured)", _memory(cost)),
+        (
+            "GPU memory per stretch, by context (computed, with weights)",
+            _contexts(cost),
+        ),
         ("Datasets", _datasets(cost)),
         ("Disk", _disk(cost)),
-        ("Look at this before you start", "\n".join(f"- {line}" for line in cost.warnings)),
+        ("Before you start", "\n".join(f"- {line}" for line in cost.warnings)),
     ]
     return "\n\n".join(f"{title}\n{text}" for title, text in sections if text) + "\n"
 
 
 def _table(rows: list[dict], left: int) -> str:
-    """Rows as a table whose first columns, `left` of them, are words and the others numbers."""
+    """Rows as a table; the first `left` columns hold words, the others numbers."""
     columns = len(rows[0])
     align = ["left"] * left + ["right"] * (columns - left)
     return tabulate(rows, headers="keys", colalign=align, disable_numparse=True)
@@ -103,7 +106,7 @@ def _genomes(cost: Cost) -> str:
         rows.append(_sum(f"{len(others):,} smaller", others, ""))
     if len(genomes) > 1:
         rows.append(_sum("all", genomes, f"{cost.estimate.shards:,}"))
-    notes = [] if all(g.exact for g in genomes) else ["~ estimated from the size of the file"]
+    notes = [] if all(g.exact for g in genomes) else ["~ estimated from the file size"]
     return "\n".join([_table(rows, 1), *notes])
 
 
@@ -138,7 +141,7 @@ def _jobs(cost: Cost) -> str:
     others = ", ".join(f"{number:,} {name}" for name, number in rest.items())
     tokens = cost.estimate.tokens / max(cost.estimate.shards, 1)
     each = f"{jobs['embed_shard']:,} embed_shard of about {tokens:,.0f} tokens"
-    return f"{each}\nbeside them {others}"
+    return f"{each}\nother jobs: {others}"
 
 
 def _hours(cost: Cost) -> str:
@@ -154,19 +157,19 @@ def _hours(cost: Cost) -> str:
                     "on": speed.device,
                     "tokens/s": f"{speed.tokens_per_second:,.0f}",
                     "all jobs": _duration(hours),
-                    "a job": _duration(hours / max(cost.estimate.shards, 1)),
+                    "per job": _duration(hours / max(cost.estimate.shards, 1)),
                     "from": f"[{sources.index(source) + 1}]",
                 }
             )
     lines = [_table(rows, 2)] if rows else []
     lines += [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
     if any(speed.kind == "published" for speeds in cost.speeds.values() for speed in speeds):
-        lines.append("published figures are of other code; the first jobs here measure their own")
+        lines.append("published speeds are from other code; the first jobs here measure the speed")
     unknown = [name for name, speeds in cost.speeds.items() if not speeds]
     if unknown:
         lines.append(
-            f"{', '.join(unknown)}: no speed is known. A first job measures it (a sheet with one "
-            "small genome will do), or set runtime.tokens_per_second."
+            f"{', '.join(unknown)}: speed unknown. A first job measures it (for example a sheet "
+            "with one small genome), or set runtime.tokens_per_second."
         )
     return "\n".join(lines)
 
@@ -191,7 +194,7 @@ def _memory(cost: Cost) -> str:
             "at least": human_bytes(peak.weights + peak.least) if known else "unknown",
         }
         if on_host:
-            row["keys and values on the host"] = human_bytes(peak.host)
+            row["KV cache on the host"] = human_bytes(peak.host)
         rows.append(row)
     return _table(rows, 3) if rows else ""
 
@@ -202,8 +205,8 @@ def _contexts(cost: Cost) -> str:
             "extraction": name,
             "context (tokens)": f"{context:,}",
             **{
-                f"pieces of {piece:,}": human_bytes(sizes[piece]) if piece in sizes else ""
-                for piece in PIECES
+                f"segments of {length:,}": human_bytes(sizes[length]) if length in sizes else ""
+                for length in SEGMENTS
             },
         }
         for name, contexts in cost.contexts.items()
@@ -217,7 +220,7 @@ def _datasets(cost: Cost) -> str:
         {
             "extraction": layer.extraction,
             "layer": layer.layer,
-            "a row": _row(layer.pooling),
+            "row": _row(layer.pooling),
             "type": f"{layer.dtype}[{layer.width:,}]",
             "rows": f"{layer.rows:,}",
             "shard files": human_bytes(layer.shard_bytes),
@@ -230,8 +233,8 @@ def _datasets(cost: Cost) -> str:
 
 def _row(pooling: str | dict) -> str:
     if isinstance(pooling, dict):
-        return "a base" if pooling["bin"] == 1 else f"{pooling['bin']:,} bases"
-    return f"a window ({pooling})"
+        return "1 base" if pooling["bin"] == 1 else f"{pooling['bin']:,} bases"
+    return f"window ({pooling})"
 
 
 def _disk(cost: Cost) -> str:
@@ -244,4 +247,4 @@ def _disk(cost: Cost) -> str:
         "training set": estimate.finetune_bytes,
     }
     shown = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items() if size)
-    return f"{human_bytes(estimate.bytes)} ({shown}); {human_bytes(cost.free)} are free"
+    return f"{human_bytes(estimate.bytes)} ({shown}); {human_bytes(cost.free)} free"
