@@ -1,21 +1,21 @@
-# make demo       set everything up and embed the bundled genome with the bundled model
-# make test       set everything up and run all tests
-# make test-slurm the same dataset through a private SLURM on this machine (Debian, as root)
-# make test-slurm-all   that, and what can go wrong on a cluster (half an hour or more)
-# make lint       check the code's style
-# make schema     write the JSON schema and the table of keys, after a change of the keys
-# make plan       say what a run would make and cost: windows, jobs, hours, memory, sizes
-# make status     say how far a run is: shards done, speed, time left, failures
-# make doctor     is this machine fit? a line a check: fine, or what to do
+# make demo       set up everything and embed the bundled genome with the bundled model
+# make test       set up everything and run all tests
+# make test-slurm run the demo through a private SLURM on this machine (Debian, as root)
+# make test-slurm-all   the same, with faults of a cluster (half an hour or more)
+# make lint       check the style of the code
+# make schema     write the JSON schema and docs/configuration.md after a change of the keys
+# make plan       estimate a run: windows, jobs, hours, memory, sizes
+# make status     show progress: shards done, speed, time left, failures
+# make doctor     check this machine: one line per check, OK, WARN or FAIL
 # make benchmark  time the engine against the stock model (half an hour or more)
-# make benchmark-contexts  time long contexts, and their memory (a quarter of an hour or more)
+# make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
-# make soak       kill, damage and disturb real runs, dozens of times (half an hour or more)
-# make contexts   compare long contexts, piece by piece, with the stock model (half an hour or more)
-# make tiny-model train the bundled model again (an hour on two cores; Debian's packages have genomes)
-# make tiny-model-card  the numbers of its model card
-# make clean      remove what runs have written; the environment stays
-# CONFIG=path/to/config.yaml: make plan and make doctor are for a run with that --configfile.
+# make soak       kill and damage real runs, dozens of times (half an hour or more)
+# make contexts   compare long contexts with the stock model (half an hour or more)
+# make tiny-model train the bundled model (an hour on two cores; genomes from Debian packages)
+# make tiny-model-card  compute the numbers of its model card
+# make clean      delete all files of runs; the environment stays
+# CONFIG=path/to/config.yaml: configuration file for make plan and make doctor.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
@@ -88,7 +88,7 @@ tiny-model-card: test-env
 	$(BIN)/python resources/training/fetch_genomes.py $(GENOMES)
 	$(BIN)/python resources/training/evaluate_evo2_tiny.py $(GENOMES) $(GENOMES)/evaluation
 
-# The first Python of 3.11 or 3.12 that runs; a shim for one that is not installed does not.
+# The first Python 3.11 or 3.12 that runs; a shim of a missing version does not run.
 .venv/bin/python:
 	@python=""; \
 	for candidate in $(or $(PYTHON),python3.11 python3.12 python3 python); do \
