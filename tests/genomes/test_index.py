@@ -1,11 +1,16 @@
 """The index found by blocks is the one that pyfaidx writes, or none at all."""
 
 import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyfaidx
 import pytest
+from Bio import bgzf
 from evo2_embed.genomes import index as indexing
+from evo2_embed.genomes.fasta import fetch_tokens, open_fasta
 from evo2_embed.genomes.index import scan_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,3 +88,35 @@ def test_a_line_longer_than_a_block_is_left_to_pyfaidx(tmp_path, monkeypatch):
     (tmp_path / "g.fa").write_text(f">a\n{random_bases(1001, 1)}\n")
     assert scan_index(str(tmp_path / "g.fa")) is None
     assert scan_index(write_fasta(tmp_path / "g.fa", [("a", random_bases(1001, 1))])) is not None
+
+
+@pytest.mark.parametrize("kind", ["plain", "bgzip"])
+def test_jobs_that_need_a_missing_index_make_it_once(tmp_path, monkeypatch, kind):
+    """Jobs of one genome start together; each may find that `results/indexes` is empty."""
+    text = f">a\r\n{random_bases(50, 1)}\r\n"  # CRLF, so that pyfaidx makes the index
+    path = tmp_path / ("g.fa" if kind == "plain" else "g.fa.gz")
+    opener = open if kind == "plain" else bgzf.BgzfWriter
+    with opener(str(path), "wb") as handle:
+        handle.write(text.encode())
+    built, build = [], pyfaidx.Faidx
+
+    def slow(*arguments, **options):
+        if options["indexname"].endswith(".fai"):
+            return build(*arguments, **options)  # an index that is there is opened
+        time.sleep(0.05)
+        built.append(path)
+        return build(*arguments, **options)
+
+    monkeypatch.setattr(pyfaidx, "Faidx", slow)
+    start = threading.Barrier(4)
+
+    def job(_):
+        start.wait()
+        with open_fasta(str(path), str(tmp_path / "i" / "g.fai")) as fasta:
+            return fetch_tokens(fasta, "a", 0, 50, "upper", "g").tobytes().decode()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(job, range(4))) == {random_bases(50, 1)}
+    assert len(built) == 1
+    left = {"g.fai"} if kind == "plain" else {"g.fai", "g.fai.gzi"}
+    assert {file.name for file in (tmp_path / "i").iterdir()} == left

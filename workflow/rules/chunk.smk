@@ -4,7 +4,9 @@
 # out: results/chunks/{bundle}.parquet
 #      columns: chunk, genome, contig, start, end, strand, name, length, stretch, context, gc,
 #      ambiguous, crc32
-#      results/indexes/{genome}.fai, for pack_tokens, where the bundle is one genome
+#
+# results/indexes/{genome}.fai is a cache, not an output: any job that reads a genome which has its
+# own bundle makes the index if it is missing or older than the FASTA file. To delete it is safe.
 
 
 rule chunk_fasta:

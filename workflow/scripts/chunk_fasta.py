@@ -1,6 +1,6 @@
 """Cut the genomes of a bundle into windows.
 
-In: FASTA files, BED files. Out: the bundle's chunk table (`tables.CHUNKS`), FASTA indexes.
+In: FASTA files, BED files. Out: the bundle's chunk table (`tables.CHUNKS`).
 """
 
 from evo2_embed.chunk.chunk_table import chunk_bundle

@@ -48,7 +48,7 @@ def chunk_bundle(
     windows : dict
         The section `windows` of the configuration, complete.
     indexes : str
-        Folder for the FASTA index of a genome that stands alone.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
         Path of the table.
     code : int

@@ -19,6 +19,7 @@ from evo2_embed.genomes.index import scan_index
 from evo2_embed.genomes.lines import is_regular, rewrap
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path, place_beside
+from evo2_embed.io.locks import exclusive
 
 LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
 COMPLEMENTS = "TGCAYRSWMKVHDBN"
@@ -144,36 +145,43 @@ def _kind(path: str) -> str:
 
 
 def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
-    """See that a file has its index; False for a file that pyfaidx cannot index."""
-    gzi = f"{index}.gzi"
-    stale = _is_stale(path, index) or (kind == "bgzip" and _is_stale(path, gzi))
-    if kind != "gzip" and not (rebuild or stale):
+    """Make a file's index if it is missing or older; False if pyfaidx cannot index the file."""
+    files = [index, f"{index}.gzi"][: 1 + (kind == "bgzip")]
+    if kind != "gzip" and not (rebuild or _is_stale(path, files)):
         return True
     try:
-        if kind == "plain" and (text := scan_index(path)) is not None:
-            with atomic_path(index) as temporary:
-                temporary.write_text(text, encoding="ascii")
-            return True
-        if kind != "gzip" and is_regular(path, open if kind == "plain" else gzip.open):
-            _build_index(path, index, gzi)
+        text = scan_index(path) if kind == "plain" else None
+        opener = open if kind == "plain" else gzip.open
+        if text is not None or (kind != "gzip" and is_regular(path, opener)):
+            lock = Path(f"{index}.lock")
+            with exclusive(lock, pause=0.1):
+                # Another job may have made it while this one waited.
+                if rebuild or _is_stale(path, files):
+                    _write_index(path, index, text)
+                lock.unlink()
             return True
     except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
         raise InputError(_explain(path, error)) from None
     # No later job may take the index of an earlier version of the file for this one's.
-    for old in (index, gzi):
+    for old in (index, f"{index}.gzi"):
         Path(old).unlink(missing_ok=True)
     return False
 
 
-def _is_stale(path: str, index: str) -> bool:
-    return not os.path.exists(index) or os.stat(index).st_mtime < os.stat(path).st_mtime
+def _is_stale(path: str, files: list[str]) -> bool:
+    changed = os.stat(path).st_mtime
+    return any(not os.path.exists(file) or os.stat(file).st_mtime < changed for file in files)
 
 
-def _build_index(path: str, index: str, gzi: str) -> None:
-    """Have pyfaidx index a file, and put the index in place whole: jobs read it side by side."""
+def _write_index(path: str, index: str, text: str | None) -> None:
+    """Write an index atomically, for other jobs read it: this text, or what pyfaidx makes."""
+    if text is not None:
+        with atomic_path(index) as temporary:
+            temporary.write_text(text, encoding="ascii")
+        return
     with tempfile.TemporaryDirectory(**place_beside(Path(index))) as scratch:
-        new = {index: os.path.join(scratch, "fai"), gzi: os.path.join(scratch, "gzi")}
-        pyfaidx.Faidx(path, indexname=new[index], gzi_indexname=new[gzi]).close()
+        new = {index: os.path.join(scratch, "fai"), f"{index}.gzi": os.path.join(scratch, "gzi")}
+        pyfaidx.Faidx(path, indexname=new[index], gzi_indexname=new[f"{index}.gzi"]).close()
         for final, temporary in new.items():
             if os.path.exists(temporary):
                 os.replace(temporary, final)
@@ -249,10 +257,12 @@ def fasta_index(index_folder: str | Path, genome: str) -> str:
 
 @contextmanager
 def index_folder(folder: str, genomes: int) -> Iterator[str]:
-    """Where the indexes of a bundle's genomes are: the folder for a genome that stands alone.
+    """Folder for the indexes of a bundle's genomes.
 
-    Small genomes that share a bundle are indexed in no time, so theirs go to a temporary folder: a
-    file for each of thousands of genomes would be most of what a run leaves.
+    Each shard of a large genome, which has a bundle of its own, needs the index. So `folder` keeps
+    it, as a cache: every job makes an index that is missing or older than its file, and no rule
+    lists it. Small genomes that share a bundle are indexed quickly, so their indexes are temporary:
+    one file for each of thousands of genomes would be most of the files of a run.
     """
     if genomes == 1:
         yield folder

@@ -56,7 +56,7 @@ def pack_shard(
     settings : dict
         `packing` (the section of the configuration) and `code`.
     indexes : str
-        Folder of the FASTA index of a genome that stands alone.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
         Path of the pack file.
 

@@ -56,7 +56,7 @@ def write_packs(
         What the packs are made from: `settings` (`packing` and `code`), `digest`, `chunks_digest`,
         and anything else that the metadata should hold.
     indexes : str
-        Folder of the FASTA index of a genome that stands alone.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
     first_stretch : int
         Number of the first stretch.
     sequences : type

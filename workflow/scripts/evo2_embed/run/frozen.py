@@ -20,7 +20,7 @@ from evo2_embed.plan.rules import RULES, Job, model_key, run_jobs
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-# Where a run is frozen, and where the FASTA indexes are kept.
+# Where a run is frozen, and the cache of FASTA indexes (`fasta.index_folder`).
 RUN_CONFIG = "results/run_config.yaml"
 INDEXES = "results/indexes"
 

@@ -49,7 +49,7 @@ def pack_burn_in(
     settings : dict
         `packing` (the section of the configuration) and `code`.
     indexes : str
-        Folder of the FASTA index of a genome that stands alone.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
         Path of the pack file (`tables.PACKS`); `chunk` counts its rows. It has no packs where the
         contig is too short.

@@ -42,7 +42,7 @@ def pack_shuffled(
     settings : dict
         `packing` (the section of the configuration) and `code`.
     indexes : str
-        Folder of the FASTA index of a genome that stands alone.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
         Path of the pack file (`tables.PACKS`); `chunk` counts its segments.
     """
