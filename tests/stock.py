@@ -12,6 +12,26 @@ from evo2_embed.model import models
 from random_weights import make_state
 
 LAYERS = list(models.layer_widths(models.TINY))
+YAMLS = {
+    "evo2_1b_base": 32,
+    "evo2_7b_base": 64,
+    "evo2_7b_262k": 64,
+    "evo2_7b": 64,
+    "evo2_20b": 128,
+    "evo2_40b_base": 128,
+    "evo2_40b": 128,
+}
+
+
+def shrunken(name, divisor):
+    """The settings of a model with its widths divided; kinds and order of blocks are kept."""
+    config = dict(models.model_config(name))
+    for key in ("hidden_size", "num_filters", "hcl_filter_groups", "inner_mlp_size"):
+        config[key] //= divisor
+    for key in ("hcm_filter_groups", "hcs_filter_groups"):
+        config[key] //= divisor
+    config["num_attention_heads"] = 3 if config["hidden_size"] % 3 == 0 else 4
+    return config
 
 
 def random_segments(lengths, seed=0):

@@ -15,7 +15,6 @@ from evo2_embed.analysis.burn_in.measure import measure_burn_in
 from evo2_embed.analysis.burn_in.packs import pack_burn_in
 from evo2_embed.analysis.burn_in.places import MIN_LENGTH, ROW, longest_context, place_stretches
 from evo2_embed.chunk.chunk_table import chunk_bundle
-from evo2_embed.config.schema import with_defaults
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.files import read_json, write_json
@@ -29,6 +28,7 @@ from evo2_embed.io.tables import (
 )
 from evo2_embed.pack.read import read_chunk_keys, read_packs
 from evo2_embed.report.burn_in import burn_in, recommendation
+from evo2_embed.settings.sections import Extraction, Model, Packing, Settings, Windows
 from runs import Workflow, random_bases, write_fasta
 
 RNG = np.random.default_rng(0)
@@ -63,13 +63,12 @@ def test_short_stretches_begin_deep_in_the_long_one_and_end_within(length, start
 )
 def test_the_longest_context_is_one_that_the_extraction_can_run(changes, most):
     changes = {"model": "evo2_tiny", "engine": "packed", **changes}
-    model, engine = {"name": changes.pop("model")}, changes.pop("engine")
-    packing = {"strategy": "packed", "max_tokens": 3000, "piece": 3000, "bos": False, **changes}
-    settings = {
-        "burn_in": {"length": 16384},
-        "packing": packing,
-        "extractions": {"one": {"model": model, "engine": engine}},
-    }
+    model, engine = Model(name=changes.pop("model")), changes.pop("engine")
+    settings = Settings(
+        genomes="-",
+        packing=Packing(**{"max_tokens": 3000, "piece": 3000, **changes}),
+        extractions={"one": Extraction(layers=[], model=model, engine=engine)},
+    )
     assert longest_context(settings, "one") == most
 
 
@@ -206,9 +205,7 @@ def bundle(tmp_path):
         found = []
         for name, records in genomes.items():
             found.append(Genome(name, write_fasta(tmp_path / f"{name}.fa", records)))
-        config = {"genomes": "-", "windows": windows, "extractions": {}}
-        settings = with_defaults(config)["windows"]
-        settings["stride"] = settings["size"]
+        settings = Windows(**windows, stride=windows["size"]).to_dict()
         chunks = str(tmp_path / "chunks.parquet")
         chunk_bundle(found, settings, str(tmp_path / "indexes"), chunks, 1)
         return chunks, found

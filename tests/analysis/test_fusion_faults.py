@@ -70,11 +70,11 @@ def test_a_fault_is_one_line_that_says_what_is_allowed(complete, tmp_path, chang
 
 def test_layers_are_spelled_out(complete):
     layers = {"layers": "all", "fusion": {"f": {"method": "concat", "layers": {"every": 4}}}}
-    known = complete(extractions={"default": layers})["extractions"]["default"]
-    assert known["fusion"]["f"]["layers"] == ["blocks.3", "blocks.7"]
+    known = complete(extractions={"default": layers}).extractions["default"]
+    assert known.fusion["f"].layers == ["blocks.3", "blocks.7"]
     layers["fusion"]["f"]["layers"] = None
-    known = complete(extractions={"default": layers})["extractions"]["default"]
-    assert known["fusion"]["f"]["layers"] == known["layers"]
+    known = complete(extractions={"default": layers}).extractions["default"]
+    assert known.fusion["f"].layers == known.layers
 
 
 def test_embeddings_do_not_depend_on_fusions(complete):

@@ -151,8 +151,8 @@ def test_the_first_faulty_lines_are_shown_and_a_header_only_once(tmp_path):
 
 def test_the_configuration_checks_labels_and_knows_the_gap(complete, tmp_path):
     (tmp_path / "a.bed").write_text("any\t0\t50\n")
-    assert complete(probe={"labels": "a.bed"})["probe"]["gap"] == 200
-    assert complete(probe={"labels": "a.bed", "gap": 0})["probe"]["gap"] == 0
+    assert complete(probe={"labels": "a.bed"}).probe.gap == 200
+    assert complete(probe={"labels": "a.bed", "gap": 0}).probe.gap == 0
     fusion = {"gc_kmers": {"method": "mean"}}
     layers = {"layers": ["norm"], "fusion": fusion}
     with pytest.raises(InputError) as error:

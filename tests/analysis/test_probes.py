@@ -14,7 +14,7 @@ from evo2_embed.analysis.probes.probe import cross_validate
 from evo2_embed.analysis.probes.winner import beats, interval, judge
 from evo2_embed.genomes.fasta import reverse_complement
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.settings.sections import Extraction, Fusion
+from evo2_embed.settings.sections import Fusion
 from runs import random_bases, write_fasta
 from scipy import stats
 from test_probe_folds import SECTION, tiled
@@ -175,8 +175,7 @@ def test_a_row_without_its_other_strand_is_seen():
 def test_memory_grows_with_what_is_read_at_once(complete):
     def mb(layers, fusion, rows=100_000):
         extraction = {"layers": layers, "fusion": fusion}
-        known = complete(extractions={"default": extraction})["extractions"]["default"]
-        return probe_mb(Extraction.from_dict(known), rows)
+        return probe_mb(complete(extractions={"default": extraction}).extractions["default"], rows)
 
     one, two = mb(["norm"], {}), mb(["norm", "blocks.0"], {})
     assert one == two == 2000 + 4 * 100_000 * 128 * 4 // 10**6

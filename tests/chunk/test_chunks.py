@@ -18,7 +18,7 @@ def chunk(complete, tmp_path):
     """A function that chunks a FASTA file: the table's rows, and its counts."""
 
     def chunk(fasta, regions=None, **windows):
-        settings = complete(windows=windows)["windows"]
+        settings = complete(windows=windows).windows.to_dict()
         genome = Genome("g", str(fasta), regions)
         metadata = chunk_bundle([genome], settings, "indexes", "out/chunks.parquet", 1)
         return pq.read_table("out/chunks.parquet").to_pylist(), metadata["genomes"]["g"]

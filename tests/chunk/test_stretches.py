@@ -161,10 +161,10 @@ def made(complete, records, windows, packing, n_shards=1):
     write_fasta("g.fa", records)
     genome = [Genome("g", "g.fa")]
     config = complete(windows={"size": 60, **windows}, packing=packing)
-    chunk_bundle(genome, config["windows"], "indexes", "chunks.parquet", 1, threads=2)
+    chunk_bundle(genome, config.windows.to_dict(), "indexes", "chunks.parquet", 1, threads=2)
     shards = []
     for shard in range(n_shards):
-        how = {"packing": config["packing"], "code": 1}
+        how = {"packing": config.packing.to_dict(), "code": 1}
         path = f"packs/{shard:05d}.parquet"
         metadata = pack_shard(genome, "chunks.parquet", shard, n_shards, how, "indexes", path)
         shards.append((metadata, list(read_packs(open_table(path, PACKS), path))))
@@ -257,7 +257,7 @@ def test_a_change_in_any_window_of_a_stretch_is_refused(complete):
     made(complete, records, windows, {})
     changed = records[0][1][:80] + random_bases(10, 5) + records[0][1][90:]
     write_fasta("g.fa", [("a", changed)])
-    how = {"packing": complete()["packing"], "code": 1}
+    how = {"packing": complete().packing.to_dict(), "code": 1}
     with pytest.raises(InputError, match=r"bases 50 to 110 are not those .* changed"):
         pack_shard([Genome("g", "g.fa")], "chunks.parquet", 0, 1, how, "indexes", "p.parquet")
 

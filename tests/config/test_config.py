@@ -8,6 +8,7 @@ from evo2_embed.config.schema import schema_faults
 from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import models
+from evo2_embed.settings.sections import Context
 from runs import CONFIG, ROOT, Workflow, merged, random_bases, run_python, write_fasta
 
 
@@ -182,8 +183,8 @@ def test_a_run_says_at_its_start_that_spans_exceed_training(tmp_path):
 
 def test_windows_longer_than_a_pass_run_in_pieces(complete):
     settings = complete(packing={"max_tokens": 50})
-    assert settings["packing"]["piece"] == 50
-    assert settings["windows"]["context"] == {"span": "size", "min": 0, "beyond_training": False}
+    assert settings.packing.piece == 50
+    assert settings.windows.context == Context()
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,11 @@ def make_shards(complete, records, windows, pooling, n_shards, group):
     """A bundle's chunk table and shards, and the settings that they were made with."""
     genome = [Genome("g", write_fasta("g.fa", records))]
     config = complete(windows={"size": 60, "strands": "both", **windows})
-    chunk_bundle(genome, config["windows"], "indexes", "chunks.parquet", 1)
+    chunk_bundle(genome, config.windows.to_dict(), "indexes", "chunks.parquet", 1)
     extraction, paths = {**EXTRACTION, "pooling": pooling}, []
     for shard in range(n_shards):
         packs = f"packs/{shard:05d}.parquet"
-        how = {"packing": config["packing"], "code": 1}
+        how = {"packing": config.packing.to_dict(), "code": 1}
         metadata = pack_shard(genome, "chunks.parquet", shard, n_shards, how, "indexes", packs)
         folder = Path("shards") / str(shard)
         folder.mkdir(parents=True, exist_ok=True)

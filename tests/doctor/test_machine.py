@@ -16,10 +16,11 @@ from evo2_embed.embed import gpus
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.model import models
+from evo2_embed.settings.sections import Model
 from runs import CONFIG, ROOT, SCRIPTS, Workflow, random_bases, write_fasta
 
 GB = 10**9
-TINY = {"name": models.TINY, "checkpoint": None}
+TINY = Model()
 
 
 def states(findings):
@@ -224,7 +225,7 @@ def test_weights(tmp_path):
     assert storage.weights_finding(TINY, "models").state == "OK"
     cut = tmp_path / "cut.pt"
     cut.write_bytes(models.bundled_checkpoint().read_bytes()[:-100])
-    named = {"name": models.TINY, "checkpoint": str(cut)}
+    named = Model(checkpoint=str(cut))
     assert "not a whole checkpoint" in storage.weights_finding(named, "models").text
     cut.unlink()
     assert "no such file" in storage.weights_finding(named, "models").text
@@ -240,7 +241,7 @@ def test_weights_against_the_record_of_a_run(tmp_path):
 
 
 def test_weights_that_are_still_to_be_fetched(tmp_path, monkeypatch):
-    model = {"name": "evo2_7b", "checkpoint": None}
+    model = Model(name="evo2_7b")
     folder = tmp_path / "not" / "yet"
     usage = SimpleNamespace(free=20 * GB)
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: usage)

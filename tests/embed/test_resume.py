@@ -86,9 +86,9 @@ def prepare(folder, changes):
     write_fasta("g.fa", [("g", random_bases(48_000, 5))])
     (folder / "genomes.tsv").write_text("genome\tfasta\ng\tg.fa\n")
     run = plan_run(merged(CONFIG, changes))
-    windows, genomes = run.settings["windows"], [Genome("g", "g.fa")]
+    windows, genomes = run.settings.windows.to_dict(), [Genome("g", "g.fa")]
     chunk_bundle(genomes, windows, "indexes", "g.parquet", 1)
-    packing = {"packing": run.settings["packing"], "code": 1}
+    packing = {"packing": run.settings.packing.to_dict(), "code": 1}
     for shard in range(2):
         packs = f"g/{shard:05d}.parquet"
         pack_shard(genomes, "g.parquet", shard, 2, packing, "indexes", packs)

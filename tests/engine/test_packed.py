@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stock import (
     LAYERS,
+    YAMLS,
     alone,
     assert_same,
     make_pack,
@@ -22,19 +23,11 @@ from stock import (
     random_segments,
     save_weights,
     segments_of,
+    shrunken,
     worst_difference,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-YAMLS = {
-    "evo2_1b_base": 32,
-    "evo2_7b_base": 64,
-    "evo2_7b_262k": 64,
-    "evo2_7b": 64,
-    "evo2_20b": 128,
-    "evo2_40b_base": 128,
-    "evo2_40b": 128,
-}
 # Shorter than, as long as and longer than each filter, and than a block of tokens.
 EDGES = [1, 2, 3, 6, 7, 63, 64, 65, 127, 128, 129, 200]
 
@@ -131,17 +124,6 @@ def test_segments_may_lie_across_tiles(evo2, engine, tile):
         block.channel_elements = 1
     whole, tiled = engine.run(pack), small.run(pack)
     assert_same(whole, tiled)
-
-
-def shrunken(name, divisor):
-    """The settings of a model with its widths divided; kinds and order of blocks are kept."""
-    config = dict(models.model_config(name))
-    for key in ("hidden_size", "num_filters", "hcl_filter_groups", "inner_mlp_size"):
-        config[key] //= divisor
-    for key in ("hcm_filter_groups", "hcs_filter_groups"):
-        config[key] //= divisor
-    config["num_attention_heads"] = 3 if config["hidden_size"] % 3 == 0 else 4
-    return config
 
 
 @pytest.fixture

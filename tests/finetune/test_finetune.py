@@ -291,13 +291,13 @@ def export(complete, tmp_path):
         settings = complete(windows={"size": 64, "stride": 48, "strands": "both"}, packing=packing)
         folder = tmp_path / folder
         chunks, blocks = str(folder / "g.parquet"), str(folder / "blocks.parquet")
-        chunk_bundle(genomes, settings["windows"], "indexes", chunks, 1)
+        chunk_bundle(genomes, settings.windows.to_dict(), "indexes", chunks, 1)
         split = {"split": "block", "block": 160, "gap": 20, "validation_share": 0.1, "code": 1}
         split_chunks([chunks], split, blocks)
         records = []
         for shard in range(n_shards):
             packs = str(folder / "packs" / "g" / f"{shard:05d}.parquet")
-            packed = {"code": 1, "packing": settings["packing"]}
+            packed = {"code": 1, "packing": settings.packing.to_dict()}
             pack_shard(genomes, chunks, shard, n_shards, packed, "indexes", packs)
             output = folder / "export" / "g" / f"{shard:05d}"
             export_shard(packs, blocks, {"pad_token": pad_token, "code": 1}, str(output))
@@ -391,7 +391,7 @@ def test_shards_that_do_not_belong_together_are_refused(export, tmp_path):
 
 
 def test_faults_of_the_section(complete):
-    assert complete()["finetune"] == {
+    assert complete().finetune.to_dict() == {
         **{"pad_token": "pad", "split": "block", "block": 2000, "gap": 200},
         "validation_share": 0.1,
     }

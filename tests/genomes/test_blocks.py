@@ -105,8 +105,8 @@ def pack(complete, tmp_path):
 
     def pack(genomes, threads=1, **packing):
         section = complete(packing=packing)
-        chunk_bundle(genomes, section["windows"], "i", "c.parquet", 1, threads)
-        settings = {"packing": section["packing"], "code": 1}
+        chunk_bundle(genomes, section.windows.to_dict(), "i", "c.parquet", 1, threads)
+        settings = {"packing": section.packing.to_dict(), "code": 1}
         pack_shard(genomes, "c.parquet", 0, 1, settings, "i", "p.parquet")
         rows = list(read_packs(open_table("p.parquet", PACKS), "p.parquet"))
         return Path("c.parquet").read_bytes(), rows

@@ -74,8 +74,8 @@ def pack(complete, tmp_path):
         write_fasta(tmp_path / "g.fa", RECORDS)
         genomes = [Genome("g", str(tmp_path / "g.fa"))]
         settings = complete(packing=packing, windows={"strands": "both", "lower_case": lower_case})
-        chunk_bundle(genomes, settings["windows"], "indexes", "chunks.parquet", 1)
-        packing = {"packing": settings["packing"], "code": 1}
+        chunk_bundle(genomes, settings.windows.to_dict(), "indexes", "chunks.parquet", 1)
+        packing = {"packing": settings.packing.to_dict(), "code": 1}
         metadata = pack_shard(
             genomes, "chunks.parquet", shard, n_shards, packing, "indexes", "packs.parquet"
         )
@@ -223,8 +223,8 @@ def test_a_damaged_chunk_table_names_itself(pack, tmp_path):
 def test_the_chunk_table_of_other_genomes_is_refused(complete, tmp_path):
     settings = complete()
     genomes = [Genome(name, write_fasta(f"{name}.fa", RECORDS)) for name in ("z", "a")]
-    chunk_bundle(genomes, settings["windows"], "indexes", "chunks.parquet", 1)
-    packing = {"packing": settings["packing"], "code": 1}
+    chunk_bundle(genomes, settings.windows.to_dict(), "indexes", "chunks.parquet", 1)
+    packing = {"packing": settings.packing.to_dict(), "code": 1}
     pack_shard(genomes, "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")
     with pytest.raises(InputError, match=r"windows of 'z' \(2 genomes\), not those of 'a' \(1\)"):
         pack_shard(genomes[1:], "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")
@@ -233,8 +233,8 @@ def test_the_chunk_table_of_other_genomes_is_refused(complete, tmp_path):
 def test_only_a_genome_that_stands_alone_keeps_its_index(complete, tmp_path):
     settings = complete()
     genomes = [Genome(name, write_fasta(f"{name}.fa", RECORDS)) for name in ("a", "b", "c")]
-    packing = {"packing": settings["packing"], "code": 1}
+    packing = {"packing": settings.packing.to_dict(), "code": 1}
     for some in (genomes[:2], genomes[2:]):
-        chunk_bundle(some, settings["windows"], "indexes", "chunks.parquet", 1)
+        chunk_bundle(some, settings.windows.to_dict(), "indexes", "chunks.parquet", 1)
         pack_shard(some, "chunks.parquet", 0, 1, packing, "indexes", "packs.parquet")
     assert [path.name for path in Path("indexes").iterdir()] == ["c.fai"]

@@ -14,7 +14,7 @@ from evo2_embed.plan.parameters import count_parameters
 from evo2_embed.plan.peak import context_peaks, gpu_peak
 from evo2_embed.plan.speeds import PUBLISHED, Speed, known_speeds, published_speeds
 from evo2_embed.run.frozen import plan_run
-from test_packed import YAMLS, shrunken
+from stock import YAMLS, shrunken
 
 SEVEN = {"model": {"name": "evo2_7b"}, "layers": ["blocks.26"], "precision": "bf16"}
 
@@ -52,7 +52,7 @@ def warnings(planned, per_second=None, free=1e18):
     run, estimate = planned
     speeds = [Speed(per_second, "GPU", "set", "")] if per_second else []
     return warnings_of(
-        run.settings, estimate, dict.fromkeys(run.settings["extractions"], speeds), free
+        run.settings, estimate, dict.fromkeys(run.settings.extractions, speeds), free
     )
 
 
@@ -113,11 +113,12 @@ def record(folder, extraction, device, tokens, seconds, **changed):
 
 def test_a_measured_speed_comes_before_a_set_one_and_that_before_published_ones(plan, tmp_path):
     (run, _), results = plan(extractions={"x": SEVEN}, runtime={"device": "cuda"}), tmp_path / "r"
-    extraction = run.settings["extractions"]["x"]
+    extraction = run.settings.extractions["x"].to_dict()
     published = known_speeds(run.settings, results)["x"]
     assert {speed.kind for speed in published} == {"published"}
     assert any("H100" in speed.device for speed in published)
-    run.settings["runtime"]["tokens_per_second"] = 5.0
+    runtime = {"device": "cuda", "tokens_per_second": 5.0}
+    run, _ = plan(extractions={"x": SEVEN}, runtime=runtime)
     assert [s.tokens_per_second for s in known_speeds(run.settings, results)["x"]] == [5.0]
 
     shards = results / "shards" / "x" / "a"

@@ -3,11 +3,7 @@
 import pytest
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.plan.bundles import plan_bundles
-
-WINDOWS = {
-    **{"size": 100, "stride": 100, "strands": "+", "last": "keep", "min_length": 1},
-    "context": {"span": "size", "min": 0},
-}
+from evo2_embed.settings.sections import Sharding, Windows
 
 
 @pytest.fixture
@@ -23,8 +19,8 @@ def genome(tmp_path):
 
 
 def plan(genomes, shards="auto", **windows):
-    sharding = {"shard_tokens": 1000, "shards": shards}
-    bundles = plan_bundles(genomes, {**WINDOWS, **windows}, sharding)
+    windows = Windows.from_dict({"size": 100, "stride": 100, **windows})
+    bundles = plan_bundles(genomes, windows, Sharding(shard_tokens=1000, shards=shards))
     return [([g.name for g in b.genomes], b.n_shards) for b in bundles]
 
 

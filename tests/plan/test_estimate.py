@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.parameters import count_parameters, weight_bytes
 from evo2_embed.plan.tally import tally
 from evo2_embed.run.frozen import plan_run
+from evo2_embed.settings.sections import Context, Windows
 from runs import SCRIPTS, Workflow, merged, random_bases, write_fasta
 
 # How far a size may be off: of shard files and datasets; of packs, which are small.
@@ -117,15 +119,15 @@ def test_windows_are_counted_as_they_are_tiled():
     rng = random.Random(0)
     for _ in range(2000):
         size, length, bins = rng.randint(1, 40), rng.randint(0, 200), rng.randint(1, 9)
-        windows = {
-            "size": size,
-            "stride": rng.randint(1, 60),
-            "last": rng.choice(["keep", "shift"]),
-            "min_length": rng.randint(1, size),
-        }
-        starts, ends = tile_windows(length, size, windows["stride"], windows["last"])
-        lengths = (ends - starts)[ends - starts >= windows["min_length"]]
-        if length < windows["min_length"]:
+        windows = Windows(
+            size=size,
+            stride=rng.randint(1, 60),
+            last=rng.choice(["keep", "shift"]),
+            min_length=rng.randint(1, size),
+        )
+        starts, ends = tile_windows(length, size, windows.stride, windows.last)
+        lengths = (ends - starts)[ends - starts >= windows.min_length]
+        if length < windows.min_length:
             lengths = lengths[:0]
         found = tally([(length, 2)], windows, {bins})
         assert found["windows"] == 2 * len(lengths), windows
@@ -246,9 +248,10 @@ def test_what_stretches_run_is_counted_as_it_is_packed(complete, strands, region
         packing={"bos": True, "piece": 50},
     )
     for span, least in ((200, 100), (500, 0), (1_000, 333), (9_999, 0)):
-        settings["windows"]["context"] = {"span": span, "min": least}
-        chunk_bundle([genome], settings["windows"], "i", "c.parquet", 1)
-        how = {"packing": settings["packing"], "code": 1}
+        windows = replace(settings.windows, context=Context(span=span, min=least))
+        settings = replace(settings, windows=windows)
+        chunk_bundle([genome], windows.to_dict(), "i", "c.parquet", 1)
+        how = {"packing": settings.packing.to_dict(), "code": 1}
         packed = pack_shard([genome], "c.parquet", 0, 1, how, "i", "p/0.parquet")
         bundles = {"g": Bundle("g", (genome,), 1)}
         (estimate,) = estimate_run(settings, bundles, "i").genomes

@@ -63,8 +63,8 @@ def run(complete, tmp_path):
         sections = complete(windows=windows)
         genomes = [Genome("g", str(fasta))]
         if not pack_only:
-            chunk_bundle(genomes, sections["windows"], "indexes", "out/chunks.parquet", 1)
-        packing = {"packing": sections["packing"], "code": 1}
+            chunk_bundle(genomes, sections.windows.to_dict(), "indexes", "out/chunks.parquet", 1)
+        packing = {"packing": sections.packing.to_dict(), "code": 1}
         pack_shard(genomes, "out/chunks.parquet", 0, 1, packing, "indexes", "out/packs.parquet")
         rows = read_packs(open_table("out/packs.parquet", PACKS), "out/packs.parquet")
         return pq.read_table("out/chunks.parquet").to_pylist(), list(rows)

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -122,7 +123,7 @@ def test_fusions_are_probed_and_the_same_input_gives_the_same_bytes(
     run = load_frozen("results/run_config.yaml")
     folder = "results/embeddings/default"
     records = {layer: f"{folder}/{layer}.json" for layer in ("blocks.0", "norm")}
-    probe = Probe.from_dict({**run.settings["probe"], "max_rows": 50, "folds": 2})
+    probe = replace(run.settings.probe, max_rows=50, folds=2)
     fusions = {"both": Fusion(method="concat"), "joined": Fusion(method="concat", strands="mean")}
     genomes = [[Genome("g", "g.fa")]]
     written = []
@@ -168,7 +169,7 @@ def check(complete, tmp_path):
     ]
     for bundle in genomes:
         name = bundle[0].name
-        chunk_bundle(bundle, sections["windows"], "indexes", f"{name}.parquet", 1)
+        chunk_bundle(bundle, sections.windows.to_dict(), "indexes", f"{name}.parquet", 1)
 
     def check(name, text, pooling="mean"):
         (tmp_path / name).write_text(text)

@@ -32,20 +32,20 @@ def load_run():
 
 RUN = load_run()
 SETTINGS = RUN.settings
-EXTRACTIONS = list(SETTINGS["extractions"])
+EXTRACTIONS = list(SETTINGS.extractions)
 MANIFESTS = [f"results/embeddings/{name}/manifest.json" for name in EXTRACTIONS]
 DATASETS = {
-    name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction["layers"]]
-    for name, extraction in SETTINGS["extractions"].items()
+    name: [f"results/embeddings/{name}/{layer}.json" for layer in extraction.layers]
+    for name, extraction in SETTINGS.extractions.items()
 }
 FUSED = {
-    name: [f"results/embeddings/{name}/{fusion}.json" for fusion in extraction["fusion"]]
-    for name, extraction in SETTINGS["extractions"].items()
+    name: [f"results/embeddings/{name}/{fusion}.json" for fusion in extraction.fusion]
+    for name, extraction in SETTINGS.extractions.items()
 }
 FUSIONS = {
-    fusion for extraction in SETTINGS["extractions"].values() for fusion in extraction["fusion"]
+    fusion for extraction in SETTINGS.extractions.values() for fusion in extraction.fusion
 }
-EMBED_GPUS = 0 if SETTINGS["runtime"]["device"] == "cpu" else 1
+EMBED_GPUS = 0 if SETTINGS.runtime.device == "cpu" else 1
 
 
 wildcard_constraints:
@@ -101,19 +101,19 @@ def bundle_shards(wildcards):
 
 def cut_settings(windows):
     """The section `windows`, less what changes no window."""
-    context = {key: windows["context"][key] for key in ("min", "span")}
-    return {**windows, "context": context}
+    context = {"min": windows.context.min, "span": windows.context.span}
+    return {**windows.to_dict(), "context": context}
 
 
 def local_checkpoint(wildcards):
     """The weights that the configuration names, if they are a file."""
-    weights = RUN.models[wildcards.model]["checkpoint"]
+    weights = RUN.models[wildcards.model].checkpoint
     return [] if weights is None else [weights]
 
 
 def model_of_record(wildcards):
     """Name and checkpoint of the model of a record."""
-    return RUN.models[wildcards.model]
+    return RUN.models[wildcards.model].to_dict()
 
 
 def model_record(wildcards):
@@ -121,15 +121,18 @@ def model_record(wildcards):
     return f"results/models/{RUN.model_keys[wildcards.extraction]}.json"
 
 
-CHUNK_SETTINGS = {"code": CODE_VERSIONS["chunk"], "windows": cut_settings(SETTINGS["windows"])}
-PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS["packing"]}
+CHUNK_SETTINGS = {"code": CODE_VERSIONS["chunk"], "windows": cut_settings(SETTINGS.windows)}
+PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS.packing.to_dict()}
 SPLIT_SETTINGS = {
     "code": CODE_VERSIONS["export"],
-    **{key: SETTINGS["finetune"][key] for key in ("split", "block", "gap", "validation_share")},
+    "split": SETTINGS.finetune.split,
+    "block": SETTINGS.finetune.block,
+    "gap": SETTINGS.finetune.gap,
+    "validation_share": SETTINGS.finetune.validation_share,
 }
 EXPORT_SETTINGS = {
     "code": CODE_VERSIONS["export"],
-    "pad_token": SETTINGS["finetune"]["pad_token"],
+    "pad_token": SETTINGS.finetune.pad_token,
 }
 EMBED_SETTINGS = {name: RUN.embed_settings(name) for name in EXTRACTIONS}
 
@@ -144,7 +147,7 @@ def aggregate_settings(wildcards):
     return {
         "code": CODE_VERSIONS["aggregate"],
         "embed": EMBED_SETTINGS[wildcards.extraction],
-        "levels": SETTINGS["extractions"][wildcards.extraction]["levels"],
+        "levels": SETTINGS.extractions[wildcards.extraction].levels,
     }
 
 
@@ -178,10 +181,10 @@ def layer_records(wildcards):
 
 def layer_names(wildcards):
     """Layers of an extraction, in the order of the configuration."""
-    return SETTINGS["extractions"][wildcards.extraction]["layers"]
+    return SETTINGS.extractions[wildcards.extraction].layers
 
 
-REPORT_SETTINGS = {"code": CODE_VERSIONS["report"], **SETTINGS["report"]}
+REPORT_SETTINGS = {"code": CODE_VERSIONS["report"], **SETTINGS.report.to_dict()}
 # Rules that the report's table of times has.
 STAGES = [name for name, rule in RULES.items() if rule.reported]
 

@@ -27,7 +27,7 @@ rule shuffle_windows:
         mem_mb=2000,
     params:
         genomes=control_genomes,
-        number=SETTINGS["compare"]["control"],
+        number=SETTINGS.compare.control,
         settings=PACK_SETTINGS,
         indexes=INDEXES,
     script:

@@ -26,16 +26,16 @@ rule embed_shard:
     priority: 10
     conda:
         "../../envs/gpu.yaml"
-    threads: SETTINGS["runtime"]["cpu_threads"]
+    threads: SETTINGS.runtime.cpu_threads
     resources:
         gpu=EMBED_GPUS,
         mem_mb=8000,
         # No results depend on these, so a change of them reruns nothing.
-        checkpoint_every=SETTINGS["runtime"]["checkpoint_every"],
-        hang_after=SETTINGS["runtime"]["hang_after"],
-        kv_device=SETTINGS["runtime"]["kv_device"],
+        checkpoint_every=SETTINGS.runtime.checkpoint_every,
+        hang_after=SETTINGS.runtime.hang_after,
+        kv_device=SETTINGS.runtime.kv_device,
     params:
         settings=embed_settings,
-        device=SETTINGS["runtime"]["device"],
+        device=SETTINGS.runtime.device,
     script:
         "../scripts/embed_shard.py"

@@ -24,6 +24,6 @@ rule check_machine:
     params:
         # No more than fetch_model has: a change of these redoes all that was made with the model.
         model=model_of_record,
-        directory=SETTINGS["model_directory"],
+        directory=SETTINGS.model_directory,
     script:
         "../scripts/check_machine.py"

@@ -24,6 +24,6 @@ rule fetch_model:
         mem_mb=2000,
     params:
         model=model_of_record,
-        directory=SETTINGS["model_directory"],
+        directory=SETTINGS.model_directory,
     script:
         "../scripts/fetch_model.py"

@@ -31,7 +31,7 @@ rule write_report:
         mem_mb=4000,
     params:
         settings=REPORT_SETTINGS,
-        probe=SETTINGS["probe"],
+        probe=SETTINGS.probe and SETTINGS.probe.to_dict(),
         genomes=GENOMES,
         stages=STAGES,
     script:

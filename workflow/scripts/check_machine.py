@@ -13,10 +13,11 @@ from evo2_embed.doctor import check_machine, check_run, failed, lines
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import logged_to
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
+from evo2_embed.settings.sections import Model
 
 
 def main(model: dict, directory: str, output: str) -> None:
-    findings = check_run(model, directory, load_frozen(RUN_CONFIG))
+    findings = check_run(Model.from_dict(model), directory, load_frozen(RUN_CONFIG))
     write_json(output, {"checks": [asdict(finding) for finding in findings]})
 
 

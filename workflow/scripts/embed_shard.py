@@ -22,7 +22,8 @@ def main(
     gpus: int,
 ) -> None:
     claim_gpus(gpus)
-    check_job(settings["extraction"], model, device, gpus)
+    extraction = settings["extraction"]
+    check_job(extraction["model"]["name"], extraction["precision"], model, device, gpus)
     # It imports torch, which is to see no other GPU; a job that waits for one should be small.
     from evo2_embed.embed.embed_shard import embed_shard
 

@@ -32,14 +32,14 @@ def main(configfile: str, directory: str, as_numbers: bool) -> str:
     estimate = estimate_run(run.settings, run.bundles, INDEXES)
     speeds = known_speeds(run.settings, RESULTS)
     peaks, contexts = {}, {}
-    if run.settings["runtime"]["device"] != "cpu":
-        extractions = run.settings["extractions"]
+    if run.settings.runtime.device != "cpu":
+        extractions = run.settings.extractions
         peaks = {name: gpu_peak(run.settings, name) for name in extractions}
-        packed = [name for name in extractions if extractions[name]["engine"] == "packed"]
+        packed = [name for name in extractions if extractions[name].engine == "packed"]
         contexts = {name: context_peaks(run.settings, name) for name in packed}
     free = shutil.disk_usage(RESULTS if RESULTS.exists() else ".").free
     advice = warnings_of(run.settings, estimate, speeds, free)
-    cost = Cost(run, estimate, speeds, peaks, contexts, free, advice)
+    cost = Cost(run.settings, run.bundles, estimate, speeds, peaks, contexts, free, advice)
     return json.dumps(as_json(cost), indent=2) if as_numbers else as_text(cost)
 
 

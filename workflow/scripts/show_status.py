@@ -28,9 +28,7 @@ def main(directory: str, as_numbers: bool) -> str:
         raise InputError(f"no run was started in {Path.cwd()} yet ({RUN_CONFIG} does not exist)")
     run = load_frozen(RUN_CONFIG)
     tokens = expected_tokens(run)
-    states = {
-        name: shard_states(run, RESULTS, name, tokens) for name in run.settings["extractions"]
-    }
+    states = {name: shard_states(run, RESULTS, name, tokens) for name in run.settings.extractions}
     failed = failures(run, RESULTS, LOGS)
     if as_numbers:
         return json.dumps(as_json(states, failed), indent=2)

@@ -1,6 +1,5 @@
-"""The schema of the configuration: what breaks it, a line each, and the defaults that it has."""
+"""What in a configuration breaks its schema, one line each."""
 
-import copy
 import difflib
 import json
 
@@ -58,20 +57,3 @@ def hint(key: str, known: list[str]) -> str:
     close = difflib.get_close_matches(key, known, n=1)
     allowed = f"allowed: {', '.join(known)}"
     return f"did you mean '{close[0]}'? {allowed}" if close else allowed
-
-
-def with_defaults(value, schema: dict | None = None):
-    """A configuration, or a part and its schema, with all defaults filled in, at every level."""
-    schema = config_schema() if schema is None else schema
-    if not isinstance(value, dict):
-        return value
-    for key, inner in schema.get("properties", {}).items():
-        if key not in value and "default" in inner:
-            value[key] = copy.deepcopy(inner["default"])
-        if key in value:
-            value[key] = with_defaults(value[key], inner)
-    extra = schema.get("additionalProperties")
-    if isinstance(extra, dict):
-        for key in value:
-            value[key] = with_defaults(value[key], extra)
-    return value

@@ -27,11 +27,12 @@ from evo2_embed.io.files import read_json
 from evo2_embed.model.models import TINY
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.run.frozen import INDEXES, Run, plan_run
+from evo2_embed.settings.sections import Extraction, Model, Settings
 
 RESULTS = "results"
 
 
-def check_job(extraction: dict, record: str, device: str, gpus: int) -> None:
+def check_job(model: str, precision: str, record: str, device: str, gpus: int) -> None:
     """Check the environment of an embedding job; one line per check in the log.
 
     Takes well under a second beyond the imports that the job needs anyway. Call it after
@@ -39,8 +40,9 @@ def check_job(extraction: dict, record: str, device: str, gpus: int) -> None:
 
     Parameters
     ----------
-    extraction : dict
-        Its `model` and `precision` are used.
+    model : str
+        Its name.
+    precision : {"fp32", "bf16", "fp8"}
     record : str
         The record that `weights.fetch_model` wrote.
     device : {"auto", "cpu", "cuda"}
@@ -53,20 +55,18 @@ def check_job(extraction: dict, record: str, device: str, gpus: int) -> None:
         If a check failed: all failures in one line.
     """
     log_and_stop(_software())  # before torch is imported
-    precision = extraction["precision"]
     log_and_stop(device_findings(device, precision, gpus))
     log_and_stop([import_finding(), temporary_finding()])
-    size = weight_bytes(extraction["model"]["name"], Path(read_json(record)["path"]))
+    size = weight_bytes(model, Path(read_json(record)["path"]))
     log_and_stop([_memory(size, precision)])
 
 
-def check_run(model: dict, directory: str, run: Run) -> list[Finding]:
+def check_run(model: Model, directory: str, run: Run) -> list[Finding]:
     """Checks of a run that need no GPU: software, weights, disk. One line per check in the log.
 
     Parameters
     ----------
-    model : dict
-        `name` and `checkpoint`.
+    model : Model
     directory : str
         Folder of downloaded checkpoints.
     run : Run
@@ -105,7 +105,7 @@ def check_machine(config: str, gpus: int = 1) -> list[Finding]:
     software = _software()
     missing = None if failed(findings) else missing_bytes(run)
     findings += [*software, disk_finding(RESULTS, missing), temporary_finding()]
-    directory, device = run.settings["model_directory"], run.settings["runtime"]["device"]
+    directory, device = run.settings.model_directory, run.settings.runtime.device
     for key, model in run.models.items():
         findings.append(weights_finding(model, directory, f"{RESULTS}/models/{key}.json"))
     if failed(software):
@@ -135,11 +135,11 @@ def missing_bytes(run: Run) -> int:
     return max(0, estimate_run(run.settings, run.bundles, INDEXES).bytes - there)
 
 
-def _models_in_use(run: Run) -> list[tuple[dict, str]]:
+def _models_in_use(run: Run) -> list[tuple[Model, str]]:
     """Each model with each precision that an extraction uses."""
     pairs = {
-        (run.model_keys[name], extraction["precision"]): extraction["model"]
-        for name, extraction in run.settings["extractions"].items()
+        (run.model_keys[name], extraction.precision): extraction.model
+        for name, extraction in run.settings.extractions.items()
     }
     return [(model, precision) for (_, precision), model in pairs.items()]
 
@@ -159,17 +159,17 @@ def _memory(size: int, precision: str) -> Finding:
 
 
 def _with_model(
-    model: dict, precision: str, device: str, gpus: int, weights: Path
+    model: Model, precision: str, device: str, gpus: int, weights: Path
 ) -> list[Finding]:
     """Checks that depend on the model: devices, memory, and its loss on a GPU with real weights."""
     findings = device_findings(device, precision, gpus)
     if not failed(findings):
         findings.append(import_finding())
-        findings.append(_memory(weight_bytes(model["name"], weights), precision))
-    if failed(findings) or model["name"] == TINY or not weights.is_file():
+        findings.append(_memory(weight_bytes(model.name, weights), precision))
+    if failed(findings) or model.name == TINY or not weights.is_file():
         return findings
     if any(finding.what == "GPU memory" for finding in findings):
-        findings.append(loss_finding(model["name"], weights, precision))
+        findings.append(loss_finding(model.name, weights, precision))
     return findings
 
 
@@ -182,10 +182,5 @@ def _read_config(path: str) -> tuple[Run, list[Finding]]:
         found = [fail("config", f"{path}: cannot be read ({' '.join(str(error).split())})")]
     except InputError as error:
         found = [fail("config", f"{path}: {line}") for line in str(error).split("\n")]
-    model = {"name": TINY, "checkpoint": None}
-    settings = {
-        "model_directory": "models",
-        "runtime": {"device": "auto"},
-        "extractions": {"default": {"model": model, "precision": "fp32"}},
-    }
-    return Run(settings, {}), found
+    bundled = Extraction(model=Model(), layers=[])
+    return Run(Settings(genomes=path, extractions={"default": bundled}), {}), found

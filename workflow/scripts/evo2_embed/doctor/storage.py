@@ -12,26 +12,24 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes
 from evo2_embed.model.models import TINY, bundled_checkpoint
 from evo2_embed.model.weights import check_archive
+from evo2_embed.settings.sections import Model
 
 # Estimates of sizes can be too small by this factor.
 MARGIN = 1.2
 
 
-def weights_path(model: dict, directory: str) -> Path:
+def weights_path(model: Model, directory: str) -> Path:
     """Path of the weights of a model, also before they are downloaded.
 
     Parameters
     ----------
-    model : dict
-        `name` and `checkpoint`, as in the configuration.
+    model : Model
     directory : str
         Folder of downloaded checkpoints.
     """
-    if model["checkpoint"] is not None:
-        return Path(model["checkpoint"])
-    return (
-        bundled_checkpoint() if model["name"] == TINY else Path(directory) / f"{model['name']}.pt"
-    )
+    if model.checkpoint is not None:
+        return Path(model.checkpoint)
+    return bundled_checkpoint() if model.name == TINY else Path(directory) / f"{model.name}.pt"
 
 
 def weight_bytes(name: str, path: Path) -> int:
@@ -42,7 +40,7 @@ def weight_bytes(name: str, path: Path) -> int:
     return int(match[1]) * 2_000_000_000 if match else 0
 
 
-def weights_finding(model: dict, directory: str, record: str | None = None) -> Finding:
+def weights_finding(model: Model, directory: str, record: str | None = None) -> Finding:
     """Whether the weights exist and are complete.
 
     Parameters
@@ -53,15 +51,15 @@ def weights_finding(model: dict, directory: str, record: str | None = None) -> F
         The record that `weights.fetch_model` wrote in an earlier run. The weights are read and
         compared with it: 14 GB for a 7B model.
     """
-    path, what = weights_path(model, directory), f"weights of {model['name']}"
+    path, what = weights_path(model, directory), f"weights of {model.name}"
     if not path.is_file():
-        if model["checkpoint"] is not None:
+        if model.checkpoint is not None:
             return fail(what, f"{path}: no such file (model.checkpoint)")
-        return _to_be_fetched(what, model["name"], path)
+        return _to_be_fetched(what, model.name, path)
     try:
         check_archive(path)
     except InputError as error:
-        again = "" if model["checkpoint"] else "; delete it, then it is downloaded again"
+        again = "" if model.checkpoint else "; delete it, then it is downloaded again"
         return fail(what, f"{error}{again}")
     shown = f"{path}, {human_bytes(path.stat().st_size)}"
     if record is None or not Path(record).is_file():

@@ -8,6 +8,7 @@ from evo2_embed.model.models import model_config
 from evo2_embed.plan.estimate import Estimate, LayerEstimate
 from evo2_embed.plan.parameters import weight_bytes
 from evo2_embed.plan.speeds import Speed
+from evo2_embed.settings.sections import Extraction, Settings
 
 HUGE_DATASET = 1e12  # bytes of one layer
 LARGE_BINS = 1e11  # bytes of one layer with one row per bin
@@ -18,12 +19,12 @@ SEVERAL = 4  # GPUs that a user may want to use at once
 START_SECONDS, READ_BYTES = 10, 1e9  # start of a job without its weights; bytes read per second
 
 
-def output_fault(settings: dict, estimate: Estimate) -> str | None:
+def output_fault(settings: Settings, estimate: Estimate) -> str | None:
     """An error line if a run would exceed `max_output_gb`, else None."""
-    limit = settings["max_output_gb"]
+    limit = settings.max_output_gb
     if limit is None or estimate.bytes <= limit * 1e9:
         return None
-    sizes = dict.fromkeys(settings["extractions"], 0)
+    sizes = dict.fromkeys(settings.extractions, 0)
     for layer in estimate.layers:
         sizes[layer.extraction] += layer.shard_bytes + layer.dataset_bytes
     largest = max(sizes, key=sizes.get)
@@ -35,13 +36,13 @@ def output_fault(settings: dict, estimate: Estimate) -> str | None:
 
 
 def warnings_of(
-    settings: dict, estimate: Estimate, speeds: dict[str, list[Speed]], free: int
+    settings: Settings, estimate: Estimate, speeds: dict[str, list[Speed]], free: int
 ) -> list[str]:
     """One line per warning.
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
     estimate : Estimate
     speeds : dict
         Known speeds by extraction.
@@ -57,9 +58,9 @@ def warnings_of(
         )
     lines += [_huge(layer) for layer in estimate.layers if _is_huge(layer)]
     lines += _too_many(settings, estimate)
-    for name, extraction in settings["extractions"].items():
+    for name, extraction in settings.extractions.items():
         lines += _job_lengths(name, extraction, estimate, speeds[name])
-    if settings["windows"]["ambiguous"]["policy"] == "skip":
+    if settings.windows.ambiguous.policy == "skip":
         lines.append(
             "windows.ambiguous: skip: the numbers include windows that will be left out; they are "
             "known only after the sequence is read"
@@ -86,24 +87,26 @@ def _huge(layer: LayerEstimate) -> str:
     )
 
 
-def _too_many(settings: dict, estimate: Estimate) -> list[str]:
+def _too_many(settings: Settings, estimate: Estimate) -> list[str]:
     jobs = estimate.jobs["embed_shard"]
     if jobs <= MANY_JOBS:
         return []
-    tokens = _round_up(estimate.tokens * len(settings["extractions"]) / GOOD_JOBS)
+    tokens = _round_up(estimate.tokens * len(settings.extractions) / GOOD_JOBS)
     how = f"sharding.shard_tokens: {tokens} gives about {GOOD_JOBS:,} jobs"
-    if settings["sharding"]["shards"] != "auto":
+    if settings.sharding.shards != "auto":
         how = f"sharding: shards: auto and shard_tokens: {tokens}"
     return [f"{jobs:,} embedding jobs: more than {MANY_JOBS:,} are slow to plan and start; {how}"]
 
 
-def _job_lengths(name: str, extraction: dict, estimate: Estimate, speeds: list[Speed]) -> list[str]:
+def _job_lengths(
+    name: str, extraction: Extraction, estimate: Estimate, speeds: list[Speed]
+) -> list[str]:
     """Jobs that are too long or too short, at the slowest speed."""
     if not speeds or not estimate.tokens:
         return []
     total = estimate.tokens / min(speed.tokens_per_second for speed in speeds)
     seconds = total / estimate.shards
-    weights = weight_bytes(model_config(extraction["model"]["name"]), "bf16")
+    weights = weight_bytes(model_config(extraction.model.name), "bf16")
     loading = START_SECONDS + weights / READ_BYTES
     where = f"extractions.{name}: an embedding job"
     if seconds > LONG_JOB:

@@ -10,11 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo2_embed.config.context import has_spans
 from evo2_embed.genomes.regions import Region, parse_bed
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.plan.tally import run_regions
+from evo2_embed.settings.sections import Sharding, Windows
 
 # Bases in a byte of a compressed FASTA: 3.1 to 3.4 in the genomes this was tried on. Only the
 # number of shards depends on it.
@@ -35,7 +35,7 @@ class Bundle:
         return [f"{shard:05d}" for shard in range(self.n_shards)]
 
 
-def plan_bundles(genomes: list[Genome], windows: dict, sharding: dict) -> list[Bundle]:
+def plan_bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) -> list[Bundle]:
     """Put the genomes of a sheet into bundles, and say how many shards each bundle has.
 
     A genome of at least `shard_tokens` (estimated) stands alone; smaller ones that follow one
@@ -43,12 +43,12 @@ def plan_bundles(genomes: list[Genome], windows: dict, sharding: dict) -> list[B
     changes no bundle but the last. With an integer `shards` every genome stands alone, with that
     many.
     """
-    if sharding["shards"] != "auto":
-        return [Bundle(genome.name, (genome,), sharding["shards"]) for genome in genomes]
+    if sharding.shards != "auto":
+        return [Bundle(genome.name, (genome,), sharding.shards) for genome in genomes]
     bundles: list[Bundle] = []
     small: list[Genome] = []
     small_tokens = 0.0
-    budget = sharding["shard_tokens"]
+    budget = sharding.shard_tokens
     for genome in genomes:
         tokens = estimate_tokens(genome, windows)
         if small and small_tokens + tokens > budget:
@@ -64,23 +64,23 @@ def plan_bundles(genomes: list[Genome], windows: dict, sharding: dict) -> list[B
     return bundles
 
 
-def estimate_tokens(genome: Genome, windows: dict) -> float:
+def estimate_tokens(genome: Genome, windows: Windows) -> float:
     """Tokens that a genome's windows will run, guessed from the size of its files."""
-    strands = 2 if windows["strands"] == "both" else 1
-    if has_spans(windows) and genome.regions:
+    strands = 2 if windows.strands == "both" else 1
+    if windows.has_spans and genome.regions:
         return _region_tokens(genome.regions, windows)
     return _estimate_bases(genome) * strands * _tokens_of_base(windows)
 
 
-def _tokens_of_base(windows: dict) -> float:
+def _tokens_of_base(windows: Windows) -> float:
     """How often a base of a long contig runs: what its stretches run, by how far apart they are."""
-    size, stride, context = windows["size"], windows["stride"], windows["context"]
-    span = context["span"] if has_spans(windows) else size
-    more = (span - context["min"] - size) // stride  # windows of a stretch beside its first
-    return (context["min"] + size + more * stride) / ((more + 1) * stride)
+    size, stride, context = windows.size, windows.stride, windows.context
+    span = context.span if windows.has_spans else size
+    more = (span - context.min - size) // stride  # windows of a stretch beside its first
+    return (context.min + size + more * stride) / ((more + 1) * stride)
 
 
-def _region_tokens(path: str, windows: dict) -> int:
+def _region_tokens(path: str, windows: Windows) -> int:
     """Tokens of the stretches of regions; their contigs are taken to end with them."""
     regions: dict[str, list[Region]] = {}
     for line in _bed_lines(path):

@@ -4,11 +4,10 @@ It follows from the settings, the plan and the sizes of files; light, since a li
 checked when the workflow is parsed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import joined_width
-from evo2_embed.config.context import has_spans
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.model.models import layer_widths
@@ -17,6 +16,7 @@ from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
 from evo2_embed.plan.rules import count_jobs
 from evo2_embed.plan.tally import run_contigs, run_regions, tally
+from evo2_embed.settings.sections import Extraction, Settings, Windows
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ class Estimate:
         return inputs + self.shard_bytes + self.dataset_bytes + self.finetune_bytes
 
 
-def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path) -> Estimate:
+def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | Path) -> Estimate:
     """Estimate a run from its settings, its plan and the sizes of its files.
 
     Parameters
     ----------
-    settings : dict
-        Complete, as `run.plan_run` gives them.
+    settings : Settings
+        Complete.
     bundles : dict of str to Bundle
     indexes : path
         Folder in which earlier runs left FASTA indexes; those that are up to date are read.
@@ -112,7 +112,7 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         When a BED file cannot be read.
     """
     sample = sample_size(sum(len(bundle.genomes) for bundle in bundles.values()))
-    bins = _bins(settings["extractions"])
+    bins = {extraction.bin for extraction in settings.extractions.values() if extraction.bin}
     genomes = [
         _estimate_genome(genome, bundle.name, settings, bins, Path(indexes), sample)
         for bundle in bundles.values()
@@ -126,16 +126,16 @@ def estimate_run(settings: dict, bundles: dict[str, Bundle], indexes: str | Path
         shards,
         count_jobs(settings, bundles),
         filesizes.chunk_tables(windows, len(bundles)),
-        filesizes.pack_files(settings["windows"], tokens, windows, shards),
+        filesizes.pack_files(settings.windows, tokens, windows, shards),
         filesizes.training_set(settings, tokens, windows, shards),
     )
 
 
 def _estimate_genome(
-    genome: Genome, bundle: str, settings: dict, bins: set[int], indexes: Path, sample: int
+    genome: Genome, bundle: str, settings: Settings, bins: set[int], indexes: Path, sample: int
 ) -> GenomeEstimate:
-    windows = settings["windows"]
-    strands = 2 if windows["strands"] == "both" else 1
+    windows = settings.windows
+    strands = 2 if windows.strands == "both" else 1
     index = indexes / f"{genome.name}.fai"
     contigs = read_contigs(genome, index, sample)
     if genome.regions:
@@ -144,7 +144,7 @@ def _estimate_genome(
         lengths = [(length, count * strands) for length, count in contigs.lengths]
     counts = tally(lengths, windows, bins)
     stretches, run, exact = counts["windows"], counts["bases"], contigs.exact
-    if has_spans(windows):
+    if windows.has_spans:
         stretches, run, exact = _runs(genome, contigs, windows, index)
     return GenomeEstimate(
         genome.name,
@@ -152,14 +152,14 @@ def _estimate_genome(
         round(contigs.bases),
         round(contigs.count),
         round(counts["windows"]),
-        round(run + settings["packing"]["bos"] * stretches),
+        round(run + settings.packing.bos * stretches),
         {width: round(rows) for width, rows in counts["rows"].items()},
         exact,
     )
 
 
 def _runs(
-    genome: Genome, contigs: Contigs, windows: dict, index: Path
+    genome: Genome, contigs: Contigs, windows: Windows, index: Path
 ) -> tuple[float, float, bool]:
     """Stretches, the bases that they run, and whether these are exact."""
     if not genome.regions:
@@ -177,48 +177,41 @@ def _regions(path: str, strands: int) -> tuple[Contigs, list[tuple[float, float]
     return Contigs([(bases / len(regions), len(regions))], True), lengths
 
 
-def _bins(extractions: dict) -> set[int]:
-    poolings = [extraction["pooling"] for extraction in extractions.values()]
-    return {pooling["bin"] for pooling in poolings if isinstance(pooling, dict)}
-
-
 def _estimate_layers(
-    settings: dict, genomes: list[GenomeEstimate], shards: int
+    settings: Settings, genomes: list[GenomeEstimate], shards: int
 ) -> list[LayerEstimate]:
     windows, contigs = sum(g.windows for g in genomes), sum(g.contigs for g in genomes)
-    strands = 2 if settings["windows"]["strands"] == "both" else 1
+    strands = 2 if settings.windows.strands == "both" else 1
     layers = []
-    for name, extraction in settings["extractions"].items():
-        pooling, widths = extraction["pooling"], layer_widths(extraction["model"]["name"])
+    for name, extraction in settings.extractions.items():
+        pooling, widths = extraction.pooling, layer_widths(extraction.model.name)
         rows = windows
-        if isinstance(pooling, dict):
-            rows = sum(genome.rows[pooling["bin"]] for genome in genomes)
+        if extraction.bin:
+            rows = sum(genome.rows[extraction.bin] for genome in genomes)
         groups = {"contig": contigs, "genome": len(genomes)}
-        means = [groups[level] for level in extraction["levels"]]
-        for layer in extraction["layers"]:
+        means = [groups[level] for level in extraction.levels]
+        for layer in extraction.layers:
             width = widths[layer]
             sizes = (
                 filesizes.shard_files(extraction, width, rows, shards),
                 filesizes.dataset(extraction, width, rows, means, strands),
             )
             layers.append(
-                LayerEstimate(name, layer, pooling, extraction["dtype"], width, rows, *sizes)
+                LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, *sizes)
             )
         layers += _estimate_fusions(name, extraction, rows)
     return layers
 
 
-def _estimate_fusions(name: str, extraction: dict, rows: int) -> list[LayerEstimate]:
-    known, pooling = layer_widths(extraction["model"]["name"]), extraction["pooling"]
+def _estimate_fusions(where: str, extraction: Extraction, rows: int) -> list[LayerEstimate]:
+    known, pooling = layer_widths(extraction.model.name), extraction.pooling
     # What is fused compresses as means do.
-    stored = {**extraction, "pooling": "mean"}
+    stored = replace(extraction, pooling="mean")
     fusions = []
-    for fusion, settings in extraction["fusion"].items():
-        widths = [known[layer] for layer in settings["layers"]]
-        width = joined_width(settings["method"], settings["strands"], widths)
-        mine = rows if settings["strands"] == "keep" else rows // 2
+    for name, fusion in extraction.fusion.items():
+        widths = [known[layer] for layer in fusion.layers]
+        width = joined_width(fusion.method, fusion.strands, widths)
+        mine = rows if fusion.strands == "keep" else rows // 2
         size = filesizes.dataset(stored, width, mine, [], 1)
-        fusions.append(
-            LayerEstimate(name, fusion, pooling, extraction["dtype"], width, mine, 0, size)
-        )
+        fusions.append(LayerEstimate(where, name, pooling, extraction.dtype, width, mine, 0, size))
     return fusions

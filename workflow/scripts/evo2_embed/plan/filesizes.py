@@ -5,7 +5,7 @@ The numbers were fitted to files of `tables.parquet_writer`; tests/test_estimate
 
 import math
 
-from evo2_embed.config.context import has_spans
+from evo2_embed.settings.sections import Extraction, Settings, Windows
 
 _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes of a window in a chunk table, and of a table
 _TOKEN = 0.31  # bytes of a token in a pack file; where windows overlap, only of a base's first one
@@ -30,39 +30,38 @@ def chunk_tables(windows: int, bundles: int) -> int:
     return windows * _CHUNK + bundles * _CHUNK_FILE
 
 
-def pack_files(windows: dict, tokens: int, count: int, shards: int) -> int:
+def pack_files(windows: Windows, tokens: int, count: int, shards: int) -> int:
     """Bytes of all pack files, with `count` windows of these settings."""
     # Windows that share a stretch run their overlap once.
-    new = 1 if has_spans(windows) else min(1, windows["stride"] / windows["size"])
+    new = 1 if windows.has_spans else min(1, windows.stride / windows.size)
     return round(tokens * new * _TOKEN + count * _SEGMENT + shards * _PACK_FILE)
 
 
-def training_set(settings: dict, tokens: int, count: int, shards: int) -> int:
+def training_set(settings: Settings, tokens: int, count: int, shards: int) -> int:
     """Bytes of the files that `export: finetune` adds, with `count` windows; 0 without it."""
-    if settings["export"] != "finetune":
+    if settings.export != "finetune":
         return 0
-    windows = settings["windows"]
-    new = min(1, windows["stride"] / windows["size"])
+    windows = settings.windows
+    new = min(1, windows.stride / windows.size)
     # Labels take three bits each, so those of windows that overlap are the same bytes again only
     # where windows start on a multiple of eight.
-    labels = _LABEL * (new if windows["stride"] % 8 == 0 else 1)
-    inputs = new * (_INPUT_BOS if settings["packing"]["bos"] else _INPUT)
+    labels = _LABEL * (new if windows.stride % 8 == 0 else 1)
+    inputs = new * (_INPUT_BOS if settings.packing.bos else _INPUT)
     return round(2 * (tokens * (inputs + labels) + count * _KEY + shards * _FORM_FILES))
 
 
-def shard_files(extraction: dict, width: int, rows: int, shards: int) -> int:
+def shard_files(extraction: Extraction, width: int, rows: int, shards: int) -> int:
     """Bytes of one layer's shard files, with vectors of `width` numbers and so many rows in all."""
     per_shard = rows / max(shards, 1)
     return round(shards * _rows(extraction, width, per_shard))
 
 
-def dataset(extraction: dict, width: int, rows: int, means: list[int], strands: int) -> int:
+def dataset(extraction: Extraction, width: int, rows: int, means: list[int], strands: int) -> int:
     """Bytes of one layer's dataset, with the tables of its levels.
 
     Parameters
     ----------
-    extraction : dict
-        An entry of the settings' `extractions`.
+    extraction : Extraction
     width, rows : int
         Numbers in a vector, and vectors.
     means : list of int
@@ -74,18 +73,18 @@ def dataset(extraction: dict, width: int, rows: int, means: list[int], strands: 
     return round(_rows(extraction, width, rows) + sum(means) * mean)
 
 
-def _rows(extraction: dict, width: int, rows: float) -> float:
-    itemsize = {"float32": 4, "float16": 2}[extraction["dtype"]]
+def _rows(extraction: Extraction, width: int, rows: float) -> float:
+    itemsize = {"float32": 4, "float16": 2}[extraction.dtype]
     share = _share(extraction)
     return _vectors(rows, width, itemsize, share) + rows * _KEYS + _EMBEDDING_FILE
 
 
-def _share(extraction: dict) -> float:
+def _share(extraction: Extraction) -> float:
     """Size of a vector's numbers in a file, of what they are in memory."""
-    if extraction["dtype"] == "float16":
+    if extraction.dtype == "float16":
         return _FLOAT16
-    unpooled = extraction["pooling"] in ("max", "last", {"bin": 1})
-    return _UNPOOLED if unpooled and extraction["precision"] != "fp32" else _COMPRESSED
+    unpooled = extraction.pooling in ("max", "last", {"bin": 1})
+    return _UNPOOLED if unpooled and extraction.precision != "fp32" else _COMPRESSED
 
 
 def _vectors(rows: float, width: int, itemsize: int, share: float) -> float:

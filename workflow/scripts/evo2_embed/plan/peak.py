@@ -9,6 +9,7 @@ from evo2_embed.engine.footprint import MIN_TILE, Footprint
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.model.models import context_length, model_config
 from evo2_embed.plan.parameters import weight_bytes
+from evo2_embed.settings.sections import Extraction, Settings
 
 # Contexts and segments in the table of `make plan` (tokens).
 CONTEXTS = (8192, 65_536, 262_144, 1_048_576)
@@ -36,35 +37,35 @@ class Peak:
     host: int = 0
 
 
-def gpu_peak(settings: dict, extraction: str) -> Peak:
+def gpu_peak(settings: Settings, extraction: str) -> Peak:
     """Peak GPU memory of an extraction's jobs.
 
     Parameters
     ----------
-    settings : dict
-        Complete, as `run.plan_run` gives them.
+    settings : Settings
+        Complete.
     extraction : str
         Its name.
     """
-    wanted = settings["extractions"][extraction]
-    config = model_config(wanted["model"]["name"])
-    weights = weight_bytes(config, wanted["precision"])
-    if wanted["engine"] != "packed":
+    wanted = settings.extractions[extraction]
+    config = model_config(wanted.model.name)
+    weights = weight_bytes(config, wanted.precision)
+    if wanted.engine != "packed":
         return Peak(weights, None, None)
     memory = _footprint_of(settings, wanted)
-    packing, stretch = settings["packing"], longest_stretch(settings)
-    if stretch > packing["piece"]:
-        pack, host = _in_segments(memory, stretch, packing["piece"], packing["max_tokens"])
-        least = min(MIN_TILE, packing["piece"])
+    packing, stretch = settings.packing, longest_stretch(settings)
+    if stretch > packing.piece:
+        pack, host = _in_segments(memory, stretch, packing.piece, packing.max_tokens)
+        least = min(MIN_TILE, packing.piece)
         return Peak(weights, pack, _in_segments(memory, stretch, least, least)[0], host)
-    full = [stretch] * (packing["max_tokens"] // stretch)
-    rest = packing["max_tokens"] - sum(full)
+    full = [stretch] * (packing.max_tokens // stretch)
+    rest = packing.max_tokens - sum(full)
     packs = [full, full + [rest]] if rest else [full]
     sizes = [memory.bytes(SegmentLengths(np.array(lengths))) for lengths in packs]
     return Peak(weights, max(sizes), memory.bytes(SegmentLengths(np.array([stretch]))))
 
 
-def context_peaks(settings: dict, extraction: str) -> dict[int, dict[int, int]]:
+def context_peaks(settings: Settings, extraction: str) -> dict[int, dict[int, int]]:
     """GPU memory of one stretch, with weights and KV cache, in bytes.
 
     Returns
@@ -72,9 +73,9 @@ def context_peaks(settings: dict, extraction: str) -> dict[int, dict[int, int]]:
     dict of int to dict of int to int
         By context (tokens, up to the model's training context) and segment length (tokens).
     """
-    wanted = settings["extractions"][extraction]
-    name = wanted["model"]["name"]
-    weights = weight_bytes(model_config(name), wanted["precision"])
+    wanted = settings.extractions[extraction]
+    name = wanted.model.name
+    weights = weight_bytes(model_config(name), wanted.precision)
     memory = _footprint_of(settings, wanted)
     return {
         context: {
@@ -98,12 +99,12 @@ def _in_segments(memory: Footprint, stretch: int, longest: int, max_tokens: int)
     return (needed, kept) if memory.kv_device == "host" else (needed + kept, 0)
 
 
-def _footprint_of(settings: dict, wanted: dict) -> Footprint:
+def _footprint_of(settings: Settings, wanted: Extraction) -> Footprint:
     return Footprint.of_model(
-        model_config(wanted["model"]["name"]),
-        wanted["layers"],
-        4 if wanted["precision"] == "fp32" else 2,
+        model_config(wanted.model.name),
+        wanted.layers,
+        4 if wanted.precision == "fp32" else 2,
         "cuda",
-        kv_type=wanted["kv_type"],
-        kv_device=settings["runtime"]["kv_device"],
+        kv_type=wanted.kv_type,
+        kv_device=settings.runtime.kv_device,
     )

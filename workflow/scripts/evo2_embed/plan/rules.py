@@ -6,9 +6,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.plan.bundles import Bundle
+from evo2_embed.settings.sections import Model, Settings
 
 
 @dataclass(frozen=True)
@@ -159,19 +161,21 @@ class Job:
         return {name: path.format_map(self.wildcards) for name, path in self.rule.outputs.items()}
 
 
-def run_jobs(rule: Rule, settings: dict, bundles: dict[str, Bundle], **given: str) -> Iterator[Job]:
+def run_jobs(
+    rule: Rule, settings: Settings, bundles: dict[str, Bundle], **given: str
+) -> Iterator[Job]:
     """The jobs of a rule that a run has.
 
     Parameters
     ----------
     rule : Rule
-    settings : dict
-        Complete, as `run.plan_run` gives them.
+    settings : Settings
+        Complete.
     bundles : dict of str to Bundle
     **given : str
         Values of wildcards: only jobs with them. Wildcards that the rule does not have say nothing.
     """
-    if not all(_is_set(settings, key) for key in rule.needs):
+    if not all(attrgetter(key)(settings) for key in rule.needs):
         return
     chosen: list[dict[str, str]] = [{}]
     for name in re.findall(r"{(\w+)}", next(iter(rule.outputs.values()))):
@@ -185,7 +189,7 @@ def run_jobs(rule: Rule, settings: dict, bundles: dict[str, Bundle], **given: st
         yield Job(rule, wildcards)
 
 
-def count_jobs(settings: dict, bundles: dict[str, Bundle]) -> dict[str, int]:
+def count_jobs(settings: Settings, bundles: dict[str, Bundle]) -> dict[str, int]:
     """Jobs by rule, of those rules that have any."""
     counts = {
         name: sum(1 for _ in run_jobs(rule, settings, bundles)) for name, rule in RULES.items()
@@ -193,25 +197,18 @@ def count_jobs(settings: dict, bundles: dict[str, Bundle]) -> dict[str, int]:
     return {name: number for name, number in counts.items() if number}
 
 
-def model_key(model: dict) -> str:
-    """The name under which a model's record is kept; `model` has its `name` and `checkpoint`."""
-    if model["checkpoint"] is None:
-        return model["name"]
-    return f"{model['name']}-{settings_digest(model['checkpoint'])[:8]}"
-
-
-def _is_set(settings: dict, key: str) -> bool:
-    value = settings
-    for part in key.split("."):
-        value = value[part]
-    return bool(value)
+def model_key(model: Model) -> str:
+    """The name under which a model's record is kept."""
+    if model.checkpoint is None:
+        return model.name
+    return f"{model.name}-{settings_digest(model.checkpoint)[:8]}"
 
 
 def _values(
-    wildcard: str, known: dict[str, str], settings: dict, bundles: dict[str, Bundle]
+    wildcard: str, known: dict[str, str], settings: Settings, bundles: dict[str, Bundle]
 ) -> list[str]:
     """Values of a wildcard, where those before it have the values that are known."""
-    extractions = settings["extractions"]
+    extractions = settings.extractions
     if wildcard == "bundle":
         return list(bundles)
     if wildcard == "shard":
@@ -219,6 +216,6 @@ def _values(
     if wildcard == "extraction":
         return list(extractions)
     if wildcard == "model":
-        return list(dict.fromkeys(model_key(e["model"]) for e in extractions.values()))
+        return list(dict.fromkeys(model_key(e.model) for e in extractions.values()))
     key = {"layer": "layers", "fusion": "fusion"}[wildcard]
-    return list(extractions[known["extraction"]][key])
+    return list(getattr(extractions[known["extraction"]], key))

@@ -9,6 +9,7 @@ import yaml
 from evo2_embed.config.context import longest_stretch
 from evo2_embed.io.files import read_json
 from evo2_embed.model.models import RESOURCES
+from evo2_embed.settings.sections import Settings
 
 PUBLISHED = RESOURCES / "published_speeds.yaml"
 
@@ -30,7 +31,7 @@ class Speed:
     source: str
 
 
-def known_speeds(settings: dict, results: Path) -> dict[str, list[Speed]]:
+def known_speeds(settings: Settings, results: Path) -> dict[str, list[Speed]]:
     """Speed of the jobs of each extraction, from the first of these sources that has one.
 
     1. Earlier jobs in `results` with the same model, precision and engine: per device, the mean
@@ -39,20 +40,18 @@ def known_speeds(settings: dict, results: Path) -> dict[str, list[Speed]]:
     3. Published speeds of the model, per GPU and code.
     """
     measured = _measured(results)
-    runtime = settings["runtime"]
+    runtime = settings.runtime
     speeds = {}
-    for name, extraction in settings["extractions"].items():
-        key = (extraction["model"]["name"], extraction["precision"], extraction["engine"])
+    for name, extraction in settings.extractions.items():
+        key = (extraction.model.name, extraction.precision, extraction.engine)
         here = [
             speed
-            for speed in measured[key, runtime["cpu_threads"]]
-            if _serves(runtime["device"], speed.device)
+            for speed in measured[key, runtime.cpu_threads]
+            if _serves(runtime.device, speed.device)
         ]
-        if not here and runtime["tokens_per_second"] is not None:
-            here = [
-                Speed(runtime["tokens_per_second"], "one job", "set", "runtime.tokens_per_second")
-            ]
-        gpu = runtime["device"] != "cpu" and extraction["model"]["name"]
+        if not here and runtime.tokens_per_second is not None:
+            here = [Speed(runtime.tokens_per_second, "one job", "set", "runtime.tokens_per_second")]
+        gpu = runtime.device != "cpu" and extraction.model.name
         speeds[name] = here or (published_speeds(gpu, longest_stretch(settings)) if gpu else [])
     return speeds
 

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from tabulate import tabulate
 
 from evo2_embed.io.text import human_bytes
+from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.estimate import Estimate, GenomeEstimate
 from evo2_embed.plan.peak import SEGMENTS, Peak
 from evo2_embed.plan.speeds import Speed
-from evo2_embed.run.frozen import Run
+from evo2_embed.settings.sections import Settings
 
 SHOWN_GENOMES = 10
 
@@ -26,7 +27,8 @@ class Cost:
     warnings : list of str
     """
 
-    run: Run
+    settings: Settings
+    bundles: dict[str, Bundle]
     estimate: Estimate
     speeds: dict[str, list[Speed]]
     peaks: dict[str, Peak]
@@ -96,7 +98,7 @@ def _table(rows: list[dict], left: int) -> str:
 
 
 def _genomes(cost: Cost) -> str:
-    genomes, bundles = cost.estimate.genomes, cost.run.bundles
+    genomes, bundles = cost.estimate.genomes, cost.bundles
     shown, others = genomes, []
     if len(genomes) > SHOWN_GENOMES:
         largest = sorted(genomes, key=lambda genome: -genome.tokens)
@@ -183,12 +185,12 @@ def _duration(hours: float) -> str:
 def _memory(cost: Cost) -> str:
     rows, on_host = [], any(peak.host for peak in cost.peaks.values())
     for name, peak in cost.peaks.items():
-        extraction = cost.run.settings["extractions"][name]
+        extraction = cost.settings.extractions[name]
         known = peak.pack is not None
         row = {
             "extraction": name,
-            "model": extraction["model"]["name"],
-            "precision": extraction["precision"],
+            "model": extraction.model.name,
+            "precision": extraction.precision,
             "weights": human_bytes(peak.weights),
             "with a full pack": human_bytes(peak.weights + peak.pack) if known else "unknown",
             "at least": human_bytes(peak.weights + peak.least) if known else "unknown",

@@ -15,6 +15,7 @@ from evo2_embed.plan.advice import output_fault
 from evo2_embed.plan.bundles import Bundle, plan_bundles
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.rules import RULES, Job, model_key, run_jobs
+from evo2_embed.settings.sections import Model, Settings
 
 # The C versions, where PyYAML has them: a sheet may have tens of thousands of rows.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -29,24 +30,22 @@ INDEXES = "results/indexes"
 class Run:
     """Settings, complete, and bundles by name in the order of the sheet."""
 
-    settings: dict
+    settings: Settings
     bundles: dict[str, Bundle]
 
     @property
     def model_keys(self) -> dict[str, str]:
         """By extraction, the name under which its model's record is kept."""
         return {
-            name: model_key(extraction["model"])
-            for name, extraction in self.settings["extractions"].items()
+            name: model_key(extraction.model)
+            for name, extraction in self.settings.extractions.items()
         }
 
     @property
-    def models(self) -> dict[str, dict]:
-        """By that name, the model: its `name` and `checkpoint`."""
-        return {
-            model_key(extraction["model"]): extraction["model"]
-            for extraction in self.settings["extractions"].values()
-        }
+    def models(self) -> dict[str, Model]:
+        """By that name, the model."""
+        models = [extraction.model for extraction in self.settings.extractions.values()]
+        return {model_key(model): model for model in models}
 
     def jobs(self, rule: str, **given: str) -> list[Job]:
         """The jobs of a rule that this run has; with `given`, those with these wildcards."""
@@ -58,13 +57,12 @@ class Run:
         The path of a checkpoint is not among them: its digest is in what was made from it. Nor
         are levels and fusions, which are made of embeddings.
         """
-        settings = dict(self.settings["extractions"][extraction])
-        del settings["levels"], settings["fusion"]
-        settings["model"] = {"name": settings["model"]["name"]}
+        settings = self.settings.extractions[extraction].to_dict()
+        del settings["levels"], settings["fusion"], settings["model"]["checkpoint"]
         return {
             "code": CODE_VERSIONS["embed"],
-            "cpu_threads": self.settings["runtime"]["cpu_threads"],
-            "extraction": dict(sorted(settings.items())),
+            "cpu_threads": self.settings.runtime.cpu_threads,
+            "extraction": settings,
         }
 
 
@@ -84,12 +82,9 @@ def plan_run(config: dict, limited: bool = True) -> Run:
         One line for every fault.
     """
     settings, genomes = resolve(config)
-    bundles = plan_bundles(genomes, settings["windows"], settings["sharding"])
-    order = list(settings["extractions"])
-    settings = _sorted(settings)
-    settings["extractions"] = {name: settings["extractions"][name] for name in order}
+    bundles = plan_bundles(genomes, settings.windows, settings.sharding)
     run = Run(settings, {bundle.name: bundle for bundle in bundles})
-    if limited and settings["max_output_gb"] is not None:
+    if limited and settings.max_output_gb is not None:
         fault = output_fault(settings, estimate_run(settings, run.bundles, INDEXES))
         if fault:
             raise InputError(fault)
@@ -102,7 +97,7 @@ def freeze(run: Run, path: str) -> None:
         {"name": b.name, "n_shards": b.n_shards, "genomes": [asdict(g) for g in b.genomes]}
         for b in run.bundles.values()
     ]
-    value = {"settings": run.settings, "bundles": bundles}
+    value = {"settings": run.settings.to_dict(), "bundles": bundles}
     value["digest"] = settings_digest(value)
     with atomic_path(path) as temporary:
         temporary.write_text(
@@ -124,11 +119,4 @@ def load_frozen(path: str) -> Run:
         Bundle(b["name"], tuple(Genome(**g) for g in b["genomes"]), b["n_shards"])
         for b in value["bundles"]
     ]
-    return Run(value["settings"], {bundle.name: bundle for bundle in bundles})
-
-
-def _sorted(value):
-    """The value with the keys of its mappings in order: Snakemake compares params as text."""
-    if not isinstance(value, dict):
-        return value
-    return {key: _sorted(value[key]) for key in sorted(value)}
+    return Run(Settings.from_dict(value["settings"]), {bundle.name: bundle for bundle in bundles})

@@ -82,8 +82,8 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
     recent = sorted(states.timed)[-RECENT:]
     seconds = sum(seconds for _, _, seconds in recent)
     states.speed = sum(tokens for _, tokens, _ in recent) / seconds if seconds else None
-    known = run.settings["extractions"][extraction]
-    layers = [*known["layers"], *known["fusion"]]
+    known = run.settings.extractions[extraction]
+    layers = [*known.layers, *known.fusion]
     states.layers = len(layers)
     if states.done == sum(bundle.n_shards for bundle in run.bundles.values()):
         folder = results / "embeddings" / extraction

@@ -134,6 +134,11 @@ class Windows(Section):
         "Letters other than A, C, G and T (IUPAC codes such as N).", factory=Ambiguous
     )
 
+    @property
+    def has_spans(self) -> bool:
+        """Whether windows have context; if not, each is a stretch of its own."""
+        return self.context.span != "size"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Packing(Section):
@@ -301,6 +306,11 @@ class Extraction(Section):
     fusion: dict[str, Fusion] = key(
         "Datasets that join layers, or strands, of this extraction; by name.", factory=dict
     )
+
+    @property
+    def bin(self) -> int | None:
+        """Bases in a bin; None if a window gives one row."""
+        return self.pooling["bin"] if isinstance(self.pooling, dict) else None
 
 
 @dataclass(frozen=True, kw_only=True)

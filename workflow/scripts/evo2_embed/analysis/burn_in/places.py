@@ -3,6 +3,7 @@
 import numpy as np
 
 from evo2_embed.model.models import context_length, layer_widths
+from evo2_embed.settings.sections import BurnIn, Extraction, Settings
 
 # Bases that one embedding is made of, here: few, so that one knows how far it is from the start,
 # and some, so that it tells more of the place than of its last letters.
@@ -13,22 +14,22 @@ MIN_LENGTH = 1024
 BASE_MB = 1500
 
 
-def longest_context(settings: dict, extraction: str) -> int:
+def longest_context(settings: Settings, extraction: str) -> int:
     """Most bases that the longest context may have: what the configuration asks for, as far as the
     extraction's model was trained for it, and one pass takes it where it has to.
 
     Parameters
     ----------
-    settings : dict
-        Complete, as `run.plan_run` gives them.
+    settings : Settings
+        Complete.
     extraction : str
         Its name.
     """
-    packing, chosen = settings["packing"], settings["extractions"][extraction]
-    tokens = [context_length(chosen["model"]["name"])]
-    if packing["strategy"] == "padded" or chosen["engine"] == "stock":
-        tokens += [packing["max_tokens"], packing["piece"]]
-    return min(settings["burn_in"]["length"], min(tokens) - packing["bos"])
+    packing, chosen = settings.packing, settings.extractions[extraction]
+    tokens = [context_length(chosen.model.name)]
+    if packing.strategy == "padded" or chosen.engine == "stock":
+        tokens += [packing.max_tokens, packing.piece]
+    return min(settings.burn_in.length, min(tokens) - packing.bos)
 
 
 def place_stretches(length: int, starts: int) -> np.ndarray:
@@ -52,19 +53,17 @@ def place_stretches(length: int, starts: int) -> np.ndarray:
     return np.array([(0, 4 * quarter), *((begin, begin + quarter) for begin in begins.tolist())])
 
 
-def measure_mb(extraction: dict, settings: dict) -> int:
+def measure_mb(extraction: Extraction, settings: BurnIn) -> int:
     """MB for measuring an extraction: the rows of its widest layer, as read and as numbers.
 
     Parameters
     ----------
-    extraction : dict
-        Its section of the settings, complete.
-    settings : dict
-        The section `burn_in`.
+    extraction : Extraction
+        Complete.
+    settings : BurnIn
     """
-    widths = layer_widths(extraction["model"]["name"])
-    widest = max(widths[layer] for layer in extraction["layers"])
-    pooling = extraction["pooling"]
-    in_row = min(pooling["bin"], ROW) if isinstance(pooling, dict) else ROW
-    rows = settings["length"] * (1 + settings["starts"] / 4) / in_row
+    widths = layer_widths(extraction.model.name)
+    widest = max(widths[layer] for layer in extraction.layers)
+    in_row = min(extraction.bin or ROW, ROW)
+    rows = settings.length * (1 + settings.starts / 4) / in_row
     return BASE_MB + round(3 * rows * widest * 4 / 1_000_000)

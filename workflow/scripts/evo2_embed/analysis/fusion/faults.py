@@ -1,6 +1,5 @@
 """The settings of an extraction's fusions: completed, and checked when a run starts."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import fused_width, method_of
@@ -8,6 +7,7 @@ from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.models import layer_widths
 from evo2_embed.model.presets import expand_layers
+from evo2_embed.settings.sections import Extraction, Fusion, Settings
 
 # Folder of the parameters that this run fits.
 FUSIONS = "results/fusions"
@@ -15,56 +15,45 @@ FUSIONS = "results/fusions"
 _TAKEN = "manifest"
 
 
-def complete_fusions(extraction: dict) -> None:
-    """Spell out the layers of an extraction's fusions; null is all layers of the extraction.
-
-    Layers that cannot be spelled out stay as they are: `fusion_faults` reports them.
-    """
-    for fusion in extraction["fusion"].values():
-        layers = extraction["layers"] if fusion["layers"] is None else fusion["layers"]
-        with suppress(InputError):
-            fusion["layers"] = expand_layers(layers, extraction["model"]["name"])
-
-
-def fusion_faults(where: str, extraction: dict, settings: dict) -> list[str]:
+def fusion_faults(where: str, extraction: Extraction, settings: Settings) -> list[str]:
     """Faults in the fusions of an extraction, one line per fault.
 
     Parameters
     ----------
     where : str
         The extraction, as a message names it.
-    extraction : dict
+    extraction : Extraction
         Complete settings; the model has its layers.
-    settings : dict
-        Complete settings, with or without the other extractions.
+    settings : Settings
+        Complete settings.
     """
     faults = []
-    for name, fusion in extraction["fusion"].items():
+    for name, fusion in extraction.fusion.items():
         here = f"{where}.fusion.{name}"
         faults += _name_faults(here, name, extraction)
         wrong = _layer_faults(here, fusion, extraction)
         faults += wrong or _width_faults(here, fusion, extraction)
-        faults += _weight_faults(here, fusion, settings, None if wrong else len(fusion["layers"]))
-        faults += _parameter_faults(here, fusion["parameters"])
-        if fusion["strands"] != "keep" and settings["windows"]["strands"] != "both":
+        faults += _weight_faults(here, fusion, settings, None if wrong else len(fusion.layers))
+        faults += _parameter_faults(here, fusion.parameters)
+        if fusion.strands != "keep" and settings.windows.strands != "both":
             faults.append(
-                f"{here}: strands: {fusion['strands']} needs both strands of every window "
+                f"{here}: strands: {fusion.strands} needs both strands of every window "
                 "(allowed: keep, or windows.strands: both)"
             )
     return faults
 
 
-def _name_faults(here: str, name: str, extraction: dict) -> list[str]:
-    if name != _TAKEN and name not in layer_widths(extraction["model"]["name"]):
+def _name_faults(here: str, name: str, extraction: Extraction) -> list[str]:
+    if name != _TAKEN and name not in layer_widths(extraction.model.name):
         return []
     what = "the manifest's" if name == _TAKEN else "a layer's"
     return [f"{here}: the name '{name}' is {what} (allowed: any other)"]
 
 
-def _layer_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
-    allowed = extraction["layers"]
+def _layer_faults(here: str, fusion: Fusion, extraction: Extraction) -> list[str]:
+    allowed = extraction.layers
     try:
-        layers = expand_layers(fusion["layers"], extraction["model"]["name"])
+        layers = expand_layers(fusion.layers, extraction.model.name)
     except InputError as error:
         return [f"{here}: layers: {error}"]
     return [
@@ -75,28 +64,30 @@ def _layer_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
     ]
 
 
-def _width_faults(here: str, fusion: dict, extraction: dict) -> list[str]:
-    known = layer_widths(extraction["model"]["name"])
-    widths = [known[layer] for layer in fusion["layers"]]
-    method = method_of(fusion["method"])
+def _width_faults(here: str, fusion: Fusion, extraction: Extraction) -> list[str]:
+    known = layer_widths(extraction.model.name)
+    widths = [known[layer] for layer in fusion.layers]
+    method = method_of(fusion.method)
     if method in ("mean", "weighted") and len(set(widths)) > 1:
-        shown = ", ".join(f"{layer} {known[layer]}" for layer in fusion["layers"])
+        shown = ", ".join(f"{layer} {known[layer]}" for layer in fusion.layers)
         return [
             f"{here}: method: {method} needs layers with the same number of dimensions, and these "
             f"have: {shown} (allowed: concat, {{pca: k}}, or other layers)"
         ]
-    if method == "pca" and fused_width(fusion["method"], widths) > sum(widths):
+    if method == "pca" and fused_width(fusion.method, widths) > sum(widths):
         return [
-            f"{here}: method: pca: {fusion['method']['pca']} is more than the dimensions of the "
+            f"{here}: method: pca: {fusion.method['pca']} is more than the dimensions of the "
             f"layers (allowed: 1 to {sum(widths)})"
         ]
     return []
 
 
-def _weight_faults(here: str, fusion: dict, settings: dict, n_layers: int | None) -> list[str]:
-    weights, method = fusion["weights"], method_of(fusion["method"])
+def _weight_faults(
+    here: str, fusion: Fusion, settings: Settings, n_layers: int | None
+) -> list[str]:
+    weights, method = fusion.weights, method_of(fusion.method)
     if weights is None:
-        missing = method == "weighted" and fusion["parameters"] is None
+        missing = method == "weighted" and fusion.parameters is None
         line = (
             f"{here}: weights: missing for method weighted (allowed: one number per layer, or "
             "probe)"
@@ -104,11 +95,11 @@ def _weight_faults(here: str, fusion: dict, settings: dict, n_layers: int | None
         return [line] if missing else []
     if method != "weighted":
         return [f"{here}: weights: {method} has none (allowed: null, or method: weighted)"]
-    if fusion["parameters"] is not None:
+    if fusion.parameters is not None:
         return [f"{here}: weights: the file of parameters has the weights (allowed: null)"]
     if weights == "probe":
         line = f"{here}: weights: probe needs labels to learn from (allowed with the section probe)"
-        return [line] if settings["probe"] is None else []
+        return [line] if settings.probe is None else []
     if n_layers is not None and len(weights) != n_layers:
         return [
             f"{here}: weights: {len(weights)} numbers for {n_layers} layers "

@@ -1,0 +1,95 @@
+"""Faults across the keys of complete settings, one line each; nothing is changed here."""
+
+from pathlib import Path
+
+from evo2_embed.analysis.fusion.faults import fusion_faults
+from evo2_embed.analysis.probes.labels import probe_faults
+from evo2_embed.config.context import context_faults, model_fault
+from evo2_embed.config.schema import hint
+from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
+from evo2_embed.io.errors import InputError
+from evo2_embed.model import models
+from evo2_embed.model.presets import expand_layers
+from evo2_embed.settings.sections import Extraction, Settings
+
+
+def settings_faults(settings: Settings, genomes: list[str]) -> list[str]:
+    """All faults of complete settings, for a sheet with these genomes."""
+    faults = _window_faults(settings) + context_faults(settings) + _finetune_faults(settings)
+    for name, extraction in settings.extractions.items():
+        faults += _extraction_faults(f"extractions.{name}", extraction, settings)
+    fusions = [name for each in settings.extractions.values() for name in each.fusion]
+    return faults + probe_faults(settings.probe, genomes, fusions)
+
+
+def model_faults(where: str, extraction: Extraction) -> list[str]:
+    """Faults of an extraction's model, its checkpoint and its layers."""
+    name, checkpoint = extraction.model.name, extraction.model.checkpoint
+    if name not in models.model_names():
+        return [
+            f"{where}: model.name: '{name}' is not known ({hint(name, list(models.model_names()))})"
+        ]
+    faults = []
+    if checkpoint is not None and not Path(checkpoint).is_file():
+        faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")
+    elif checkpoint is not None and not is_literal(checkpoint):
+        faults.append(f"{where}: model.checkpoint: '{checkpoint}': {NOT_LITERAL}")
+    try:
+        layers = expand_layers(extraction.layers, name)
+    except InputError as error:
+        return [*faults, f"{where}: layers: {error}"]
+    for layer in layers:
+        fault = models.layer_fault(name, layer)
+        faults += [f"{where}: layers: '{layer}' does not exist ({fault})"] if fault else []
+    return faults
+
+
+def _window_faults(settings: Settings) -> list[str]:
+    windows = settings.windows
+    if windows.min_length <= windows.size:
+        return []
+    return [
+        f"windows.min_length: {windows.min_length} is more than windows.size "
+        f"({windows.size}), so every window would be skipped"
+    ]
+
+
+def _finetune_faults(settings: Settings) -> list[str]:
+    section, size = settings.finetune, settings.windows.size
+    if settings.export != "finetune" or section.split != "block" or section.block >= size:
+        return []
+    return [
+        f"finetune.block: {section.block} is less than windows.size ({size}), so windows would "
+        f"reach over whole blocks (allowed: at least {size}, or split: contig)"
+    ]
+
+
+def _extraction_faults(where: str, extraction: Extraction, settings: Settings) -> list[str]:
+    faults = model_faults(where, extraction)
+    name = extraction.model.name
+    if name not in models.model_names():
+        return faults
+    # Of layers that are not known, nothing can be said.
+    faults = faults or fusion_faults(where, extraction, settings)
+    fault = model_fault(where, name, settings)
+    faults += [fault] if fault else []
+    faults += _precision_faults(where, name, extraction.precision, settings.runtime.device)
+    size = settings.windows.size
+    if extraction.bin and extraction.bin > size:
+        faults.append(
+            f"{where}: pooling.bin: {extraction.bin} is more than windows.size "
+            f"(allowed: 1 to {size})"
+        )
+    return faults
+
+
+def _precision_faults(where: str, name: str, precision: str, device: str) -> list[str]:
+    allowed = models.precisions(name)
+    if precision not in allowed:
+        return [
+            f"{where}: precision: {precision} is not allowed for {name} "
+            f"(allowed: {', '.join(allowed)})"
+        ]
+    if device == "cpu" and precision != "fp32":
+        return [f"{where}: precision: {precision} needs a GPU (allowed on a CPU: fp32)"]
+    return []
