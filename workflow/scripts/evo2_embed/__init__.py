@@ -3,6 +3,7 @@
 The packages follow the data. A package imports from those above it, never from those below::
 
     io          files, tables, digests, locks, logs
+    settings    the keys of the configuration: types, bounds, defaults, descriptions
     genomes     the sample sheet and FASTA files: index, lines, bases
     chunk       FASTA -> chunk table: windows, stretches, measures
     pack        chunk table + FASTA -> pack files
@@ -20,6 +21,26 @@ The packages follow the data. A package imports from those above it, never from 
 """
 
 __version__ = "0.1.0"
+
+# In the order in which they may import one another.
+PACKAGES = (
+    "io",
+    "settings",
+    "genomes",
+    "chunk",
+    "pack",
+    "model",
+    "engine",
+    "embed",
+    "dataset",
+    "analysis",
+    "finetune",
+    "config",
+    "plan",
+    "run",
+    "doctor",
+    "report",
+)
 
 # Raised, one stage at a time, when a change to the code changes that stage's results: it stands in
 # the params of the stage's rule, so Snakemake reruns the stage and what is below it. An edit that
