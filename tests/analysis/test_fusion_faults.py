@@ -46,7 +46,7 @@ def fused(name="f", layers=("blocks.2", "norm"), **keys):
             fused(parameters="results/fusions/x/y.npz"),
             "this run would overwrite 'results/fusions/x/y.npz'",
         ),
-        (fused(parameters="{a}.npz"), "a path may not have { or }"),
+        (fused(parameters="{a}.npz"), "a path must not contain { or }"),
         (
             fused(method="weighted", weights=[1, 2], parameters="a.npz"),
             "weights: the file of parameters has the weights (allowed: null)",

@@ -246,7 +246,7 @@ def test_a_letter_that_is_none_between_windows_is_refused(complete):
     records = [("a", f"{bases[:70]}!{bases[71:]}")]
     windows = {"stride": 100, "context": {"span": 200}}
     # A window's checksum says nothing of what is between them.
-    with pytest.raises(InputError, match=r"g\.fa: record 'a': '!' at base 71 is no nucleotide"):
+    with pytest.raises(InputError, match=r"g\.fa: record 'a': '!' at base 71 is not a nucleotide"):
         made(complete, records, windows, {})
     assert not Path("packs").exists() or not list(Path("packs").iterdir())
 

@@ -194,7 +194,7 @@ def test_windows_longer_than_a_pass_run_in_pieces(complete):
         ("genome,fasta\n", "column 'genome' is missing"),
         ("genome\tfasta\tcolour\na\tany.fa\tred\n", "unknown column 'colour'"),
         ("genome\tfasta\n", "no genomes below"),
-        ("genome\tfasta\na\tany.fa\nA\tany.fa\n", "'A' stands twice"),
+        ("genome\tfasta\na\tany.fa\nA\tany.fa\n", "'A' occurs twice"),
         ("genome\tfasta\n../x\tany.fa\n", "line 2: genome '../x'"),
         ("genome\tfasta\na b\tany.fa\n", "line 2: genome 'a b'"),
         ("genome\tfasta\n$(x)\tany.fa\n", "genome '$(x)'"),
@@ -216,7 +216,7 @@ def test_a_path_with_braces_is_refused_and_one_with_blanks_and_quotes_is_not(tmp
         (tmp_path / name).write_text(">a\nACGT\n")
     genomes = [Genome("x", "a {b}.fa"), Genome("y", "it's $(x) a.fa")]
     (fault,) = file_faults("sheet.tsv", genomes)
-    assert "genome 'x': fasta 'a {b}.fa': a path may not have { or }" in fault
+    assert "genome 'x': fasta 'a {b}.fa': a path must not contain { or }" in fault
 
 
 def test_a_sheet_may_have_a_bom_comments_and_windows_line_ends(tmp_path):

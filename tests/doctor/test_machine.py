@@ -226,7 +226,7 @@ def test_weights(tmp_path):
     cut = tmp_path / "cut.pt"
     cut.write_bytes(models.bundled_checkpoint().read_bytes()[:-100])
     named = Model(checkpoint=str(cut))
-    assert "not a whole checkpoint" in storage.weights_finding(named, "models").text
+    assert "not a complete checkpoint" in storage.weights_finding(named, "models").text
     cut.unlink()
     assert "no such file" in storage.weights_finding(named, "models").text
     assert storage.weights_finding(named, "models").state == "FAIL"
@@ -427,7 +427,7 @@ def test_a_check_that_fails_stops_the_run_and_costs_no_shards(flow):
     flow.configure(extractions={**CONFIG["extractions"], "new": extraction})
     (flow.folder / "cut.pt").write_bytes(b"PK")
     output = flow.run("--until", "embed_shard", fails=True)
-    assert "error: weights of evo2_tiny: cut.pt: not a whole checkpoint" in output
+    assert "error: weights of evo2_tiny: cut.pt: not a complete checkpoint" in output
     assert flow.files("machine/*.json") == records
     assert not flow.files("models/evo2_tiny-*.json")  # nothing that needs the check has run
     shutil.copy(models.bundled_checkpoint(), flow.folder / "cut.pt")

@@ -43,7 +43,7 @@ def test_what_is_recommended_exists_and_says_why():
 
 
 def test_a_model_without_recommendations_says_which_have_some():
-    with pytest.raises(InputError, match="nothing for evo2_1b_base .allowed for: evo2_7b"):
+    with pytest.raises(InputError, match="no layers for evo2_1b_base .allowed for: evo2_7b"):
         expand_layers("recommended", "evo2_1b_base")
 
 

@@ -56,7 +56,7 @@ def test_one_file_or_parts_in_their_order(tmp_path, archive):
     [
         ({}, "parts found: none"),
         ({"evo2_7b.pt.part0": b"x", "evo2_7b.pt.part2": b"y"}, r"parts found: \[0, 2\]"),
-        ({"evo2_7b.pt": b"cut off"}, "not a whole checkpoint"),
+        ({"evo2_7b.pt": b"cut off"}, "not a complete checkpoint"),
     ],
 )
 def test_what_is_not_whole_is_refused_and_nothing_stays(tmp_path, files, said):

@@ -29,7 +29,7 @@ def test_a_protein_beside_a_good_genome_stops_the_run_before_embedding(flow):
     flow.sheet({"good": "good.fa", "bad": "bad.fa"})
     flow.configure(extractions=NORM, sharding={"shards": 1})
     (line,) = errors(flow.run(fails=True))
-    assert line.startswith("error: bad.fa: record 'prot1': 'L' at base 4 is no nucleotide letter")
+    assert line.startswith("error: bad.fa: record 'prot1': 'L' at base 4 is not a nucleotide")
     assert "protein" in line
     assert not flow.files("shards/**/*.*")
     assert not flow.files("chunks/bad.parquet")
@@ -65,7 +65,7 @@ def test_a_checkpoint_that_is_cut_off_is_refused_before_any_embedding(flow):
     (flow.folder / "cut.pt").write_bytes(content[: len(content) // 2])
     flow.configure(extractions=NORM, model={"checkpoint": "cut.pt"})
     (line,) = errors(flow.run(fails=True))
-    assert "cut.pt: not a whole checkpoint" in line
+    assert "cut.pt: not a complete checkpoint" in line
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(flow):

@@ -1,8 +1,8 @@
-"""Bases of plain FASTA in blocks: read, rid of their line ends and classified, many at a time.
+"""Bases of plain FASTA in large blocks: read, without line ends, and classified.
 
-Memory that a process has not used before costs more than reading into it, so every step writes into
-a buffer that is kept. What is not plain, or not as its index says, is left to `fasta.fetch_tokens`,
-which reads it through pyfaidx or says what is wrong.
+New memory costs more than reading into it, so every step writes into a buffer that is kept. Files
+that are not plain, or not as their index says, are read by `fasta.fetch_tokens`, through pyfaidx
+and with its errors.
 """
 
 import io
@@ -15,20 +15,18 @@ import pyfaidx
 BLOCK = 4_000_000  # bases of a contig in memory at once
 
 UPPER_BITS = ~np.uint8(ord("a") ^ ord("A"))  # makes an ASCII letter upper case
-_C_TO_G = np.uint8(ord("C") ^ ord("G"))  # one bit: C and G are alike without it
+_C_TO_G = np.uint8(ord("C") ^ ord("G"))  # the bit in which C and G differ
 
 
 class Buffers(threading.local):
-    """Arrays by name, kept from one use to the next and grown when one is too small.
-
-    A thread sees its own.
-    """
+    """Arrays by name, kept between uses and grown if they are too small. Each thread has its
+    own."""
 
     def __init__(self):
         self.arrays: dict[str, np.ndarray] = {}
 
     def take(self, name: str, size: int, dtype: type = np.uint8) -> np.ndarray:
-        """The first `size` elements of an array; what they hold is not defined."""
+        """The first `size` elements of an array; their values are undefined."""
         if name not in self.arrays or len(self.arrays[name]) < size:
             self.arrays[name] = np.empty(size, dtype)
         return self.arrays[name][:size]
@@ -37,20 +35,20 @@ class Buffers(threading.local):
 def read_letters(
     fasta: pyfaidx.Fasta, contig: str, start: int, end: int, buffers: Buffers
 ) -> np.ndarray | None:
-    """Letters [start, end) of a contig, as they stand in the file.
+    """Letters [start, end) of a contig, as they are in the file.
 
     Returns
     -------
     ndarray of uint8, (end - start,)
-        In one of the buffers. None where the file is not plain or not as its index says.
+        In one of the buffers. None if the file is not plain or not as its index says.
     """
     file, record = fasta.faidx.file, fasta.faidx.index.get(contig)
     if not isinstance(file, io.BufferedReader) or record is None or end > record.rlen:
         return None
-    width, pitch = record.lenc, record.lenb  # of a line, without and with its end
+    width, pitch = record.lenc, record.lenb  # length of a line, without and with its end
     first, stop = start // width, -(-end // width)
     raw = buffers.take("raw", (stop - first) * pitch)
-    # The last line may be short, or have no end.
+    # The last line may be shorter, or have no line end.
     wanted = (stop - 1 - first) * pitch + (end - 1) % width + 1
     if _read_at(file.fileno(), record.offset + first * pitch, raw) < wanted:
         return None
@@ -63,7 +61,7 @@ def read_letters(
 
 
 def _read_at(file: int, offset: int, target: np.ndarray) -> int:
-    """Fill an array from a place in a file; how many bytes there were."""
+    """Fill an array from an offset in a file; returns the number of bytes."""
     done = 0
     while done < len(target) and (read := os.preadv(file, [target[done:]], offset + done)):
         done += read
@@ -83,7 +81,7 @@ def classify(
     Returns
     -------
     tokens, is_gc, is_n : ndarray of uint8, bool and bool, (n,)
-        In buffers. None where there is another letter than A, C, G, T and N.
+        In buffers. None if a letter is not A, C, G, T or N.
     """
     size = len(letters)
     upper = np.bitwise_and(letters, UPPER_BITS, out=buffers.take("upper", size))
@@ -98,19 +96,19 @@ def classify(
 
 
 class WindowReader:
-    """Letters of single windows; those that follow one another are read in blocks."""
+    """Letters of single windows; consecutive windows are read in blocks."""
 
     def __init__(self):
         self.buffers = Buffers()
-        self.of: tuple | None = None  # the contig that the block is of
+        self.of: tuple | None = None  # the contig of the block
         self.start = self.end = 0
         self.letters: np.ndarray | None = None
 
     def read(self, fasta: pyfaidx.Fasta, contig: str, start: int, end: int) -> np.ndarray | None:
-        """As `read_letters`; the array is good until the next call."""
+        """As `read_letters`; the array is valid until the next call."""
         of = (fasta, contig)
         if of != self.of or self.letters is None or not self.start <= start <= end <= self.end:
-            # Twice as much with every read that goes on where the last one ended.
+            # Each read that continues where the last one ended is twice as long.
             held = self.end - self.start
             goes_on = of == self.of and self.start <= start <= self.end + held
             ahead = min(2 * held, BLOCK) if goes_on else 0

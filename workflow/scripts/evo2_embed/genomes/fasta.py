@@ -18,7 +18,7 @@ import pyfaidx
 from evo2_embed.genomes.index import scan_index
 from evo2_embed.genomes.lines import is_regular, rewrap
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import atomic_path, place_beside
+from evo2_embed.io.files import atomic_path, temporary_names
 from evo2_embed.io.locks import exclusive
 
 LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
@@ -34,7 +34,7 @@ def _table(source: str, target: str) -> np.ndarray:
 
 
 _BOTH = LETTERS + LETTERS.lower()
-UPPER = _table(_BOTH, LETTERS * 2)  # 0 for what is no nucleotide letter
+UPPER = _table(_BOTH, LETTERS * 2)  # 0: not a nucleotide letter
 KEEP = _table(_BOTH, _BOTH)
 COMPLEMENT = _table(_BOTH, COMPLEMENTS + COMPLEMENTS.lower())
 IS_GC = _table("GCgc", "\1\1\1\1").astype(bool)
@@ -42,7 +42,7 @@ IS_AMBIGUOUS = (KEEP > 0) & ~_table("ACGTacgt", "\1" * 8).astype(bool)
 
 
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:
-    """Tokens of the other strand, read in its own direction; case is kept."""
+    """Tokens of the reverse complement; case is kept."""
     return COMPLEMENT[tokens[::-1]]
 
 
@@ -54,14 +54,14 @@ def fetch_tokens(
     Parameters
     ----------
     lower_case : {"upper", "keep"}
-        Whether soft-masked bases are made upper case.
+        Whether soft-masked bases are converted to upper case.
     source : str
         The file's name, for errors.
 
     Raises
     ------
     InputError
-        When there is a letter that is no nucleotide, or the file ends too early.
+        If a letter is not a nucleotide, or the file ends too early.
     """
     try:
         text = fasta.faidx.fetch(contig, start + 1, end)
@@ -90,11 +90,11 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
     Parameters
     ----------
     path : str
-        The file. It is not written to, nor is its folder.
+        The file. Neither the file nor its folder is written to.
     index : str
-        Where its `.fai` (and for bgzip its `.gzi`) is, or goes.
+        Path of its `.fai` (and for bgzip its `.gzi`).
     rebuild : bool
-        Build the index even if there is one that is newer than the file.
+        Build the index even if one exists that is newer than the file.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
             yield fasta
         return
     try:
-        # A copy of the index may be younger than the file only by luck: no rebuild behind our back.
+        # A copied index can be older than its file: pyfaidx must not rebuild it.
         fasta = pyfaidx.Fasta(
             path, indexname=index, gzi_indexname=f"{index}.gzi", rebuild=False, as_raw=True
         )
@@ -119,7 +119,7 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
 
 
 def short(name: str) -> str:
-    """A record's name, cut to a length that fits into a message."""
+    """A record's name, shortened for a message."""
     return name if len(name) <= 80 else f"{name[:77]}..."
 
 
@@ -133,10 +133,10 @@ def _kind(path: str) -> str:
                 f"{path}: is named like a gzip file but is not one (rename or redo it)"
             )
         if path.lower().endswith((".bz2", ".zip", ".xz", ".zst")):
-            raise InputError(f"{path}: compressed in a way that is not read (allowed: gzip, bgzip)")
+            raise InputError(f"{path}: unknown compression (allowed: gzip, bgzip)")
         return "plain"
-    # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx knows it by its suffix,
-    # and cannot seek in blocks of the full 65,536 bytes, which bgzip itself does not write.
+    # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx detects it by its
+    # suffix, and cannot seek in blocks of the full 65,536 bytes, which bgzip itself does not write.
     if not (named_gzip and head[3] & 4 and head[12:14] == b"BC" and len(head) == 18):
         return "gzip"
     with open(path, "rb") as handle:
@@ -162,7 +162,7 @@ def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
             return True
     except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
         raise InputError(_explain(path, error)) from None
-    # No later job may take the index of an earlier version of the file for this one's.
+    # No later job may use the index of an earlier version of the file.
     for old in (index, f"{index}.gzi"):
         Path(old).unlink(missing_ok=True)
     return False
@@ -179,7 +179,7 @@ def _write_index(path: str, index: str, text: str | None) -> None:
         with atomic_path(index) as temporary:
             temporary.write_text(text, encoding="ascii")
         return
-    with tempfile.TemporaryDirectory(**place_beside(Path(index))) as scratch:
+    with tempfile.TemporaryDirectory(**temporary_names(Path(index))) as scratch:
         new = {index: os.path.join(scratch, "fai"), f"{index}.gzi": os.path.join(scratch, "gzi")}
         pyfaidx.Faidx(path, indexname=new[index], gzi_indexname=new[f"{index}.gzi"]).close()
         for final, temporary in new.items():
@@ -195,7 +195,7 @@ def _check_records(fasta: pyfaidx.Fasta, path: str) -> None:
 
 @contextmanager
 def _rewritten(path: str, opener) -> Iterator[pyfaidx.Fasta]:
-    """The file, unpacked and with lines of one length, opened from a temporary folder."""
+    """The file, decompressed and with lines of equal length, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch:
         plain = os.path.join(scratch, "genome.fa")
         try:
@@ -218,10 +218,10 @@ def _bad_letter(source: str, contig: str, position: int, letter: int) -> str:
     if shown in "EFILPQXZJOefilpqxzjo*":
         hint = "; is this a protein?"
     elif shown in "Uu":
-        hint = "; RNA has to be written as DNA, with T for U"
+        hint = "; write RNA as DNA, with T for U"
     return (
-        f"{source}: record '{short(contig)}': '{shown}' at base {position + 1} is no nucleotide "
-        f"letter (allowed: {LETTERS}, upper or lower case){hint}"
+        f"{source}: record '{short(contig)}': '{shown}' at base {position + 1} is not a "
+        f"nucleotide letter (allowed: {LETTERS}, upper or lower case){hint}"
     )
 
 
@@ -236,9 +236,9 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
     text = " ".join(str(error).replace(alias or path, "the file").split())
     if text.startswith("Duplicate key"):
         name = text.removeprefix("Duplicate key").strip().strip('"')
-        return f"{path}: record name '{short(name)}' stands twice (names must differ)"
+        return f"{path}: record name '{short(name)}' occurs twice (names must differ)"
     if "Bad sequence name" in text:
-        # pyfaidx counts lines from 0; those of a rewritten file are not the user's.
+        # pyfaidx counts lines from 0; lines of a rewritten file are not those of the user's file.
         line = "" if alias else f" (line {int(text.split()[-1].rstrip('.')) + 1})"
         return f"{path}: a '>' line without a record name{line}"
     if text.startswith("Unexpected text before"):
@@ -251,7 +251,7 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
 
 
 def fasta_index(index_folder: str | Path, genome: str) -> str:
-    """Where a genome's index is kept."""
+    """Path of a genome's index."""
     return str(Path(index_folder) / f"{genome}.fai")
 
 

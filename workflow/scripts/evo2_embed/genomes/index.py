@@ -1,21 +1,20 @@
-"""The index of FASTA text in one pass over large blocks, as pyfaidx would write it.
+"""The index of a FASTA file, read once in large blocks; equal to the index of pyfaidx.
 
-pyfaidx looks at every line in Python, which takes a minute for a gigabase. What is done here for
-whole blocks of lines is only what an ordinary file needs: ASCII, lines that end in LF, and records
-of lines of one length but for a shorter last one. Any other file is left to pyfaidx, which reads it
-or says what is wrong.
+pyfaidx reads every line in Python, which takes one minute per gigabase. This module handles
+ordinary files only: ASCII, lines that end in LF, and records whose lines have one length, except a
+shorter last line. pyfaidx reads all other files, or reports their errors.
 """
 
 import os
 
 import numpy as np
 
-_BLOCK = 1 << 22  # bytes read at once; a longer line is no ordinary one
+_BLOCK = 1 << 22  # bytes read at once; a file with a longer line is not ordinary
 
 
 def scan_index(path: str) -> str | None:
-    """The text of a plain file's `.fai`, or None where the file is not an ordinary one."""
-    # A small file needs no large buffer, but room for the LF that its last line may lack.
+    """The text of a plain file's `.fai`, or None if the file is not ordinary."""
+    # Small files need small buffers, with space for an LF that the last line may lack.
     buffer, rest, base = bytearray(min(_BLOCK, os.path.getsize(path) + 1)), 0, 0
     scan = _Scan(len(buffer))
     view = np.frombuffer(buffer, np.uint8)
@@ -23,7 +22,7 @@ def scan_index(path: str) -> str | None:
         while read := handle.readinto(memoryview(buffer)[rest:]):
             filled = rest + read
             lines = buffer.rfind(b"\n", 0, filled) + 1
-            # What a newline does not end is looked at with the rest of its line.
+            # An unfinished line is handled together with its rest.
             if not buffer.isascii() or buffer.find(b"\r", 0, filled) >= 0:
                 return None
             done = scan.pass_lines(view[:lines])
@@ -43,21 +42,20 @@ def scan_index(path: str) -> str | None:
 
 
 class _Scan:
-    """What is known of the records so far. Widths are those of lines with their LF."""
+    """The records found so far. Widths of lines include their LF."""
 
     def __init__(self, size: int):
         self.names: list[str] = []
-        self.offsets: list[int] = []  # where the sequences start
-        self.widths: list[int] = []  # of the first line
+        self.offsets: list[int] = []  # offsets of the sequences
+        self.widths: list[int] = []  # width of the first line
         self.letters: list[int] = []
         self.lines: list[int] = []
-        self.ended = False  # whether the last record has had its shorter last line
+        self.ended = False  # whether the shorter last line of the last record was read
         self.unended = False  # whether the file's last line lacks its LF
         self.scratch = np.empty(size, bool)
 
     def pass_lines(self, block: np.ndarray) -> int:
-        """Take the full lines that a block, at the start of a line, begins with, if it has only
-        such lines; how many bytes they are."""
+        """Count the full lines of a block that has only full lines; returns their bytes."""
         if not self.names or self.ended or self.widths[-1] < 2:
             return 0
         width = self.widths[-1]
@@ -73,7 +71,7 @@ class _Scan:
         return lines * width
 
     def add(self, block: np.ndarray, base: int) -> bool:
-        """Take whole lines, at byte `base` of the file; False when they are not ordinary."""
+        """Count complete lines, at byte `base` of the file; False if they are not ordinary."""
         if not len(block):
             return True
         ends = np.flatnonzero(block == ord("\n")) + 1
@@ -96,7 +94,7 @@ class _Scan:
     def _carry_on(
         self, headers: np.ndarray, starts: np.ndarray, widths: np.ndarray, size: int
     ) -> bool:
-        """Count the lines that go on with the record of the block before."""
+        """Count the lines that continue the record of the previous block."""
         count = int(headers[0]) if len(headers) else len(starts)
         if not count:
             return not self.names or self.lines[-1] > 0
@@ -117,27 +115,27 @@ class _Scan:
         widths: np.ndarray,
         base: int,
     ) -> bool:
-        """Note the records that begin in a block; False for one with no name or no sequence."""
-        places = np.append(starts, len(block))
+        """Record the records that start in a block; False if one has no name or no sequence."""
+        offsets = np.append(starts, len(block))
         first, stop = headers + 1, np.append(headers[1:], len(starts))[: len(headers)]
         lines = stop - first
         if (lines[:-1] == 0).any():
             return False
-        for start, end in zip(places[headers].tolist(), places[first].tolist(), strict=True):
+        for start, end in zip(offsets[headers].tolist(), offsets[first].tolist(), strict=True):
             words = block[start + 1 : end].tobytes().decode().split()
             if not words:
                 return False
             self.names.append(words[0])
-        self.offsets += (places[first] + base).tolist()
+        self.offsets += (offsets[first] + base).tolist()
         self.lines += lines.tolist()
-        self.letters += (places[stop] - places[first] - lines).tolist()
-        # A header that is the last line of a block has its first line in the next one.
+        self.letters += (offsets[stop] - offsets[first] - lines).tolist()
+        # If a header is the last line of a block, its sequence starts in the next block.
         begun = np.append(widths, 0)[first]
         self.widths += begun.tolist()
         return bool((begun[lines > 0] > 1).all())
 
     def text(self) -> str | None:
-        """The index; None where names stand twice, or a record has no sequence."""
+        """The index; None if a name occurs twice or a record has no sequence."""
         if not self.names or not self.lines[-1] or len(set(self.names)) < len(self.names):
             return None
         ends = [1] * len(self.names)

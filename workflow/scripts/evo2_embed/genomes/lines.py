@@ -3,19 +3,19 @@
 from evo2_embed.io.errors import InputError
 
 _LINE = 1 << 20  # bytes of a FASTA line handled at once
-_LONG = 16 * _LINE  # bytes of a line from which on pyfaidx would need much memory
+_LONG = 16 * _LINE  # bytes of a line above which pyfaidx needs much memory
 _BOM = b"\xef\xbb\xbf"
-_WRAP = 80  # bases in a line of a rewritten file
+_WRAP = 80  # bases per line of a rewritten file
 
 
 def is_regular(path: str, opener) -> bool:
-    """Whether a record's lines are all of one length but for a shorter last one, and not too long.
+    """Whether each record has lines of one length (the last may be shorter), and none is too long.
 
-    pyfaidx checks that too, but lets some files pass of which it then reads wrong bases: with a
-    last line longer than the others, or with two kinds of line ends.
+    pyfaidx checks this, too, but accepts some files and then reads wrong bases: files with a longer
+    last line, or with two kinds of line ends.
     """
     first = b""
-    ended = True  # at the start, and after a short line, nothing but a header may follow
+    ended = True  # at the start, and after a short line, only a header may follow
     with opener(path, "rb") as handle:
         while line := handle.readline(_LONG):
             if len(line) == _LONG or line.startswith(_BOM) or line.find(b"\r", 0, -2) >= 0:
@@ -24,7 +24,7 @@ def is_regular(path: str, opener) -> bool:
                 first, ended = b"", False
             elif not first:
                 if ended:
-                    continue  # before the first header, where pyfaidx says what is wrong
+                    continue  # before the first header: pyfaidx reports the error
                 if not line.strip(b"\r\n"):
                     return False
                 first, width = line, len(line.rstrip(b"\r\n"))
@@ -36,7 +36,7 @@ def is_regular(path: str, opener) -> bool:
                 or line.endswith(b"\r\n") != crlf
             ):
                 blank_at_end = line == b"\n" and handle.peek(1)[:1] in (b">", b"")
-                # A full last line may lack its end, but not have another end than the others.
+                # A full last line may lack its line end, but must not have a different one.
                 letters = len(line.rstrip(b"\r\n")) + line.endswith(b"\n")
                 if not blank_at_end and (ended or not 1 < letters <= width):
                     return False
@@ -45,7 +45,7 @@ def is_regular(path: str, opener) -> bool:
 
 
 def rewrap(source, target) -> None:
-    """Copy FASTA with sequence lines of `_WRAP` letters; memory does not grow with a line."""
+    """Copy FASTA with lines of `_WRAP` letters; memory does not depend on the length of lines."""
     rest, at_start, in_header, records = b"", True, False, 0
     while piece := source.readline(_LINE):
         if at_start:
@@ -57,7 +57,7 @@ def rewrap(source, target) -> None:
                 rest = b""
         at_start = piece.endswith(b"\n")
         if records and b"\r" in piece.rstrip(b"\r\n"):
-            raise InputError("line ends are those of an old Mac (CR); write it with LF or CR LF")
+            raise InputError("line ends are CR (old Mac); write the file with LF or CR LF")
         if in_header:
             target.write(piece)
             continue

@@ -1,4 +1,4 @@
-"""The sheet of genomes: its rows, and what is wrong with them."""
+"""The sheet of genomes: its rows and their errors."""
 
 import csv
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 COLUMNS = ("genome", "fasta", "regions")
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-NOT_LITERAL = "a path may not have { or } in it; rename it or link to it"
+NOT_LITERAL = "a path must not contain { or }; rename it or link to it"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
     Returns
     -------
     genomes, faults
-        The rows that can be read, in order, and one line for every fault.
+        The readable rows in order, and one line per error.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -57,7 +57,7 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
 
 
 def file_faults(path: str, genomes: list[Genome]) -> list[str]:
-    """One line for every file of the sheet that is missing, empty or no file."""
+    """One line per file of the sheet that is missing, empty or not a file."""
     faults = []
     for genome in genomes:
         for column, file in (("fasta", genome.fasta), ("regions", genome.regions)):
@@ -80,7 +80,7 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
 
 
 def is_literal(path: str) -> bool:
-    """Whether a path can be an input of a rule: braces in it would be read as wildcards."""
+    """Whether a path can be an input of a rule: Snakemake reads braces as wildcards."""
     return not set("{}") & set(path)
 
 
@@ -96,7 +96,7 @@ def _header_faults(path: str, header: list[str]) -> list[str]:
         for name in COLUMNS[:2]
         if name not in header
     ]
-    faults += [f"{path}: column '{n}' stands twice" for n in set(header) if header.count(n) > 1]
+    faults += [f"{path}: column '{n}' occurs twice" for n in set(header) if header.count(n) > 1]
     return faults
 
 
@@ -118,10 +118,10 @@ def _duplicate_faults(path: str, genomes: list[Genome]) -> list[str]:
     seen: dict[str, str] = {}
     faults = []
     for genome in genomes:
-        # Some file systems do not tell 'ecoli' from 'Ecoli'.
+        # Some file systems do not distinguish 'ecoli' and 'Ecoli'.
         key = genome.name.lower()
         if key in seen:
-            faults.append(f"{path}: genome '{genome.name}' stands twice (first as '{seen[key]}')")
+            faults.append(f"{path}: genome '{genome.name}' occurs twice (first as '{seen[key]}')")
         seen.setdefault(key, genome.name)
     return faults
 

@@ -20,13 +20,13 @@ from evo2_embed.genomes.fasta import (
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 
-_SPARE_FILES = 100  # open files left to all but the FASTA files
+_SPARE_FILES = 100  # open files kept free for other uses
 
 
 class Sequences:
-    """The files of a bundle's genomes, each opened when first asked for.
+    """The files of a bundle's genomes, each opened at its first use.
 
-    As many stay open as the system lets a process have, for a bundle may have thousands.
+    At most the number of files that the system allows stays open: a bundle can have thousands.
     """
 
     def __init__(self, genomes: list[Genome], chunks: str, indexes: str, lower_case: str):
@@ -59,25 +59,25 @@ class Sequences:
         Parameters
         ----------
         start, end : int
-            Its bases, on the forward strand.
+            The bases of the stretch, on the forward strand.
         windows : ndarray of int64, (n, 3)
-            Start, end and CRC-32 of every chunk that it has.
+            Start, end and CRC-32 of each of its chunks.
 
         Raises
         ------
         InputError
-            When the file is not the one that was chunked.
+            If the file is not the file that was chunked.
         """
-        place = (self._fasta(genome), contig, start, end)
-        letters = self.reader.read(*place)
+        bases = (self._fasta(genome), contig, start, end)
+        letters = self.reader.read(*bases)
         rows = windows.tolist()
         if letters is None or not self._translate(letters, start, rows, out):
             source = self.genomes[genome].fasta
-            out[:] = fetch_tokens(*place, self.lower_case, source)
+            out[:] = fetch_tokens(*bases, self.lower_case, source)
             if (bad := _changed(out, start, rows)) is not None:
                 raise InputError(
                     f"{source}: record '{short(contig)}': bases {bad[0]} to {bad[1]} are not those "
-                    "that were chunked; the file changed in between, or its index did: delete "
+                    "that were chunked; the file or its index has changed: delete "
                     f"{self.chunks} and rerun"
                 )
         if strand == "-":
@@ -86,11 +86,11 @@ class Sequences:
     def _translate(
         self, letters: np.ndarray, start: int, windows: list[list[int]], out: np.ndarray
     ) -> bool:
-        """Write letters as tokens; False where one is not allowed, or not what was chunked."""
+        """Write letters as tokens; False if one is not allowed, or differs from the chunked one."""
         if len(windows) > 1 or windows[0][1] - windows[0][0] < len(letters):
             out[:] = (UPPER if self.lower_case == "upper" else KEEP)[letters]
             return bool(out.all()) and _changed(out, start, windows) is None
-        # The checksum says that these are the letters of the chunk, and so that all are allowed.
+        # With this checksum the letters are those of the chunk, so all are allowed.
         if self.lower_case == "upper":
             np.bitwise_and(letters, UPPER_BITS, out=out)
         else:
@@ -109,7 +109,7 @@ class Sequences:
 
 
 def _changed(tokens: np.ndarray, start: int, windows: list[list[int]]) -> list[int] | None:
-    """The first window whose checksum is not that of its tokens; those given begin at `start`."""
+    """The first window whose checksum differs from that of its tokens; tokens start at `start`."""
     for window in windows:
         if zlib.crc32(tokens[window[0] - start : window[1] - start]) != window[2]:
             return window
@@ -117,7 +117,7 @@ def _changed(tokens: np.ndarray, start: int, windows: list[list[int]]) -> list[i
 
 
 def _allow_open_files() -> int:
-    """Raise the number of files that this process may have open as far as it may; that number."""
+    """Raise the limit of open files of this process to its maximum; returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
     if soft != resource.RLIM_INFINITY and soft < wanted:

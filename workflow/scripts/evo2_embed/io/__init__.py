@@ -1,1 +1,1 @@
-"""Files, tables, digests, locks and logs: what every stage uses."""
+"""Files, tables, digests, locks and logs: used by every stage."""

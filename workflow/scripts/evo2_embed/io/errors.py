@@ -1,4 +1,4 @@
-"""The exceptions that are one line to the user, and no traceback."""
+"""Exceptions that the user sees as one line, without a traceback."""
 
 
 class InputError(ValueError):
@@ -6,4 +6,4 @@ class InputError(ValueError):
 
 
 class Stopped(Exception):
-    """A signal asked for an end, and the work stopped in good order."""
+    """A signal stopped the work, after it was saved."""

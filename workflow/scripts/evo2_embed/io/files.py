@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes of files and folders."""
 
 import errno
 import json
@@ -13,32 +13,32 @@ from pathlib import Path
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.integrity import open_json, seal_json
 
-# What a disk says that takes no more.
+# Errors of a disk that accepts no more data.
 _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
-    """Say in one line which file the disk did not take: full, over quota or read-only."""
+    """An error of one line if the disk is full, over quota or read-only."""
     try:
         yield
     except OSError as error:
         if error.errno not in _DISK_FAULTS:
             raise
         reason = os.strerror(error.errno)
-        raise InputError(f"{path}: cannot be written: {reason}; mend that and rerun") from error
+        raise InputError(f"{path}: cannot be written: {reason}; correct this and rerun") from error
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, moved onto it when the block ends well, removed when not.
+    """A temporary path beside `path`; it replaces `path` if the block succeeds, else it is deleted.
 
-    What the block wrote is flushed to the disk before the move, so that a power cut cannot leave
-    an empty file under the final name.
+    The data is flushed to the disk before the move, so a power failure cannot leave an empty file
+    under the final name.
     """
     path = Path(path)
     with disk_faults(path):
-        handle, name = tempfile.mkstemp(**place_beside(path))
+        handle, name = tempfile.mkstemp(**temporary_names(path))
         os.close(handle)
         temporary = Path(name)
         try:
@@ -52,10 +52,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place, contents and all, at the end."""
+    """A temporary folder beside `path` that replaces `path` at the end."""
     path = Path(path)
     with disk_faults(path):
-        temporary = Path(tempfile.mkdtemp(**place_beside(path)))
+        temporary = Path(tempfile.mkdtemp(**temporary_names(path)))
         try:
             yield temporary
             for file in temporary.iterdir():
@@ -69,30 +69,30 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, value: dict) -> None:
-    """Write a mapping as indented JSON with its seal, atomically."""
+    """Write a mapping as indented JSON with its digest, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(seal_json(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict:
-    """Read what `write_json` wrote.
+    """Read a file of `write_json`.
 
     Raises
     ------
     InputError
-        When it is missing, or is not as it was written.
+        If it is missing, or has changed since it was written.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: the file is missing; rerun to redo it")
     return open_json(Path(path).read_bytes(), path)
 
 
-def place_beside(path: Path) -> dict:
-    """Where the temporary of a path goes, as `tempfile` wants it; those that a killed
-    job left are removed."""
+def temporary_names(path: Path) -> dict:
+    """Names of a path's temporary file, for `tempfile`; temporary files of killed jobs are
+    deleted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name[:100]}."
-    # What `tempfile` puts between the two: one of `blocks.1` is none of `blocks.1.mlp`.
+    # The part that `tempfile` adds: a file of `blocks.1` must not match `blocks.1.mlp`.
     leftover = re.compile(re.escape(prefix) + r"[a-z0-9_]{8}\.tmp")
     for other in path.parent.iterdir():
         if leftover.fullmatch(other.name):
@@ -101,7 +101,7 @@ def place_beside(path: Path) -> dict:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, as far as it is there."""
+    """Delete a file or a folder, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -114,7 +114,7 @@ def _sync(path: Path) -> None:
 
 
 def _umask() -> int:
-    # The kernel has no call that reads the mask without setting it.
+    # The mask can only be read by setting it.
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,7 +1,7 @@
-"""Files that carry the digest of their own bytes, so that any damage is seen when they are read.
+"""Files that contain the digest of their own bytes, so that reading detects any damage.
 
-A Parquet file has its digest among the key-value metadata of its footer, a JSON object under a key
-of its own. It is the SHA-256 of the whole file in which the digest itself reads as zeros.
+A Parquet file has its digest in the key-value metadata of its footer, a JSON object under its own
+key. The digest is the SHA-256 of the whole file, with zeros instead of the digest itself.
 """
 
 import hashlib
@@ -26,33 +26,33 @@ _MOST_FOOTER = 1 << 28
 
 
 def seal_parquet(path: Path) -> None:
-    """Put the digest of a file in the place of `UNSEALED`, which its metadata has."""
+    """Replace `UNSEALED` in the metadata of a file by the digest of the file."""
     with open(path, "r+b") as file:
-        place, _ = _find(file)
-        digest = _digest(file, place)
-        file.seek(place)
+        offset, _ = _find(file)
+        digest = _digest(file, offset)
+        file.seek(offset)
         file.write(digest)
 
 
 def is_sealed(path: str | Path) -> bool:
-    """Whether a Parquet file was sealed, and has not changed since."""
+    """Whether a Parquet file has a digest, and has not changed since."""
     state = os.stat(path)
     return _is_sealed(str(path), state.st_mtime_ns, state.st_size, state.st_ino)
 
 
 @lru_cache(maxsize=4096)
 def _is_sealed(path: str, *state: int) -> bool:
-    # Once for each state of a file: some are opened many times by one job.
+    # Once per version of a file: a job may open the same file many times.
     with open(path, "rb") as file:
         try:
-            place, digest = _find(file)
+            offset, digest = _find(file)
         except ValueError:
             return False
-        return _digest(file, place) == digest
+        return _digest(file, offset) == digest
 
 
 def _find(file) -> tuple[int, bytes]:
-    """Where the digest stands, and the digest; ValueError where there is none."""
+    """Offset of the digest, and the digest; ValueError if there is none."""
     size = file.seek(0, os.SEEK_END)
     if size < _TAIL:
         raise ValueError("too short")
@@ -68,33 +68,33 @@ def _find(file) -> tuple[int, bytes]:
     return start + match.start(1), match[1]
 
 
-def _digest(file, place: int) -> bytes:
-    """Digest of a file whose bytes at `place` read as `UNSEALED`."""
+def _digest(file, offset: int) -> bytes:
+    """Digest of a file, with `UNSEALED` instead of the bytes at `offset`."""
     digest = hashlib.sha256()
     file.seek(0)
-    left = place
+    left = offset
     while left and (block := file.read(min(_BLOCK, left))):
         digest.update(block)
         left -= len(block)
     digest.update(UNSEALED)
-    file.seek(place + len(UNSEALED))
+    file.seek(offset + len(UNSEALED))
     while block := file.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest().encode()
 
 
 def seal_json(value: dict) -> dict:
-    """A JSON-able mapping with its seal as its last key."""
+    """A JSON-able mapping with its digest as its last key."""
     return {**value, JSON_KEY: settings_digest(value)}
 
 
 def open_json(text: bytes, source: str | Path) -> dict:
-    """The mapping that `seal_json` sealed, without its seal.
+    """The mapping given to `seal_json`, without its digest.
 
     Raises
     ------
     InputError
-        When it is damaged, or was never sealed.
+        If it is damaged, or has no digest.
     """
     try:
         value = json.loads(text)

@@ -1,4 +1,4 @@
-"""One way for every script to log: to the rule's log file, tracebacks included."""
+"""Logging of all scripts: to the rule's log file, with tracebacks."""
 
 import logging
 import os
@@ -14,12 +14,12 @@ log = logging.getLogger("evo2_embed")
 
 @contextmanager
 def logged_to(path: str) -> Iterator[None]:
-    """Send logging, warnings, prints and tracebacks of the block to `path`, and end the process
-    with status 1 when the block fails.
+    """Send logging, warnings, prints and tracebacks of the block to `path`. If the block fails, end
+    the process with status 1.
 
-    A fault in the user's input (`InputError`), and a stop that was asked for, is one line in the
-    log and on the terminal; any other exception leaves its traceback in the log and its last line
-    on the terminal.
+    An error in the user's input (`InputError`), or a stop by a signal, gives one line in the log
+    and on the terminal. Any other exception writes its traceback to the log and its last line to
+    the terminal.
     """
     terminal = os.dup(2)
     handle = open(path, "w", buffering=1)  # noqa: SIM115 - logged to until the process ends
@@ -31,7 +31,7 @@ def logged_to(path: str) -> Iterator[None]:
         force=True,
     )
     logging.captureWarnings(True)
-    # Prints, too, and what C libraries say.
+    # Also prints, and messages of C libraries.
     os.dup2(handle.fileno(), 1)
     os.dup2(handle.fileno(), 2)
     try:
@@ -53,5 +53,5 @@ def _say(terminal: int, line: str) -> None:
 def _end() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: the caller would add a traceback of its own to the terminal.
+    # Not sys.exit: the caller would print a traceback to the terminal.
     os._exit(1)

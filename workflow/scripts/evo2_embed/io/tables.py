@@ -1,7 +1,7 @@
 """The workflow's tables: their columns, their checks, and how they are read and written.
 
-Every table is checked when it is written and when it is read. The file's metadata holds one JSON
-document under the key `evo2_embed`: what the table was made from.
+Every table is checked when it is written and when it is read. The file's metadata has one JSON
+document under the key `evo2_embed`: the settings and inputs of the table.
 """
 
 import json
@@ -81,14 +81,14 @@ KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens", "conte
 
 
 def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
-    """Columns of an embedding table: keys and a vector of `width` numbers.
+    """Columns of an embedding table: keys and a vector of `width` dimensions.
 
-    `context` are the bases that the row's last token has seen, its own included.
+    `context` is the number of bases that the row's last token has seen, its own included.
 
     Parameters
     ----------
     width : int
-        Numbers in a vector.
+        Dimensions of a vector.
     dtype : {"float32", "float16"}
     chunk : bool
         Whether rows also carry the number of their chunk, as a shard's do.
@@ -139,8 +139,8 @@ def metadata_schema(schema: pa.Schema, metadata: dict) -> pa.Schema:
 
 @contextmanager
 def table_writer(path: str | Path, schema: pa.Schema, **options) -> Iterator[pq.ParquetWriter]:
-    """A Parquet writer whose file appears whole and sealed when the block ends well, and else not
-    at all; `options` are those of pyarrow's writer."""
+    """A Parquet writer; `options` are those of pyarrow. Its file appears, with its digest, only if
+    the block succeeds."""
     with atomic_path(path) as temporary:
         with parquet_writer(temporary, schema, **options) as writer:
             yield writer
@@ -154,28 +154,28 @@ def parquet_writer(path: str | Path, schema: pa.Schema, **options) -> pq.Parquet
 
 
 def row_group_rows(width: int, itemsize: int) -> int:
-    """Rows of a row group: few enough that a query of a region reads little."""
+    """Rows per row group: small, so that a query of a region reads little."""
     return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (width * itemsize)))
 
 
 def open_table(
     path: str | Path, schema: pa.Schema, sha256: str | None = None, redo: Path | None = None
 ) -> pq.ParquetFile:
-    """Open a Parquet file, if it is as it was written, and check its columns.
+    """Open a Parquet file; check that it has not changed since it was written, and its columns.
 
     Parameters
     ----------
     path : path
     schema : pyarrow.Schema
     sha256 : str, optional
-        Digest of the file, where a record has it; else the file has to be sealed.
+        Digest of the file from a record. Without it, the file must contain its digest.
     redo : Path, optional
-        What to delete to have the file made again; the file itself if not given.
+        What to delete so that the file is made again. Default: the file itself.
 
     Raises
     ------
     InputError
-        When it is missing, damaged, or another file, or its columns are not those of `schema`.
+        If it is missing, damaged, a different file, or has other columns than `schema`.
     """
     how = f"delete {redo or path} and rerun to redo it"
     if not Path(path).is_file():
@@ -189,7 +189,7 @@ def open_table(
 
 
 def table_metadata(file: pq.ParquetFile) -> dict:
-    """What a table's file says of how it was made."""
+    """Metadata of a table's file: its settings and inputs."""
     return json.loads((file.metadata.metadata or {}).get(METADATA_KEY, b"{}"))
 
 
@@ -237,7 +237,7 @@ def check_embeddings(table: pa.Table, values: np.ndarray, source: str) -> pa.Tab
     values : ndarray, (n, width)
         The rows' vectors.
     source : str
-        What to name in an error.
+        Name of the table in errors.
     """
     checks = {
         "start": pc.greater_equal(table["start"], 0),

@@ -1,8 +1,7 @@
-"""`evo2` and `vortex` on the machine at hand, with or without CUDA.
+"""Import of `evo2` and `vortex`, with or without CUDA.
 
-Importing them needs four things seen to where there is no CUDA; where there is, `import_evo2` does
-nothing but import. Either way the import of vortex opens `activations_debug.log` in the current
-folder, so it happens in a scratch folder.
+Without CUDA, the import needs four workarounds; with CUDA, `import_evo2` only imports. The import
+of vortex opens `activations_debug.log` in the current folder, so it runs in a temporary folder.
 """
 
 import contextlib
@@ -18,7 +17,7 @@ import torch
 
 from evo2_embed.io.errors import InputError
 
-# Compute capability of the first GPUs whose tensor cores have the type: Ampere and Ada.
+# Compute capability of the first GPUs with tensor cores for the type: Ampere and Ada.
 CAPABILITY = {"bf16": (8, 0), "fp8": (8, 9)}
 
 
@@ -33,19 +32,21 @@ def choose_device(device: str, precision: str) -> torch.device:
     Raises
     ------
     InputError
-        When the device is not there, or cannot do that precision.
+        If the device does not exist, or does not support the precision.
     """
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
-        raise InputError("runtime.device: cuda, but this machine shows no GPU (allowed: auto, cpu)")
+        raise InputError(
+            "runtime.device: cuda, but this machine has no visible GPU (allowed: auto, cpu)"
+        )
     chosen = torch.device("cuda:0" if cuda and device != "cpu" else "cpu")
     if chosen.type == "cpu" and precision != "fp32":
         raise InputError(
-            f"precision: {precision} needs a GPU, and this machine shows none (allowed here: fp32)"
+            f"precision: {precision} needs a GPU, and none is visible (allowed here: fp32)"
         )
     if chosen.type == "cpu" and cuda:
         raise InputError(
-            "runtime.device: cpu, but vortex puts its model on any GPU that it sees; "
+            "runtime.device: cpu, but vortex uses any GPU that it sees; "
             "set CUDA_VISIBLE_DEVICES to an empty value as well"
         )
     if chosen.type == "cuda":
@@ -58,7 +59,7 @@ def choose_device(device: str, precision: str) -> torch.device:
 
 
 def import_evo2() -> types.ModuleType:
-    """Import `evo2.models`, on any machine, leaving no file behind in the working folder."""
+    """Import `evo2.models` on any machine, without leaving files in the working folder."""
     if "evo2.models" in sys.modules:
         return sys.modules["evo2.models"]
     if not torch.cuda.is_available():
@@ -67,10 +68,10 @@ def import_evo2() -> types.ModuleType:
         import evo2.models
         from vortex.logging import activations_file_handler
 
-        # Only used to debug activations.
+        # Used only to debug activations.
         logging.getLogger().removeHandler(activations_file_handler)
         activations_file_handler.close()
-    # At INFO a model logs every one of its settings and blocks.
+    # At INFO a model logs all its settings and blocks.
     logging.getLogger("StripedHyena").setLevel(logging.WARNING)
     if not torch.cuda.is_available():
         _use_torch_rotary()
@@ -95,21 +96,21 @@ def _check_capability(device: torch.device, precision: str) -> None:
 
 
 def _prepare_without_cuda() -> None:
-    # vortex imports this compiled module; nothing of it is called with use_flash_attn: False.
+    # vortex imports this compiled module, but calls nothing in it with use_flash_attn: False.
     if importlib.util.find_spec("flash_attn_2_cuda") is None:
         stand_in = types.ModuleType("flash_attn_2_cuda")
         stand_in.__spec__ = importlib.util.spec_from_loader("flash_attn_2_cuda", loader=None)
         sys.modules["flash_attn_2_cuda"] = stand_in
-    # vortex enters torch.cuda.device(...) for the device of a tensor, whatever it is.
+    # vortex enters torch.cuda.device(...) for the device of a tensor, also for a CPU.
     torch.cuda.device = _DeviceContext
 
 
 class _DeviceContext(contextlib.nullcontext):
-    """`torch.cuda.device` for a machine that has none: any device, and nothing to switch."""
+    """Replaces `torch.cuda.device` on a machine without CUDA; it does nothing."""
 
 
 def _use_torch_rotary() -> None:
-    # The Triton kernel needs a GPU; vortex ships the same in plain torch.
+    # The Triton kernel needs a GPU; vortex has the same function in plain torch.
     from vortex.model import rotary
 
     def apply_rotary(x, cos, sin, interleaved=False, inplace=False, **_):
@@ -121,5 +122,5 @@ def _use_torch_rotary() -> None:
 
 
 def hide_network() -> None:
-    """Jobs read local weights: keep the hub's client from looking anything up."""
+    """Keep the hub's client offline: jobs read local weights."""
     os.environ["HF_HUB_OFFLINE"] = "1"

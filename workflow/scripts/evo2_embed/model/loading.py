@@ -1,4 +1,4 @@
-"""A checkpoint on disk to an `Evo2` object on a device."""
+"""Load a checkpoint as an `Evo2` object on a device."""
 
 import pickle
 from importlib.metadata import version
@@ -14,15 +14,15 @@ PACKAGES = ("evo2", "vtx", "torch")
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that an embedding depends on."""
+    """Versions of the packages that change embeddings."""
     return {name: version(name) for name in PACKAGES}
 
 
 def load_model(name: str, checkpoint: str | Path, precision: str):
-    """Load a model the way `Evo2` does, but with precision and attention chosen, not implied.
+    """Load a model like `Evo2`, with a given precision and attention.
 
-    Weights are rounded to bfloat16 as vortex's `load_checkpoint` does (but for the poles and
-    residues of the long filters); `fp32` computes with these weights in float32.
+    Weights are rounded to bfloat16, as in vortex's `load_checkpoint` (except the poles and residues
+    of the long filters); `fp32` computes with these weights in float32.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def load_model(name: str, checkpoint: str | Path, precision: str):
     Raises
     ------
     InputError
-        When the file is no checkpoint, or one of another model.
+        If the file is not a checkpoint, or a checkpoint of another model.
     """
     return build_model(model_config(name), checkpoint, precision, name)
 
@@ -61,7 +61,7 @@ def build_model(config: dict, checkpoint: str | Path, precision: str, name: str)
     if precision == "fp32":
         model.float()
     model.eval()
-    # Evo2.__init__ would choose the precision by what is installed; the rest of it is this.
+    # Like Evo2.__init__, which would choose the precision by the installed packages.
     evo2 = evo2_models.Evo2.__new__(evo2_models.Evo2)
     evo2.model = model
     evo2.tokenizer = evo2_models.CharLevelTokenizer(config.vocab_size)

@@ -1,4 +1,4 @@
-"""What is known of a model without loading it: its settings, layers, widths and limits.
+"""Facts about a model without loading it: its settings, layers, widths and limits.
 
 Facts come from the YAML files inside the installed `evo2` package, read without importing torch,
 and from the bundled `evo2_tiny.yml`, which has the same keys.
@@ -16,7 +16,7 @@ from evo2_embed.io.errors import InputError
 TINY = "evo2_tiny"
 RESOURCES = Path(__file__).resolve().parents[4] / "resources"
 
-# Outputs that are one vector a token, by kind of block; "" is the block: the residual stream.
+# Outputs with one vector per token, by kind of block; "" is the block: the residual stream.
 _EVERY_BLOCK = ("", "pre_norm", "post_norm", "mlp", "mlp.l1", "mlp.l2", "mlp.l3")
 _HYENA_BLOCK = ("projections", "filter", "out_filter_dense")
 _ATTENTION_BLOCK = ("inner_mha_cls", "inner_mha_cls.Wqkv", "inner_mha_cls.out_proj")
@@ -25,7 +25,7 @@ _OUTSIDE = ("embedding_layer", "norm")
 
 @cache
 def model_names() -> tuple[str, ...]:
-    """Names allowed for `model.name`: the bundled model and all that `evo2` knows."""
+    """Allowed values of `model.name`: the bundled model and all models of `evo2`."""
     return (TINY, *sorted(_evo2_tables().MODEL_NAMES))
 
 
@@ -36,7 +36,7 @@ def hub_repository(name: str) -> str:
 
 @cache
 def model_config(name: str) -> dict:
-    """The StripedHyena settings of a model, as its YAML has them."""
+    """The StripedHyena settings of a model, as in its YAML file."""
     if name == TINY:
         path = RESOURCES / f"{TINY}.yml"
     elif name in model_names():
@@ -52,10 +52,10 @@ def bundled_checkpoint() -> Path:
 
 
 def context_length(name: str) -> int:
-    """Tokens that the model was trained to read at once.
+    """The model's training context, in tokens.
 
-    `evo2_7b_base` was trained at 8,192 though its YAML says 32,768 (`max_seqlen`): the name of the
-    YAML file, which says 8k, is taken there.
+    `evo2_7b_base` was trained with 8,192 tokens, but its YAML file says 32,768 (`max_seqlen`). Its
+    value comes from the file's name, which says 8k.
     """
     if name != TINY and _evo2_tables().CONFIG_MAP[name].endswith("-8k.yml"):
         return 8192
@@ -63,7 +63,7 @@ def context_length(name: str) -> int:
 
 
 def precisions(name: str) -> tuple[str, ...]:
-    """Precisions a model can be run in: 1B, 20B and 40B were trained with FP8 and need it."""
+    """Allowed precisions of a model. 1B, 20B and 40B were trained with FP8 and need it."""
     if name == TINY:
         return ("fp32", "bf16")
     return ("bf16", "fp8", "fp32") if "7b" in name else ("fp8",)
@@ -76,14 +76,14 @@ def package_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
             "the package 'evo2' is not installed beside this Snakemake; the workflow reads the "
-            "models' settings from it ('make env' installs all that is needed)"
+            "models' settings from it ('make env' installs it)"
         )
     return Path(spec.submodule_search_locations[0])
 
 
 @cache
 def layer_widths(name: str) -> dict[str, int]:
-    """Every layer that can be asked for, in the order of the forward pass, with its width."""
+    """All layers of a model, in the order of the forward pass, with their widths."""
     return widths_of(model_config(name))
 
 
@@ -97,7 +97,7 @@ def widths_of(config: dict) -> dict[str, int]:
         attention = index in config["attn_layer_idxs"]
         parts = list(_EVERY_BLOCK + (_ATTENTION_BLOCK if attention else _HYENA_BLOCK))
         if index > 0 and config.get("evo2_style_activations", False):
-            parts.append("mlp.act")  # an nn.Identity there; the first block has a function
+            parts.append("mlp.act")  # an nn.Identity; in the first block a function
         for part in parts:
             layers[f"blocks.{index}.{part}".rstrip(".")] = special.get(part, width)
     if config.get("final_norm", True):
@@ -106,7 +106,7 @@ def widths_of(config: dict) -> dict[str, int]:
 
 
 def layer_fault(name: str, layer: str) -> str | None:
-    """What is wrong with a layer's name for this model, in one line; None if it is fine."""
+    """The error in a layer's name for this model, in one line; None if it is valid."""
     layers = layer_widths(name)
     if layer in layers:
         return None
@@ -131,7 +131,7 @@ def inner_size(config: dict) -> int:
 
 @cache
 def _evo2_tables():
-    # Run on its own: importing it as part of the package would import torch and vortex.
+    # Run separately: an import as part of the package would import torch and vortex.
     spec = importlib.util.spec_from_file_location("_evo2_tables", package_folder() / "utils.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

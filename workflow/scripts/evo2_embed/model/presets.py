@@ -1,4 +1,4 @@
-"""Layers as a configuration names them, presets among them, to the names of modules."""
+"""Layers in a configuration, with presets, to names of modules."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ RECOMMENDED = models.RESOURCES / "recommended_layers.yaml"
 
 
 def expand_layers(layers: str | dict | list, name: str) -> list[str]:
-    """Names of the layers that are asked for, each once.
+    """Names of the requested layers, without duplicates.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def expand_layers(layers: str | dict | list, name: str) -> list[str]:
     Raises
     ------
     InputError
-        When a preset has nothing for this model.
+        If a preset has no layers for this model.
     """
     entries = layers if isinstance(layers, list) else [layers]
     names = [layer for entry in entries for layer in _expand(entry, name)]
@@ -32,7 +32,7 @@ def expand_layers(layers: str | dict | list, name: str) -> list[str]:
 
 
 def recommended_layers(path: Path = RECOMMENDED) -> dict[str, list[dict]]:
-    """By model, the layers that people use: `layer`, `task` and `source` of each."""
+    """By model, the layers that others use: `layer`, `task` and `source` of each."""
     return yaml.safe_load(path.read_text())
 
 
@@ -45,7 +45,7 @@ def _expand(entry: str | dict, name: str) -> list[str]:
         known = recommended_layers()
         if name not in known:
             raise InputError(
-                f"'recommended' has nothing for {name} (allowed for: {', '.join(known)}; "
+                f"'recommended' has no layers for {name} (allowed for: {', '.join(known)}; "
                 f"or name layers, all, or {{every: k}})"
             )
         return [line["layer"] for line in known[name]]

@@ -1,4 +1,4 @@
-"""Weights: bundled, local or fetched once from the hub, and never seen half-written."""
+"""Weights: bundled, local, or downloaded once from the hub; written atomically."""
 
 import re
 import shutil
@@ -16,23 +16,23 @@ from evo2_embed.model.models import TINY, bundled_checkpoint, hub_repository
 
 
 def fetch_model(name: str, checkpoint: str | None, directory: str, record: str) -> None:
-    """See that a model's weights are at hand, and record where they are and their digest.
+    """Download a model's weights if needed, and record their path and digest.
 
     Parameters
     ----------
     name : str
         A name of `models.model_names()`.
     checkpoint : str or None
-        A local file; nothing is fetched then.
+        A local file; nothing is downloaded then.
     directory : str
-        Where fetched checkpoints are kept.
+        Folder of downloaded checkpoints.
     record : str
         JSON file to write: name, path and sha256.
 
     Raises
     ------
     InputError
-        When the file is no checkpoint, or cannot be fetched.
+        If the file is not a checkpoint, or cannot be downloaded.
     """
     if checkpoint is not None:
         path = Path(checkpoint)
@@ -46,17 +46,17 @@ def fetch_model(name: str, checkpoint: str | None, directory: str, record: str) 
 
 
 def fetch_checkpoint(name: str, directory: Path, download: Callable | None = None) -> Path:
-    """Fetch a named checkpoint into a folder, unless it is there.
+    """Download a checkpoint into a folder, unless it exists.
 
-    The hub holds it as one file or in parts; either way `{name}.pt` appears whole, and workflows
-    that share the folder wait for one another.
+    The hub has it as one file or in parts; `{name}.pt` is written atomically in both cases, and
+    workflows that share the folder wait for each other.
 
     Parameters
     ----------
     name : str
     directory : Path
     download : callable, optional
-        Stands in for `huggingface_hub.snapshot_download`.
+        Replaces `huggingface_hub.snapshot_download`.
     """
     path = directory / f"{name}.pt"
     directory.mkdir(parents=True, exist_ok=True)
@@ -71,24 +71,24 @@ def fetch_checkpoint(name: str, directory: Path, download: Callable | None = Non
                     files[0].resolve().replace(temporary)
                 else:
                     _join(files, temporary)
-                check_archive(temporary, f"{name}.pt, as fetched")
+                check_archive(temporary, f"{name}.pt, as downloaded")
     return path
 
 
 def check_weights(path: str, sha256: str) -> None:
-    """See that a checkpoint is the one that its record names.
+    """Check that a checkpoint is the file in its record.
 
     Raises
     ------
     InputError
-        When it is gone, or another one, or damaged.
+        If it is missing, a different file, or damaged.
     """
     if not Path(path).is_file():
-        raise InputError(f"{path}: the weights are gone; put them back, or rerun fetch_model")
+        raise InputError(f"{path}: the weights are missing; restore them, or rerun fetch_model")
     if file_sha256(path) != sha256:
         raise InputError(
-            f"{path}: not the weights that the run began with, or damaged; put those back, or have "
-            "them fetched again (--forcerun fetch_model)"
+            f"{path}: not the weights at the start of the run, or damaged; restore those, or "
+            "download them again (--forcerun fetch_model)"
         )
 
 
@@ -98,11 +98,11 @@ def _download(name: str, scratch: Path, download: Callable | None) -> list[Path]
     repository = hub_repository(name)
     try:
         download(repo_id=repository, local_dir=str(scratch), allow_patterns=[f"{name}.pt*"])
-    except Exception as error:  # whatever the client raises: no network, no access, no disk
+    except Exception as error:  # any error of the client: network, access, disk
         reason = " ".join(str(error).split())[:300]
         raise InputError(
-            f"model {name}: cannot be fetched from '{repository}' ({type(error).__name__}: "
-            f"{reason}); give a local file as model.checkpoint where there is no network"
+            f"model {name}: cannot be downloaded from '{repository}' ({type(error).__name__}: "
+            f"{reason}); without a network, set model.checkpoint to a local file"
         ) from error
     whole = scratch / f"{name}.pt"
     parts = {
@@ -114,7 +114,7 @@ def _download(name: str, scratch: Path, download: Callable | None) -> list[Path]
         return [whole]
     if not parts or sorted(parts) != list(range(len(parts))):
         raise InputError(
-            f"model {name}: '{repository}' gave neither {name}.pt nor all of its parts "
+            f"model {name}: '{repository}' has neither {name}.pt nor all its parts "
             f"(parts found: {sorted(parts) or 'none'})"
         )
     return [parts[number] for number in sorted(parts)]
@@ -129,15 +129,17 @@ def _join(parts: list[Path], target: Path) -> None:
 
 
 def check_archive(path: Path, shown: str | None = None) -> None:
-    """See that a file is one of `torch.save`, with its end.
+    """Check that a file is a complete file of `torch.save`.
 
-    That writes a zip archive, whose table of contents stands at its end: a file that is cut off is
-    found without reading it.
+    `torch.save` writes a zip archive with its table of contents at the end, so a truncated file is
+    detected without reading it.
 
     Raises
     ------
     InputError
-        When it is not; it is called `shown` there.
+        If it is not complete; the message names `shown`.
     """
     if not zipfile.is_zipfile(path):
-        raise InputError(f"{shown or path}: not a whole checkpoint (wanted: a file of torch.save)")
+        raise InputError(
+            f"{shown or path}: not a complete checkpoint (wanted: a file of torch.save)"
+        )
