@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from evo2_embed.chunk.chunk_table import chunk_bundle
-from evo2_embed.chunk.stretches import Stretches, cut_stretches, place_windows
+from evo2_embed.chunk.stretches import Stretches, cut_stretches, group_windows
 from evo2_embed.genomes.fasta import KEEP, UPPER, reverse_complement
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
@@ -14,6 +14,7 @@ from evo2_embed.io.tables import PACKS, open_table
 from evo2_embed.pack.assign import assign_stretches, cut_segments
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys, read_packs
+from evo2_embed.settings.sections import Context, Packing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta
@@ -34,44 +35,44 @@ def contigs(draw):
     span = size + least + draw(st.integers(0, 800))
     minus = np.random.default_rng(length).random(len(starts)) < 0.5
     ends = np.minimum(starts + sizes, length)
-    return starts, ends, np.where(minus, "-", "+"), length, {"span": span, "min": least}
+    return starts, ends, np.where(minus, "-", "+"), length, Context(span=span, min=least)
 
 
 @given(contig=contigs())
 def test_every_window_is_in_one_stretch_and_span_and_min_hold(contig):
     starts, ends, strands, length, limits = contig
-    stretch, context = place_windows(*contig)
+    stretch, context = group_windows(*contig)
     begin = np.where(strands == "+", starts, length - ends)
     origin = np.where(strands == "+", ends, length - starts) - context
     assert (origin >= 0).all()
-    assert (context <= limits["span"]).all()
-    assert (begin - origin >= np.minimum(limits["min"], begin)).all()
+    assert (context <= limits.span).all()
+    assert (begin - origin >= np.minimum(limits.min, begin)).all()
     for number in np.unique(stretch):
         mine = stretch == number
         assert len(set(strands[mine])) == len(set(origin[mine])) == 1
         least = begin[mine].min() - origin[mine][0]
         # It begins where the contig does, or as late as it may.
-        assert origin[mine][0] == 0 or least == limits["min"]
+        assert origin[mine][0] == 0 or least == limits.min
 
 
 @given(contig=contigs())
 def test_a_stretch_ends_only_where_the_next_window_would_exceed_the_span(contig):
     starts, ends, _, _, limits = contig
-    stretch, origin = cut_stretches(starts, ends, limits["span"], limits["min"])
+    stretch, origin = cut_stretches(starts, ends, limits.span, limits.min)
     order = np.lexsort((ends, starts))
     steps = np.diff(stretch[order])
     assert stretch[order[0]] == 0
     assert set(steps) <= {0, 1}
     for row in np.flatnonzero(steps):
-        assert ends[order[row + 1]] - origin[order[row]] > limits["span"]
+        assert ends[order[row + 1]] - origin[order[row]] > limits.span
 
 
 @given(contig=contigs())
 def test_the_strands_mirror_each_other(contig):
     starts, ends, strands, length, limits = contig
     other = np.where(strands == "+", "-", "+")
-    mirrored = place_windows(length - ends, length - starts, other, length, limits)
-    stretch, context = place_windows(starts, ends, strands, length, limits)
+    mirrored = group_windows(length - ends, length - starts, other, length, limits)
+    stretch, context = group_windows(starts, ends, strands, length, limits)
     assert (mirrored[1] == context).all()
     same = [numbers[:, None] == numbers for numbers in (stretch, mirrored[0])]
     assert (same[0] == same[1]).all()
@@ -80,7 +81,7 @@ def test_the_strands_mirror_each_other(contig):
 def test_without_a_span_each_window_is_a_stretch():
     starts, ends = np.array([0, 0, 5]), np.array([9, 9, 14])
     strands = np.array(["+", "-", "+"])
-    stretch, context = place_windows(starts, ends, strands, 14, {"span": "size", "min": 0})
+    stretch, context = group_windows(starts, ends, strands, 14, Context())
     assert stretch.tolist() == [0, 1, 2]
     assert context.tolist() == [9, 9, 9]
 
@@ -119,7 +120,7 @@ def test_segments_as_large_as_a_pack_leave_no_room(lengths, budget):
 
 @given(lengths=LENGTHS, strategy=st.sampled_from(["packed", "padded"]))
 def test_stretches_that_fit_into_a_segment_are_whole(lengths, strategy):
-    packing = {"strategy": strategy, "max_tokens": 400, "piece": 300}
+    packing = Packing(strategy=strategy, max_tokens=400, piece=300)
     segments = assign_stretches(lengths, packing)
     assert sorted(segments.stretch) == list(range(len(lengths)))
     assert (segments.length == lengths[segments.stretch]).all()

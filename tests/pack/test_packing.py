@@ -14,6 +14,7 @@ from evo2_embed.io.tables import PACKS, open_table, table_writer
 from evo2_embed.pack.assign import first_fit, padded_batches, padded_tokens
 from evo2_embed.pack.pack_shard import pack_shard, shard_bounds
 from evo2_embed.pack.read import read_packs
+from evo2_embed.settings.sections import Packing
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta
@@ -51,7 +52,7 @@ def test_first_fit_fills_the_first_pack_with_room_and_keeps_equal_lengths_in_ord
 def test_padding_costs_the_longest_of_each_batch():
     lengths = np.array([2, 5, 3, 9])
     assert [batch.tolist() for batch in padded_batches(lengths, 15)] == [[0, 1, 2], [3]]
-    assert padded_tokens(lengths, {"max_tokens": 15, "piece": 15}) == 3 * 5 + 9
+    assert padded_tokens(lengths, Packing(max_tokens=15, piece=15)) == 3 * 5 + 9
 
 
 @given(lengths=LENGTHS, n_shards=st.integers(1, 20))

@@ -1,4 +1,4 @@
-"""FASTA to a chunk table: windows of a bundle's genomes, with what was skipped and why."""
+"""FASTA files to a chunk table: the windows of a bundle's genomes, and what was skipped and why."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,24 +14,22 @@ from evo2_embed.chunk.measures import measure_windows
 from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.chunk.windows import plan_windows
 from evo2_embed.genomes.blocks import BLOCK, Buffers
-from evo2_embed.genomes.fasta import (
-    fasta_index,
-    index_folder,
-    open_fasta,
-    short,
-)
+from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta, short
 from evo2_embed.genomes.regions import Region, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import CHUNKS, check_chunks, metadata_schema, table_writer
+from evo2_embed.settings.sections import Windows
 
 
 @dataclass(frozen=True)
 class _Work:
-    """Threads, the memory that they work in, and the numbers of the bundle's stretches."""
+    """What all genomes of a bundle share: settings, threads, memory, and numbers of stretches."""
 
+    windows: Windows
+    indexes: str
     pool: ThreadPoolExecutor
     buffers: Buffers
     numbering: Numbering
@@ -46,7 +44,7 @@ def chunk_bundle(
     ----------
     genomes : list of Genome
     windows : dict
-        The section `windows` of the configuration, complete.
+        The section `windows` of the configuration, as the table's metadata repeats it.
     indexes : str
         Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
@@ -54,17 +52,18 @@ def chunk_bundle(
     code : int
         Version of this stage's code.
     threads : int
-        How many read and measure blocks of a contig side by side.
+        Number of threads that read and measure blocks of a contig.
 
     Returns
     -------
     dict
-        The table's metadata: settings, digests of the inputs, counts by genome.
+        The table's metadata: `settings`, `digest`, `inputs` (digests of the files), `n_stretches`,
+        and `genomes` (counts by genome).
 
     Raises
     ------
     InputError
-        When a file cannot be used, or a genome has no window left.
+        If a file cannot be used, or a genome has no window left.
     """
     settings = {"windows": windows, "code": code}
     metadata = {"settings": settings, "genomes": {}}
@@ -75,10 +74,10 @@ def chunk_bundle(
         table_writer(output, CHUNKS) as writer,
     ):
         digests = pool.map(_input_digests, genomes)
-        work = _Work(pool, Buffers(), Numbering())
+        work = _Work(Windows.from_dict(windows), folder, pool, Buffers(), Numbering())
         for genome in genomes:
             counts = Counter()
-            for batch in _chunk_genome(genome, windows, folder, counts, first, work):
+            for batch in _chunk_genome(genome, counts, first, work):
                 writer.write_table(check_chunks(batch, output, first))
                 first += len(batch)
             if not counts["chunks"]:
@@ -95,7 +94,7 @@ def chunk_bundle(
 
 @contextmanager
 def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing new once the block has ended."""
+    """Threads that start no new work after the block has ended."""
     pool = ThreadPoolExecutor(threads)
     try:
         yield pool
@@ -110,11 +109,11 @@ def _input_digests(genome: Genome) -> dict:
     return digests
 
 
-def _chunk_genome(
-    genome: Genome, windows: dict, indexes: str, counts: Counter, first: int, work: "_Work"
-) -> Iterator[pa.Table]:
+def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> Iterator[pa.Table]:
+    """Chunks of a genome, the first of which has the number `first`; `counts` is added to."""
     regions = read_regions(genome.regions) if genome.regions else None
-    with open_fasta(genome.fasta, fasta_index(indexes, genome.name), rebuild=True) as fasta:
+    windows, index = work.windows, fasta_index(work.indexes, genome.name)
+    with open_fasta(genome.fasta, index, rebuild=True) as fasta:
         if regions is not None:
             _check_regions(genome, regions, fasta)
         for contig, record in fasta.faidx.index.items():
@@ -123,14 +122,14 @@ def _chunk_genome(
                 continue
             counts["contigs"] += 1
             counts["bases"] += record.rlen
-            if record.rlen < windows["min_length"]:
+            if record.rlen < windows.min_length:
                 counts["skipped: contig shorter than min_length"] += 1
                 continue
             plan, skipped = plan_windows(record.rlen, windows, regions and regions[contig])
             if skipped:
                 counts["skipped: window shorter than min_length"] += skipped
             work.numbering.begin_contig(len(plan["start"]))
-            for batch, skipped in _chunk_contig(genome, contig, fasta, windows, plan, work):
+            for batch, skipped in _chunk_contig(genome, contig, fasta, plan, work):
                 if skipped:
                     counts["skipped: ambiguous share above max_share"] += skipped
                 batch["chunk"] = np.arange(first, first + len(batch["start"]))
@@ -142,18 +141,13 @@ def _chunk_genome(
 
 
 def _chunk_contig(
-    genome: Genome,
-    contig: str,
-    fasta: pyfaidx.Fasta,
-    windows: dict,
-    plan: dict[str, np.ndarray],
-    work: "_Work",
+    genome: Genome, contig: str, fasta: pyfaidx.Fasta, plan: dict[str, np.ndarray], work: _Work
 ) -> Iterator[tuple[dict[str, np.ndarray], int]]:
-    """The contig's chunks, block by block, so that memory does not grow with the contig; and how
-    many windows of a block were skipped."""
+    """Chunks of a contig, block by block, and the number of windows of each block that were
+    skipped. Memory does not grow with the contig."""
 
     def measure(block: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
-        return measure_windows(fasta, contig, block, windows, genome.fasta, work.buffers)
+        return measure_windows(fasta, contig, block, work.windows, genome.fasta, work.buffers)
 
     for block, skipped in work.pool.map(measure, _blocks(plan)):
         for key, value in (("genome", genome.name), ("contig", contig)):
@@ -162,7 +156,7 @@ def _chunk_contig(
 
 
 def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Windows that follow one another and start within `BLOCK` bases."""
+    """Consecutive windows that start within `BLOCK` bases of each other."""
     row = 0
     while row < len(plan["start"]):
         stop = np.searchsorted(plan["start"], plan["start"][row] + BLOCK)
@@ -191,4 +185,7 @@ def _none_left(counts: Counter) -> str:
     skipped = [
         f"{n} {why.removeprefix('skipped: ')}" for why, n in counts.items() if "skipped" in why
     ]
-    return f"no window is left to embed ({'; '.join(skipped)}); loosen windows or drop the genome"
+    return (
+        f"no window is left to embed ({'; '.join(skipped)}); "
+        "change the settings of windows or remove the genome from the sheet"
+    )

@@ -1,82 +1,111 @@
 """Stretches: consecutive bases of a contig's strand that run through the model as one sequence.
 
-A window lies in one stretch, and sees what lies before it there. A place on a strand is counted in
-the direction of the strand, from its own start: on `-`, from the contig's right end.
+A window lies in one stretch, and the model sees it after the bases that precede it there: its
+upstream context. Positions on a strand count in the direction of the strand, from its own start: on
+`-`, from the right end of the contig.
+
+Example: three windows of 6 bases on `+`, with `span: 12` and `min: 2`.
+
+    position    0   4  6   10        18 20    26
+    window 0    [------)
+    window 1        [------)
+    window 2                            [-----)
+    stretch 0   [----------)
+    stretch 1                        [--------)
+
+Window 0 begins stretch 0, at the start of the strand. Window 1 ends within 12 bases of that start,
+so it is in stretch 0 too. Window 2 would end 26 bases from there. So it begins stretch 1, which
+starts 2 bases upstream of it. The windows end after 6, 10 and 8 bases of their stretches:
+
+>>> starts, strands = np.array([0, 4, 20]), np.array(["+", "+", "+"])
+>>> stretch, context = group_windows(starts, starts + 6, strands, 40, Context(span=12, min=2))
+>>> stretch.tolist(), context.tolist()
+([0, 0, 1], [6, 10, 8])
+>>> count_bases(stretch, context).tolist()
+[10, 8]
+
+`pack.assign` continues the example.
 """
 
 import numpy as np
 
+from evo2_embed.settings.sections import Context
 
-def place_windows(
-    starts: np.ndarray, ends: np.ndarray, strands: np.ndarray, length: int, context: dict
+
+def group_windows(
+    starts: np.ndarray, ends: np.ndarray, strands: np.ndarray, length: int, limits: Context
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put the windows of a contig, on one or both strands, into stretches.
+    """Group the windows of a contig, on one or both strands, into stretches.
 
     Parameters
     ----------
     starts, ends : ndarray of int64, (n,)
-        0-based and half-open, on the forward strand.
+        0-based and half-open, on the forward strand; in any order.
     strands : ndarray of str, (n,)
     length : int
         Bases of the contig.
-    context : dict
-        `windows.context` of the configuration: `span` and `min`. With `span: size` every window is
-        a stretch of its own.
+    limits : Context
+        With `span: size` every window is a stretch of its own.
 
     Returns
     -------
-    stretch, context : ndarray of int64, (n,)
-        Number of each window's stretch in the contig, and the bases of the stretch up to the
-        window's end, the window's own included.
+    stretch : ndarray of int64, (n,)
+        Number of each window's stretch in the contig, from 0.
+    context : ndarray of int64, (n,)
+        Bases of the stretch up to the end of the window, its own included.
     """
-    if context["span"] == "size":
+    if limits.span == "size":
         return np.arange(len(starts)), ends - starts
-    stretch, seen = np.empty((2, len(starts)), np.int64)
+    stretch, context = np.empty((2, len(starts)), np.int64)
     first = 0
     for strand in "+-":
         mine = np.flatnonzero(strands == strand)
-        span = (starts[mine], ends[mine])
-        begin, end = span if strand == "+" else (length - span[1], length - span[0])
-        stretch[mine], origin = cut_stretches(begin, end, context["span"], context["min"])
+        begin, end = starts[mine], ends[mine]
+        if strand == "-":
+            begin, end = length - end, length - begin
+        stretch[mine], origin = cut_stretches(begin, end, limits.span, limits.min)
         stretch[mine] += first
-        seen[mine] = end - origin
-        first += len(mine)
-    return stretch, seen
+        context[mine] = end - origin
+        first += len(mine)  # at least as many numbers as the strand has stretches
+    return stretch, context
 
 
 def cut_stretches(
-    starts: np.ndarray, ends: np.ndarray, span: int, least: int
+    starts: np.ndarray, ends: np.ndarray, span: int, upstream: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut the windows of one strand of a contig into stretches.
 
-    In the order of their starts, the first window that is in none begins a stretch: at the strand's
-    start if the window ends within `span`, else `least` bases before the window. The stretch takes
-    the windows that follow, up to the first that ends more than `span` behind its start.
+    The first window, in the order of starts, that is in no stretch yet begins one: at the start of
+    the strand if the window ends within `span` of it, else `upstream` bases before the window. All
+    windows that follow belong to it, up to the first that ends more than `span` from its start.
 
     Parameters
     ----------
     starts, ends : ndarray of int64, (n,)
-        Places on the strand, in any order.
-    span, least : int
-        Most bases from a stretch's start to the end of one of its windows, and fewest from there
-        to the start of its first window, but for a stretch that begins at the strand's start. A
-        window and `least` bases have to fit into `span`.
+        Positions on the strand, in any order.
+    span : int
+        Maximum bases from the start of a stretch to the end of a window in it. Every window must
+        fit into it with `upstream` bases.
+    upstream : int
+        Minimum bases before each window in its stretch, or all back to the start of the strand.
 
     Returns
     -------
     stretch, origin : ndarray of int64, (n,)
-        Number of each window's stretch, from 0, and the place where that begins.
+        Number of each window's stretch, from 0, and the position where that starts.
     """
     order = np.lexsort((ends, starts))
     begin, end = starts[order], ends[order]
     edges, origins = [0], []
     while (row := edges[-1]) < len(order):
-        origins.append(0 if end[row] <= span else max(0, int(begin[row]) - least))
+        # With all bases back to the start of the strand, if that is possible, no context is lost.
+        origins.append(0 if end[row] <= span else max(0, int(begin[row]) - upstream))
         limit = origins[-1] + span
-        # None that starts at the limit or behind it ends within.
-        some = end[row : np.searchsorted(begin, limit)] > limit
-        over = int(some.argmax())
-        edges.append(row + (over if some[over] else len(some)))
+        # Regions may differ in length, so ends are not in the order of starts. What starts at the
+        # limit or after it also ends after it.
+        ends_after = end[row : np.searchsorted(begin, limit)] > limit
+        first = int(ends_after.argmax())
+        edges.append(row + (first if ends_after[first] else len(ends_after)))
     counts = np.diff(edges)
     stretch, origin = np.empty((2, len(order)), np.int64)
     stretch[order] = np.repeat(np.arange(len(counts)), counts)
@@ -90,18 +119,18 @@ class Stretches:
     Parameters
     ----------
     chunks : dict of str to ndarray, (n,)
-        `start`, `end`, `stretch`, `context` and `minus` (whether on the strand `-`) of the chunks
-        of stretches with consecutive numbers.
+        `start`, `end`, `stretch`, `context` and `minus` (whether on strand `-`) of all chunks of
+        some stretches with consecutive numbers.
 
     Attributes
     ----------
-    order : ndarray, (n,)
-        The chunks by stretch, and in a stretch by where they end in its direction.
-    edges : ndarray, (m + 1,)
+    order : ndarray of int64, (n,)
+        Indices of the chunks, stretch after stretch, and in a stretch by their ends on the strand.
+    edges : ndarray of int64, (m + 1,)
         Stretch i has the chunks `order[edges[i]:edges[i + 1]]`.
     number, start, end : ndarray of int64, (m,)
-        The stretches' numbers, and the bases that are run: on the forward strand, up to the end of
-        the last chunk.
+        Numbers of the stretches, and their bases on the forward strand. A stretch ends with its
+        last chunk.
     """
 
     def __init__(self, chunks: dict[str, np.ndarray]):
@@ -109,6 +138,7 @@ class Stretches:
         self.order = np.lexsort((context, stretch))
         self.number, first = np.unique(stretch[self.order], return_index=True)
         self.edges = np.append(first, len(stretch))
+        # The context of the last chunk is the whole stretch, which begins to the right on `-`.
         last = self.order[self.edges[1:] - 1]
         minus, bases = chunks["minus"][last], context[last]
         self.end = np.where(minus, chunks["start"][last] + bases, chunks["end"][last])
@@ -116,33 +146,34 @@ class Stretches:
 
     @property
     def bases(self) -> np.ndarray:
-        """Bases that each stretch runs, (m,)."""
+        """Bases of each stretch, (m,)."""
         return self.end - self.start
 
 
 def count_bases(stretch: np.ndarray, context: np.ndarray) -> np.ndarray:
-    """Bases that every stretch of a bundle runs, from the columns of its chunk table."""
+    """Bases of each stretch of a bundle, by its number, from two columns of the chunk table."""
     bases = np.zeros(int(stretch.max(initial=-1)) + 1, np.int64)
     np.maximum.at(bases, stretch, context)
     return bases
 
 
 class Numbering:
-    """Numbers stretches of one contig after another, from 0, as their windows are met."""
+    """Numbers the stretches of a bundle from 0, contig after contig, in the order of their first
+    windows that are kept: a stretch all of whose windows are skipped gets no number."""
 
     def __init__(self):
         self.count = 0
-        self.numbers = np.empty(0, np.int64)
+        self.numbers = np.empty(0, np.int64)  # by number in the contig; -1: none yet
 
-    def begin_contig(self, stretches: int) -> None:
-        """Begin with a contig that has at most so many stretches."""
-        self.numbers = np.full(stretches, -1, np.int64)
+    def begin_contig(self, n_windows: int) -> None:
+        """Begin a contig, which has at most as many stretches as windows."""
+        self.numbers = np.full(n_windows, -1, np.int64)
 
     def number(self, stretch: np.ndarray) -> np.ndarray:
-        """Numbers of stretches; those that were not met before get the next ones, in order."""
-        found, where = np.unique(stretch, return_index=True)
-        new = found[self.numbers[found] < 0]
-        new = new[np.argsort(where[self.numbers[found] < 0])]
+        """Numbers in the bundle from numbers in the contig, (n,)."""
+        found, first = np.unique(stretch, return_index=True)
+        is_new = self.numbers[found] < 0
+        new = found[is_new][np.argsort(first[is_new])]
         self.numbers[new] = np.arange(self.count, self.count + len(new))
         self.count += len(new)
         return self.numbers[stretch]

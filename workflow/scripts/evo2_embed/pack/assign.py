@@ -2,24 +2,27 @@
 
 Example, continued from `chunk.stretches`: three windows form a stretch of 10 bases and one of 8.
 With `max_tokens: 6`, `piece: 4` and no BOS, both are too long for one segment. They run in three
-packs of two segments:
+packs of two segments. In pack 0, after 4 tokens of stretch 0, there is room for 2 of stretch 1:
 
-    pack  stretch  offset  length  remaining
-    0     0        0       4       6
-    0     1        0       2       6     room for 2 tokens only
-    1     0        4       4       2
-    1     1        2       2       4
-    2     0        8       2       0
-    2     1        4       4       0
+>>> segments = assign_stretches(np.array([10, 8]), Packing(max_tokens=6, piece=4))
+>>> segments.edges.tolist()
+[0, 2, 4, 6]
+>>> np.array([segments.stretch, segments.offset, segments.length, segments.remaining])
+array([[0, 1, 0, 1, 0, 1],
+       [0, 0, 4, 2, 8, 4],
+       [4, 2, 4, 2, 2, 4],
+       [6, 6, 2, 4, 0, 0]])
 
 A segment needs the state that the earlier segments of its stretch left. So a stretch has at most
 one segment in a pack, and one in every pack from its first to its last.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
+
+from evo2_embed.settings.sections import Packing
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,19 @@ class Assignment:
         return len(self.edges) - 1
 
 
-def assign_stretches(lengths: np.ndarray, packing: dict) -> Assignment:
+def assign_stretches(lengths: np.ndarray, packing: Packing) -> Assignment:
     """Put stretches into packs: whole if all are short enough for that, else in segments.
 
     Parameters
     ----------
     lengths : ndarray of int64, (n,)
         Tokens of each stretch, BOS included.
-    packing : dict
-        The section `packing` of the configuration, complete.
+    packing : Packing
     """
-    budget, longest = packing["max_tokens"], packing["piece"]
+    budget, longest = packing.max_tokens, packing.piece
     if lengths.max(initial=0) > longest:
         return cut_segments(lengths, longest, budget)
-    fit = first_fit if packing["strategy"] == "packed" else padded_batches
+    fit = first_fit if packing.strategy == "packed" else padded_batches
     packs = fit(lengths, budget)
     stretch = np.concatenate([np.empty(0, np.int64), *packs])
     zeros = np.zeros(len(stretch), np.int64)
@@ -169,18 +171,17 @@ def padded_batches(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
     return batches
 
 
-def padded_tokens(lengths: np.ndarray, packing: dict) -> int:
+def padded_tokens(lengths: np.ndarray, packing: Packing) -> int:
     """Tokens with padding, if each stretch (or segment) were padded to the longest of its batch.
 
     Parameters
     ----------
     lengths : ndarray of int64, (n,)
         Tokens of each stretch, BOS included.
-    packing : dict
-        The section `packing` of the configuration, complete.
+    packing : Packing
     """
     if not len(lengths):
         return 0
-    segments = assign_stretches(lengths, {**packing, "strategy": "padded"})
+    segments = assign_stretches(lengths, replace(packing, strategy="padded"))
     longest = np.maximum.reduceat(segments.length, segments.edges[:-1])
     return int((longest * np.diff(segments.edges)).sum())

@@ -11,6 +11,7 @@ from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.tables import PACKS
 from evo2_embed.pack.assign import Assignment, edges_of
+from evo2_embed.settings.sections import Packing
 
 BOS = 0  # EOD of CharLevelTokenizer
 PADS = {"PAD": 1, "EOS": 0}  # pad_id and eos_id of CharLevelTokenizer
@@ -32,7 +33,7 @@ def pack_rows(
     table: pa.Table,
     stretches: Stretches,
     sequences: Sequences,
-    packing: dict,
+    packing: Packing,
     first_pack: int = 0,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of packs, in batches of about `ROW_GROUP_TOKENS` tokens.
@@ -46,8 +47,7 @@ def pack_rows(
     stretches : Stretches
         Those of the chunks.
     sequences : Sequences
-    packing : dict
-        The section of the configuration.
+    packing : Packing
     first_pack : int
         Number of the first pack.
 
@@ -75,12 +75,12 @@ class _Rows:
         table: pa.Table,
         stretches: Stretches,
         sequences: Sequences,
-        packing: dict,
+        packing: Packing,
         first_pack: int,
     ):
         self.segments, self.table, self.stretches = segments, table, stretches
         self.first_pack = first_pack
-        self.sequences, self.packing, self.bos = sequences, packing, int(packing["bos"])
+        self.sequences, self.packing, self.bos = sequences, packing, int(packing.bos)
         self.buffers = Buffers()
         self.open: dict[int, np.ndarray] = {}
         columns = [table[name].to_numpy() for name in ("start", "end", "crc32")]
@@ -110,10 +110,10 @@ class _Rows:
         self._fill(tokens, ends, start, end)
         widths, borders = np.zeros(len(counts), np.int32), ends[edges]  # of packs in tokens
         mask = pa.nulls(len(counts), pa.large_binary())
-        if self.packing["strategy"] == "padded":
+        if self.packing.strategy == "padded":
             widths = np.maximum.reduceat(lengths, edges[:-1]).astype(np.int32)
             borders = edges_of(widths.astype(np.int64) * counts)
-            pad = PADS[self.packing["pad"]]
+            pad = PADS[self.packing.pad]
             tokens, real = pad_rows(tokens, lengths, np.repeat(widths, counts), pad)
             mask = _bytes(borders, real)
         # A pack of n segments has n + 1 ends, the first of which is 0.

@@ -12,6 +12,7 @@ from evo2_embed.io.tables import PACKS, metadata_schema, table_writer
 from evo2_embed.pack.assign import assign_stretches, padded_tokens
 from evo2_embed.pack.metadata import PackMetadata, shard_id_of
 from evo2_embed.pack.rows import pack_rows, stretches_of
+from evo2_embed.settings.sections import Packing
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ def write_packs(
     sequences : type
         What gives the tokens.
     """
-    packing = origin["settings"]["packing"]
+    packing = Packing.from_dict(origin["settings"]["packing"])
     stretches = [stretches_of(source.table) for source in sources]
-    lengths = [some.bases + packing["bos"] for some in stretches]
+    lengths = [some.bases + packing.bos for some in stretches]
     assigned = [assign_stretches(tokens, packing) for tokens in lengths]
     chunks = np.concatenate([source.table["chunk"].to_numpy() for source in sources])
     n_packs = sum(segments.n_packs for segments in assigned)
@@ -81,7 +82,7 @@ def write_packs(
         n_packs=n_packs,
         n_tokens=sum(int(tokens.sum()) for tokens in lengths),
         n_bases=sum(int(source.table["length"].to_numpy().sum()) for source in sources),
-        budget_tokens=n_packs * packing["max_tokens"],
+        budget_tokens=n_packs * packing.max_tokens,
         padded_tokens=padded_tokens(np.concatenate(lengths), packing),
     )
     schema = metadata_schema(PACKS, {**origin, **metadata.to_dict()})

@@ -83,6 +83,6 @@ def _run(length: int, windows: Windows, regions: list[Region] | None) -> tuple[i
     from evo2_embed.chunk.stretches import count_bases
     from evo2_embed.chunk.windows import plan_windows
 
-    plan, _ = plan_windows(length, windows.to_dict(), regions)
+    plan, _ = plan_windows(length, windows, regions)
     bases = count_bases(plan["stretch"], plan["context"])
     return int((bases > 0).sum()), int(bases.sum())
