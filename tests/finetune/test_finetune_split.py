@@ -158,7 +158,7 @@ def test_windows_that_reach_out_of_a_block_keep_others_away(tmp_path):
             "of 1 contig.s. is less .*split: block, or a larger",
         ),
         ([200], {"validation_share": 0.9}, "0.9 of 2 block.s. is all of them.*training set"),
-        ([500], {"gap": 500}, "^finetune.gap: 500 bases .* leave no window to train on"),
+        ([500], {"gap": 500}, "^finetune.gap: 500 bases .* leave no window for training"),
     ],
 )
 def test_a_set_that_would_be_empty_is_one_line(tmp_path, lengths, changes, message):

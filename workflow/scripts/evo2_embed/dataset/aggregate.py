@@ -33,13 +33,13 @@ def aggregate_layer(
     output : str
         Folder of the dataset; it is replaced as a whole.
     record : str
-        JSON file to write last: parts with rows and digests, and what they were made from.
+        JSON file to write last: part files with rows and digests, settings and inputs.
 
     Raises
     ------
     InputError
-        When a shard is missing, damaged, of other settings or another version, or has not exactly
-        the rows that it should.
+        If a shard is missing, damaged, or has other settings or another version, or if its rows are
+        not those of its chunks.
     """
     by_bundle = [[Shard.open(bundle, path) for path in bundle.records] for bundle in bundles]
     shards = [shard for mine in by_bundle for shard in mine]

@@ -1,4 +1,4 @@
-"""Token-weighted means of a layer's rows: one vector a contig, or a genome, and strand."""
+"""Token-weighted means of a layer's rows: one vector per contig, or per genome, and strand."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +11,7 @@ from evo2_embed.io.tables import table_writer, vectors, vectors_to_numpy
 
 
 def level_schema(width: int) -> pa.Schema:
-    """Columns of a level's table; `contig` is null where the level is the genome."""
+    """Columns of a level's table; `contig` is null for the level genome."""
     item = pa.field("item", pa.float32(), nullable=False)
     return pa.schema(
         [
@@ -26,11 +26,11 @@ def level_schema(width: int) -> pa.Schema:
 
 
 class LevelMeans:
-    """Means over contigs and genomes of rows that come sorted by genome and contig.
+    """Means over contigs and genomes, from rows sorted by genome and contig.
 
-    A mean is written when the next contig, or genome, begins: memory holds one of each. Files are
-    `{output}.contig.parquet` and `{output}.genome.parquet`, and appear when the block ends well.
-    Where windows overlap, the bases under several windows count several times.
+    A mean is written when the next contig, or genome, starts, so memory holds one of each. The
+    files `{output}.contig.parquet` and `{output}.genome.parquet` appear only if the block succeeds.
+    Bases in several overlapping windows count several times.
     """
 
     def __init__(self, levels: list[str], output: str, width: int):
@@ -59,7 +59,7 @@ class LevelMeans:
             }
 
     def add(self, table: pa.Table) -> None:
-        """Take rows of the dataset, in its order."""
+        """Add rows of the dataset, in its order."""
         if not self.writers:
             return
         values = vectors_to_numpy(table["embedding"], self.width).astype(np.float64)
@@ -83,7 +83,7 @@ class LevelMeans:
                 total[2] += part
 
     def _flush(self, level: str, owner: tuple | None) -> None:
-        """Write the sums of another contig or genome than `owner`."""
+        """Write the sums of a contig or genome that is not `owner`."""
         done = [key for key in self.sums[level] if key[:2] != owner]
         if not done:
             return

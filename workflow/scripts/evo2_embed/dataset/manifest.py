@@ -1,4 +1,4 @@
-"""The manifest of an extraction: what its datasets are, and all that they were made from."""
+"""The manifest of an extraction: its datasets, their settings and their inputs."""
 
 from evo2_embed import __version__
 from evo2_embed.io.files import read_json, write_json
@@ -11,16 +11,16 @@ _OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
 def write_manifest(
     chunks: list[str], layers: dict[str, str], fusions: dict[str, str], output: str
 ) -> dict:
-    """Write `manifest.json`. It holds nothing that differs from run to run.
+    """Write `manifest.json`. It has no entries that differ between identical runs.
 
     Parameters
     ----------
     chunks : list of str
         Chunk tables of all bundles, in the order of the sheet.
     layers : dict of str to str
-        By layer, the record that `aggregate_layer` wrote.
+        Per layer, the record written by `aggregate_layer`.
     fusions : dict of str to str
-        By fusion, the record that `fuse_layers` wrote.
+        Per fusion, the record written by `fuse_layers`.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]

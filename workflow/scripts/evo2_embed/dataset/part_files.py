@@ -7,11 +7,11 @@ import pyarrow as pa
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.tables import KEYS, parquet_writer, row_group_rows
 
-PART_BYTES = 256 << 20  # of vectors, before compression
+PART_BYTES = 256 << 20  # bytes of vectors, before compression
 
 
 class PartWriter:
-    """Row groups of one size, in part files of at most `PART_BYTES`."""
+    """Row groups of equal size, in part files of at most `PART_BYTES`."""
 
     def __init__(self, folder: Path, schema: pa.Schema, width: int):
         self.folder, self.schema = folder, schema
@@ -24,14 +24,14 @@ class PartWriter:
         self.writer = None
 
     def add(self, table: pa.Table) -> None:
-        """Take rows; write every row group that is full."""
+        """Add rows; write every full row group."""
         self.buffer.append(table.select([*KEYS, "embedding"]))
         self.buffered += len(table)
         while self.buffered >= self.group:
             self._write(self.group)
 
     def close(self) -> None:
-        """Write what is left. A dataset with no rows has one part, with none."""
+        """Write the remaining rows. A dataset without rows has one empty part file."""
         if self.buffered or not self.files:
             self._write(self.buffered)
         self._end_part()
@@ -44,7 +44,7 @@ class PartWriter:
         if self.writer is None:
             self.path = self.folder / f"part-{len(self.files):05d}.parquet"
             self.writer, self.written = parquet_writer(self.path, self.schema), 0
-        # One dictionary a row group, whatever tables it came from.
+        # One dictionary per row group, also for rows of several tables.
         group = whole.slice(0, rows).unify_dictionaries().combine_chunks()
         self.writer.write_table(group.cast(self.schema), row_group_size=max(rows, 1))
         self.written += rows

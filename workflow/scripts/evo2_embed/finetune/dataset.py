@@ -1,4 +1,4 @@
-"""The rows of all shards to one training set: checked, counted, and put where loaders look."""
+"""The rows of all shards to one training set: checked, counted, in folders for loaders."""
 
 import os
 import shutil
@@ -18,15 +18,15 @@ from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 
 CARD, SUMMARY = "README.md", "summary.json"
 
-# What all shards of a training set have in common.
+# Entries that are equal in all shards of a training set.
 _SHARED = ("packing", "width")
 
 
 def write_dataset(bundles: list[BundleFiles], blocks: str, settings: dict, output: str) -> dict:
-    """Put a training set together: `packed/`, `padded/`, `README.md` and, last, `summary.json`.
+    """Write a training set: `packed/`, `padded/`, `README.md` and, last, `summary.json`.
 
-    The files of a split are `{split}-00000.parquet` and on, in the order of the shards; one that
-    has no rows of it has none. They are links to the shards' files where the file system has links.
+    The files of a split are `{split}-00000.parquet` and following, in the order of the shards that
+    have rows of it. They are hard links to the shards' files if the file system supports links.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def write_dataset(bundles: list[BundleFiles], blocks: str, settings: dict, outpu
     blocks : str
         The run's table of blocks.
     settings : dict
-        Those that the shards have to be made with: `pad_token` and `code`.
+        Required settings of the shards: `pad_token` and `code`.
     output : str
         Folder.
 
@@ -47,8 +47,8 @@ def write_dataset(bundles: list[BundleFiles], blocks: str, settings: dict, outpu
     Raises
     ------
     InputError
-        When a shard is missing, damaged, of other settings or blocks, or when the shards have not
-        exactly the chunks that they should.
+        If a shard is missing, damaged, or has other settings or blocks, or if chunks are missing or
+        occur twice.
     """
     table = open_table(blocks, BLOCKS)
     origin = table_metadata(table)
@@ -79,26 +79,26 @@ def write_dataset(bundles: list[BundleFiles], blocks: str, settings: dict, outpu
 
 
 def summary_lines(summary: dict) -> list[str]:
-    """What a training set has, a line for its split and one for each form.
+    """Content of a training set: one line for its split and one line per form.
 
     Parameters
     ----------
     summary : dict
-        What `write_dataset` wrote: `chunks` (train, validation, left_out), `tokens` (train,
+        Written by `write_dataset`: `chunks` (train, validation, left_out), `tokens` (train,
         validation), and `forms`: of `packed` and `padded` the `rows`, `width`, `padding_share` and
         `room_share`.
     """
     chunks, tokens = summary["chunks"], summary["tokens"]
     lines = [
-        f"chunks: {chunks['train']:,} to train on, {chunks['validation']:,} to validate with, "
-        f"{chunks['left_out']:,} left out near these; tokens: {tokens['train']:,} and "
+        f"chunks: {chunks['train']:,} for training, {chunks['validation']:,} for validation, "
+        f"{chunks['left_out']:,} too close to these; tokens: {tokens['train']:,} and "
         f"{tokens['validation']:,}"
     ]
     for name, form in summary["forms"].items():
         lines.append(
             f"{name}: {form['rows']['train']:,} and {form['rows']['validation']:,} rows of "
             f"{'at most ' if name == 'packed' else ''}{form['width']:,} tokens, "
-            f"{form['padding_share']:.1%} pads, {form['room_share']:.1%} of their room filled"
+            f"{form['padding_share']:.1%} padding, {form['room_share']:.1%} of capacity used"
         )
     return lines
 
@@ -109,7 +109,7 @@ def _check_shards(shards: list[Shard], origin: dict, settings: dict) -> None:
         record = shard.record
         if record["settings"] != settings or record["blocks_digest"] != origin["digest"]:
             raise InputError(
-                f"{shard.path}: made with another split or other settings than this run's; delete "
+                f"{shard.path}: made with another split or settings than this run; delete "
                 f"{shard.path.parent} and rerun to redo it"
             )
         for key in _SHARED:
@@ -122,13 +122,13 @@ def _check_shards(shards: list[Shard], origin: dict, settings: dict) -> None:
         found, wanted = sum(shard.record["parts"][part] for shard in shards), origin["parts"][part]
         if found != wanted:
             raise InputError(
-                f"{shards[0].path}: with the other shards {found} chunks of the part '{part}', and "
+                f"{shards[0].path}: all shards have {found} chunks of the part '{part}', but "
                 f"the split says {wanted}; delete {shards[0].path.parents[2]} and rerun"
             )
 
 
 def _write_form(shards: list[Shard], form: str, output: Path) -> dict:
-    """Put the files of a form into a folder of their own; what they have."""
+    """Link the files of a form into its folder; returns their counts."""
     files = {}
     with atomic_directory(output) as folder:
         for split in SPLITS:
@@ -153,7 +153,7 @@ def _write_form(shards: list[Shard], form: str, output: Path) -> dict:
 
 
 def _files(shards: list[Shard], form: str, split: str) -> Iterator[tuple[Path, dict]]:
-    """A form's files of a split, shard by shard, and what the shards' records say of them."""
+    """A form's files of a split, shard by shard, with their entries in the shards' records."""
     for shard in shards:
         entry = shard.record["files"][form].get(split)
         if entry is not None:
@@ -165,7 +165,7 @@ def _total(shards: list[Shard], form: str, split: str, key: str) -> int:
 
 
 def _link(source: Path, target: Path) -> None:
-    """A second name of a file, or a copy where there is no such thing."""
+    """A hard link to a file, or a copy if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:
@@ -173,7 +173,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _origins(bundles: list[BundleFiles]) -> dict:
-    """What the chunks were cut from, and how."""
+    """Inputs and settings of the chunks."""
     tables = [table_metadata(open_table(bundle.chunks, CHUNKS)) for bundle in bundles]
     return {
         "windows": tables[0]["settings"]["windows"],

@@ -20,7 +20,7 @@ RECORD = "export.json"
 
 
 def export_shard(packs: str, blocks: str, settings: dict, output: str) -> dict:
-    """Write the rows of a shard: a file for each form and part that has any, and their record.
+    """Write the rows of a shard: one file per form and part with rows, and their record.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def export_shard(packs: str, blocks: str, settings: dict, output: str) -> dict:
     Returns
     -------
     dict
-        The record: settings, digest, the shard's range of chunks, `parts` (chunks of each), and by
+        The record: settings, digest, the shard's range of chunks, `parts` (chunks of each), and per
         form and split the file, its rows, tokens, bytes and digest.
 
     Raises
     ------
     InputError
-        When the packs and the blocks are not of the same chunk tables.
+        If packs and blocks are from different chunk tables.
     """
     file = open_table(packs, PACKS)
     origin = read_metadata(file)
@@ -78,7 +78,7 @@ def export_shard(packs: str, blocks: str, settings: dict, output: str) -> dict:
 def _write_forms(
     segments: Segments, members: dict[str, np.ndarray], metadata: dict, folder: Path
 ) -> dict:
-    """The files of each form and split that has segments."""
+    """The files of each form and split with segments."""
     files = {form: {} for form in SCHEMAS}
     pad = PADS[metadata["settings"]["pad_token"].upper()]
     for name, mine in members.items():

@@ -1,9 +1,8 @@
 """Segments to the rows of a training set, in two forms.
 
-Labels are the inputs: a causal model, or its loss, shifts them, so that the token at i is predicted
-from those before it. The ignore index stands where there is nothing to predict: on pads, and on the
-first token of a segment, which follows no base of its own (in a packed row it follows the last one
-of another segment).
+Labels equal the inputs: a causal model, or its loss, shifts them, so that token i is predicted from
+the tokens before it. Tokens that cannot be predicted have the ignore index: padding, and the first
+token of a segment (in a packed row it follows another segment).
 """
 
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from evo2_embed.finetune.segments import Segments
 from evo2_embed.pack.assign import edges_of
 from evo2_embed.pack.rows import pad_rows
 
-IGNORE = -100  # what torch's cross entropy, and so transformers' models, leave out
-GROUP_TOKENS = 1 << 20  # of a row group: what a loader reads at once
+IGNORE = -100  # torch's cross entropy, and the models of transformers, ignore it
+GROUP_TOKENS = 1 << 20  # tokens per row group, which a loader reads at once
 
 _TOKENS = [
     pa.field("input_ids", pa.list_(pa.int32())),
@@ -32,8 +31,9 @@ _KEYS = {
     "strand": pa.string(),
 }
 
-# Segments end to end. Segment i has the tokens cu_seqlens[i] to cu_seqlens[i + 1]; positions begin
-# anew in each, and each has one entry in the lists of keys.
+# Segments end to end. Segment i has the tokens cu_seqlens[i] to cu_seqlens[i + 1]. Positions start
+# at
+# 0 in each segment, and the lists of keys have one entry per segment.
 PACKED = pa.schema(
     [
         *_TOKENS,
@@ -43,7 +43,7 @@ PACKED = pa.schema(
     ]
 )
 
-# A segment a row, all of one width; `length` of its tokens are no pads.
+# One segment per row, all rows of one width; `length` counts tokens without padding.
 PADDED = pa.schema(
     [
         *_TOKENS,
@@ -57,10 +57,10 @@ SCHEMAS = {"packed": PACKED, "padded": PADDED}
 
 
 def encodings(schema: pa.Schema) -> dict:
-    """How pyarrow's writer is to write a form's columns.
+    """Options of pyarrow's writer for a form's columns.
 
-    Positions as differences, which are all 1: as numbers they took more than all the rest where
-    windows are long.
+    Positions are stored as differences, which are all 1. As numbers they took more space than all
+    other columns together if windows are long.
     """
     others = [name for name in schema.names if name != "position_ids"]
     lists = [name for name in others if pa.types.is_list(schema.field(name).type)]
@@ -71,13 +71,13 @@ def encodings(schema: pa.Schema) -> dict:
 
 
 def packed_rows(segments: Segments, packs: list[np.ndarray]) -> Iterator[pa.Table]:
-    """Rows of the packed form (`PACKED`), some row groups.
+    """Row groups of the packed form (`PACKED`).
 
     Parameters
     ----------
     segments : Segments
     packs : list of ndarray
-        For each row the numbers of its segments.
+        Per row, the indices of its segments.
     """
     sizes = [int(segments.lengths[pack].sum()) for pack in packs]
     for first, stop in _row_groups(sizes):
@@ -87,24 +87,24 @@ def packed_rows(segments: Segments, packs: list[np.ndarray]) -> Iterator[pa.Tabl
 def padded_rows(
     segments: Segments, members: np.ndarray, width: int, pad: int
 ) -> Iterator[pa.Table]:
-    """Rows of the padded form (`PADDED`), some row groups.
+    """Row groups of the padded form (`PADDED`).
 
     Parameters
     ----------
     segments : Segments
     members : ndarray
-        Numbers of the segments, one a row.
+        Indices of the segments, one per row.
     width : int
-        Tokens of a row.
+        Tokens per row.
     pad : int
-        The token that fills rows up on the right.
+        Padding token, on the right.
     """
     for first, stop in _row_groups([width] * len(members)):
         yield _padded(segments, members[first:stop], width, pad)
 
 
 def _row_groups(sizes: list[int]) -> Iterator[tuple[int, int]]:
-    """First row, and the one behind the last, of groups of about `GROUP_TOKENS` tokens."""
+    """First row, and end, of groups of about `GROUP_TOKENS` tokens."""
     groups = edges_of(sizes)[:-1] // GROUP_TOKENS
     borders = [0, *(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(sizes)]
     return zip(borders[:-1], borders[1:], strict=True)
@@ -118,8 +118,8 @@ def _packed(segments: Segments, packs: list[np.ndarray]) -> pa.Table:
     ends = edges_of(lengths)
     labels = ids.copy()
     labels[ends[:-1]] = IGNORE
-    borders = edges_of(counts)  # of rows in segments
-    rows = ends[borders]  # of rows in tokens
+    borders = edges_of(counts)  # edges of rows, in segments
+    rows = ends[borders]  # edges of rows, in tokens
     cu_seqlens = [edges_of(segments.lengths[pack]) for pack in packs]
     columns = {
         "input_ids": _lists(rows, ids),
@@ -154,11 +154,11 @@ def _padded(segments: Segments, members: np.ndarray, width: int, pad: int) -> pa
 
 
 def _positions(ends: np.ndarray) -> np.ndarray:
-    """0, 1, 2 ... from every edge on."""
+    """0, 1, 2 ... starting at every edge."""
     positions = np.arange(ends[-1]) - np.repeat(ends[:-1], np.diff(ends))
     return positions.astype(np.int32)
 
 
 def _lists(edges: np.ndarray, values) -> pa.Array:
-    """A column of lists whose items lie end to end."""
+    """A column of lists whose items are end to end in memory."""
     return pa.ListArray.from_arrays(edges.astype(np.int32), values)

@@ -1,4 +1,4 @@
-"""A shard's segments in the order of their chunks, whatever packs they came in."""
+"""A shard's segments in the order of their chunks, independent of their packs."""
 
 from dataclasses import dataclass
 
@@ -26,9 +26,9 @@ class Segments:
     Attributes
     ----------
     keys : polars.DataFrame
-        genome, contig, start, end, strand of each, in the order of the chunk table.
+        genome, contig, start, end, strand per chunk, in the order of the chunk table.
     tokens : ndarray of uint8
-        Of all, end to end, each with its BOS if the packs have one.
+        All tokens end to end, with BOS if the packs have one.
     edges : ndarray, (n + 1,)
         Segment i has the tokens edges[i] to edges[i + 1].
     """
@@ -49,21 +49,21 @@ class Segments:
 
 
 def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
-    """All segments of a pack file, each a whole chunk: a byte of memory a token.
+    """All segments of a pack file, each a complete chunk. Takes one byte of memory per token.
 
     Parameters
     ----------
     file : pyarrow.parquet.ParquetFile
         Of `tables.PACKS`.
     source : str
-        What to name in an error.
+        Name of the file in errors.
     bos : bool
-        Whether each segment begins with a BOS.
+        Whether each segment starts with a BOS.
 
     Raises
     ------
     InputError
-        When a pack's lists do not fit together.
+        If a pack's lists are inconsistent.
     """
     found = read_chunk_keys(file)
     keys = pl.DataFrame({name: found[name] for name in _KEYS}, schema=_KEYS).sort("chunk")
@@ -71,7 +71,7 @@ def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
     edges = edges_of((keys["end"] - keys["start"]).to_numpy() + int(bos))
     tokens = np.empty(edges[-1], np.uint8)
     for pack in read_packs(file, source):
-        # Pads left out, the segments of a pack lie end to end.
+        # Without padding, the segments of a pack are end to end.
         mine = pack["tokens"] if pack["mask"] is None else pack["tokens"][pack["mask"]]
         places = edges[np.searchsorted(chunks, pack["chunk"])].tolist()
         ends = pack["cu_seqlens"].tolist()

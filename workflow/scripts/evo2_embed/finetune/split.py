@@ -1,9 +1,9 @@
-"""Which chunks are for training and which for validation.
+"""Split of the chunks into training and validation.
 
 Whole contigs, or blocks of a contig, go to validation. They are numbered in the order of the chunk
-tables, through all genomes, and of every 1/share of them one is taken, so a share of n is the
-nearest whole number to it. A chunk belongs to the block that its middle lies in; both strands of a
-window, and windows that start and end alike, so go the same way.
+tables, through all genomes, and every 1/share-th is taken, so their number is share x n, rounded. A
+chunk belongs to the block of its middle. So both strands of a window, and windows with equal
+coordinates, are in the same part.
 """
 
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ from evo2_embed.io.tables import (
 )
 
 SPLITS = ("train", "validation")
-LEFT_OUT = "left_out"  # too near to a block of the validation set to be trained on
+LEFT_OUT = "left_out"  # too close to a validation block for training
 PARTS = (*SPLITS, LEFT_OUT)
 
-# A contig, or a block of one, that has chunks. `start` to `end` is the block, and what its chunks
-# have beyond it; of a whole contig, what its chunks cover.
+# A contig, or a block of a contig, with chunks. `start` to `end` is the block, extended to the ends
+# of its chunks; for a whole contig, the bases that its chunks cover.
 BLOCKS = pa.schema(
     [
         pa.field("genome", LABEL, nullable=False),
@@ -49,14 +49,14 @@ _KEYS = ["genome", "contig", "start", "end"]
 
 @dataclass(frozen=True)
 class Split:
-    """The validation set's blocks, and how far training keeps from them.
+    """The validation blocks, and the gap around them.
 
     Attributes
     ----------
     settings : dict
         `split`, `block`, `gap`.
     held_out : dict
-        By genome and contig the numbers of its validation blocks, and the sorted starts and ends
+        By genome and contig, the indices of its validation blocks, and the sorted starts and ends
         of their bases.
     """
 
@@ -65,7 +65,7 @@ class Split:
 
     @staticmethod
     def of(blocks: pl.DataFrame, settings: dict) -> "Split":
-        """The split that a table of blocks says."""
+        """The split of a table of blocks."""
         validation = blocks.filter(pl.col("split") == "validation")
         groups = validation.group_by("genome", "contig", maintain_order=True)
         held_out = {
@@ -79,12 +79,12 @@ class Split:
         return Split(settings, held_out)
 
     def assign(self, chunks: pl.DataFrame) -> np.ndarray:
-        """The part that each chunk goes to, as its number in `PARTS`: int8, (n,).
+        """The part of each chunk, as an index into `PARTS`: int8, (n,).
 
         Parameters
         ----------
         chunks : polars.DataFrame
-            Columns genome, contig, start, end; those of a contig follow one another.
+            Columns genome, contig, start, end; chunks of a contig are consecutive.
         """
         parts = np.zeros(len(chunks), np.int8)
         start, end = chunks["start"].to_numpy(), chunks["end"].to_numpy()
@@ -99,24 +99,24 @@ class Split:
     def _assign(self, owner: tuple, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         blocks, starts, ends = self.held_out[owner]
         gap = self.settings["gap"]
-        # Blocks that begin before a chunk's far side, without those that end before its near one.
+        # Blocks that start before the end of a chunk, minus those that end before its start.
         near = np.searchsorted(starts, end + gap) - np.searchsorted(ends, start - gap, "right")
         mine = np.isin(block_numbers(start, end, self.settings), blocks)
         return np.where(mine, 1, np.where(near > 0, 2, 0))
 
 
 def block_numbers(start, end, settings: dict):
-    """Number of the block in which the middle of each chunk lies; 0 where contigs stay whole."""
+    """Index of the block with the middle of each chunk; 0 if contigs stay whole."""
     return (start + end) // 2 // settings["block"] if settings["split"] == "block" else start * 0
 
 
 def choose(number: int, share: float) -> np.ndarray:
-    """Which of so many are for validation: round(number * share) of them, evenly spaced.
+    """Which of `number` blocks are for validation: round(number * share), evenly spaced.
 
     Returns
     -------
     ndarray of bool, (number,)
-        It begins the same for every number, so what is added behind changes nothing before it.
+        Equal at the start for every number, so blocks added at the end change nothing before them.
     """
     part = Fraction(share).limit_denominator(10**6)
     counts = (2 * np.arange(number + 1) * part.numerator + part.denominator) // (
@@ -144,7 +144,7 @@ def split_chunks(chunks: list[str], settings: dict, output: str) -> dict:
     Raises
     ------
     InputError
-        When nothing would be left to train on, or to validate with.
+        If no chunk would be left for training or validation.
     """
     blocks = pl.concat([_blocks_of(path, settings) for path in chunks])
     chosen = choose(len(blocks), settings["validation_share"])
@@ -159,7 +159,7 @@ def split_chunks(chunks: list[str], settings: dict, output: str) -> dict:
     if not parts[0]:
         raise InputError(
             f"finetune.gap: {settings['gap']} bases around the validation blocks leave no window "
-            "to train on; choose a smaller gap, a larger block, or a smaller validation_share"
+            "for training; choose a smaller gap, a larger block, or a smaller validation_share"
         )
     digests = [table_metadata(open_table(path, CHUNKS))["digest"] for path in chunks]
     metadata = {
@@ -175,7 +175,7 @@ def split_chunks(chunks: list[str], settings: dict, output: str) -> dict:
 
 
 def open_split(path: str, genomes: set[str] | None = None) -> tuple[Split, dict]:
-    """The split of a table of blocks, as far as some genomes are concerned, and its metadata."""
+    """The split of a table of blocks, for some genomes, and its metadata."""
     file = open_table(path, BLOCKS)
     metadata = table_metadata(file)
     blocks = to_polars(file.read())
@@ -226,7 +226,7 @@ def _check_chosen(chosen: np.ndarray, settings: dict) -> None:
 
 
 def _contigs(chunks: pl.DataFrame) -> Iterator[tuple[tuple[str, str], int]]:
-    """Genome and contig of each contig in turn, and the number of its chunks."""
+    """Genome and name of each contig, in order, and its number of chunks."""
     runs = chunks.select(pl.struct("genome", "contig").rle().alias("run")).unnest("run")
     for count, owner in runs.iter_rows():
         yield (owner["genome"], owner["contig"]), count
