@@ -202,7 +202,7 @@ def test_the_share_of_pads_is_that_of_the_rows(finished):
         assert share == pytest.approx(1 - masks.mean())
         assert masks.sum() == sum(summary["tokens"].values())
         assert f"| {share:.1%} |" in card
-        assert f"{share:.1%} pads" in log
+        assert f"{share:.1%} padding" in log
     assert summary["forms"]["packed"]["padding_share"] == 0 < share < 0.2
     assert not re.findall(r"<\w+>", card)  # all of the template was filled in
 
@@ -370,7 +370,7 @@ def test_rows_are_filled_up_with_the_token_that_was_asked_for(export, tmp_path):
 def test_shards_that_do_not_belong_together_are_refused(export, tmp_path):
     files, blocks, settings = export("g", 2)
     output = str(tmp_path / "set")
-    with pytest.raises(InputError, match="made with another split or other settings"):
+    with pytest.raises(InputError, match="made with another split or settings"):
         write_dataset(files, blocks, {**settings, "pad_token": "eos"}, output)
     half = [BundleFiles(files[0].chunks, files[0].records[:1])]
     with pytest.raises(InputError, match="the shards end at stretch"):
