@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -102,19 +102,21 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
         One line that names the file and what is wrong with it.
     """
     kind = _kind(path)
-    if not _ensure_index(path, kind, index, rebuild):
-        with _rewritten(path, open if kind == "plain" else gzip.open) as fasta:
-            yield fasta
-        return
-    try:
-        # A copied index can be older than its file: pyfaidx must not rebuild it.
-        fasta = pyfaidx.Fasta(
-            path, indexname=index, gzi_indexname=f"{index}.gzi", rebuild=False, as_raw=True
-        )
-    except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
-        raise InputError(_explain(path, error)) from None
-    with fasta:
-        _check_records(fasta, path)
+    with ExitStack() as stack:
+        if _ensure_index(path, kind, index, rebuild):
+            alias, names = None, {"indexname": index, "gzi_indexname": f"{index}.gzi"}
+        else:
+            opener = open if kind == "plain" else gzip.open
+            alias, names = stack.enter_context(_rewritten(path, opener)), {}
+        try:
+            # A copied index can be older than its file: pyfaidx must not rebuild it.
+            fasta = pyfaidx.Fasta(alias or path, rebuild=False, as_raw=True, **names)
+        except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
+            raise InputError(_explain(path, error, alias)) from None
+        stack.enter_context(fasta)
+        for name, record in fasta.faidx.index.items():
+            if record.rlen == 0:
+                raise InputError(f"{path}: record '{short(name)}' has no sequence")
         yield fasta
 
 
@@ -187,15 +189,9 @@ def _write_index(path: str, index: str, text: str | None) -> None:
                 os.replace(temporary, final)
 
 
-def _check_records(fasta: pyfaidx.Fasta, path: str) -> None:
-    for name, record in fasta.faidx.index.items():
-        if record.rlen == 0:
-            raise InputError(f"{path}: record '{short(name)}' has no sequence")
-
-
 @contextmanager
-def _rewritten(path: str, opener) -> Iterator[pyfaidx.Fasta]:
-    """The file, decompressed and with lines of equal length, in a temporary folder."""
+def _rewritten(path: str, opener) -> Iterator[str]:
+    """Path of the file, decompressed and with lines of equal length, in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch:
         plain = os.path.join(scratch, "genome.fa")
         try:
@@ -203,13 +199,7 @@ def _rewritten(path: str, opener) -> Iterator[pyfaidx.Fasta]:
                 rewrap(source, target)
         except (InputError, *_DAMAGED) as error:
             raise InputError(_explain(path, error)) from None
-        try:
-            fasta = pyfaidx.Fasta(plain, as_raw=True)
-        except (pyfaidx.FastaIndexingError, ValueError, OSError) as error:
-            raise InputError(_explain(path, error, plain)) from None
-        with fasta:
-            _check_records(fasta, path)
-            yield fasta
+        yield plain
 
 
 def _bad_letter(source: str, contig: str, position: int, letter: int) -> str:

@@ -1,4 +1,4 @@
-"""Chunks to packs: which stretches a shard has, in which packs each runs, and their tokens."""
+"""One shard of a bundle to a pack file: which stretches it has."""
 
 import numpy as np
 import pyarrow as pa
@@ -14,22 +14,21 @@ from evo2_embed.pack.write import PackSource, write_packs
 
 
 def shard_bounds(lengths: np.ndarray, n_shards: int) -> np.ndarray:
-    """Divide consecutive stretches among shards by near-equal numbers of tokens.
-
-    A stretch goes to the shard in which its middle token falls.
+    """Divide consecutive stretches among shards with nearly equal numbers of tokens.
 
     Parameters
     ----------
-    lengths : ndarray, (n,)
+    lengths : ndarray of int64, (n,)
         Tokens of each stretch.
     n_shards : int
 
     Returns
     -------
-    ndarray, (n_shards + 1,)
-        Shard s has the stretches bounds[s] to bounds[s + 1]; it may have none.
+    ndarray of int64, (n_shards + 1,)
+        Shard s has the stretches bounds[s] to bounds[s + 1], possibly none.
     """
     lengths = lengths.astype(np.int64)
+    # A stretch belongs to the shard in which its middle token falls.
     middles = np.cumsum(lengths) - lengths / 2
     edges = lengths.sum() * np.arange(1, n_shards) / n_shards
     return np.concatenate([[0], np.searchsorted(middles, edges), [len(lengths)]])
@@ -63,7 +62,7 @@ def pack_shard(
     Raises
     ------
     InputError
-        When the chunk table is damaged or of other genomes, or a FASTA file changed since.
+        If the chunk table is damaged or of other genomes, or a FASTA file has changed.
     """
     file = open_table(chunks, CHUNKS)
     chunked = table_metadata(file)

@@ -1,4 +1,4 @@
-"""The rows of a pack file: tokens and keys of packs, as many at a time as are written together."""
+"""The rows of a pack file: tokens and keys of packs, one row group at a time."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,13 @@ from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.tables import PACKS
 from evo2_embed.pack.assign import Assignment, edges_of
+from evo2_embed.pack.read import CHUNK_KEYS
 from evo2_embed.settings.sections import Packing
 
 BOS = 0  # EOD of CharLevelTokenizer
 PADS = {"PAD": 1, "EOS": 0}  # pad_id and eos_id of CharLevelTokenizer
 
 ROW_GROUP_TOKENS = 4 << 20
-
-_KEYS = ("chunk", "genome", "contig", "start", "end", "strand", "name", "context")
 
 
 def stretches_of(table: pa.Table) -> Stretches:
@@ -88,10 +87,11 @@ class _Rows:
         self.chunks, self.owners = self._ends()
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """The chunks in the order of the segments that they end in, and these segments."""
+        """Indices of the chunks, and of the segments that they end in; in the order of these."""
         segments, stretches = self.segments, self.stretches
         context = self.table["context"].to_numpy()[stretches.order]
-        # Offsets of segments, and of the ends of chunks, if all stretches lay end to end.
+        # Starts of segments and ends of chunks, in tokens, if all stretches lay end to end. A chunk
+        # ends in the last segment that starts before its end.
         first = edges_of(stretches.bases + self.bos)[:-1]
         starts = first[segments.stretch] + segments.offset
         ends = np.repeat(first, np.diff(stretches.edges)) + self.bos + context
@@ -101,14 +101,16 @@ class _Rows:
         return stretches.order[order], owners[order]
 
     def batch(self, first: int, stop: int) -> pa.RecordBatch:
-        """The rows of packs `first` to `stop`."""
+        """The rows of the packs [first, stop)."""
         start, end = self.segments.edges[[first, stop]].tolist()
         lengths = self.segments.length[start:end]
         counts = np.diff(self.segments.edges[first : stop + 1])
-        ends, edges = edges_of(lengths), edges_of(counts)  # of segments in tokens, of packs in them
+        # Segment i has the tokens ends[i] to ends[i + 1], pack j the segments edges[j] to
+        # edges[j + 1], and its string of bytes goes from borders[j] to borders[j + 1].
+        ends, edges = edges_of(lengths), edges_of(counts)
         tokens = self.buffers.take("tokens", int(ends[-1]))
         self._fill(tokens, ends, start, end)
-        widths, borders = np.zeros(len(counts), np.int32), ends[edges]  # of packs in tokens
+        widths, borders = np.zeros(len(counts), np.int32), ends[edges]
         mask = pa.nulls(len(counts), pa.large_binary())
         if self.packing.strategy == "padded":
             widths = np.maximum.reduceat(lengths, edges[:-1]).astype(np.int32)
@@ -116,7 +118,7 @@ class _Rows:
             pad = PADS[self.packing.pad]
             tokens, real = pad_rows(tokens, lengths, np.repeat(widths, counts), pad)
             mask = _bytes(borders, real)
-        # A pack of n segments has n + 1 ends, the first of which is 0.
+        # A pack of n segments has n + 1 numbers in cu_seqlens, the first of which is 0.
         owner = np.repeat(np.arange(len(counts)), counts + 1)
         cu_seqlens = ends[np.arange(len(owner)) - owner] - ends[edges[owner]]
 
@@ -137,17 +139,17 @@ class _Rows:
         return pa.RecordBatch.from_arrays([columns[field.name] for field in PACKS], schema=PACKS)
 
     def _of_chunks(self, first: int, stop: int) -> dict[str, pa.Array]:
-        """Keys of the chunks that end in packs, and the segments that they end in."""
+        """Keys of the chunks that end in the packs [first, stop), and `segment`, where they end."""
         borders = self.segments.edges[first : stop + 1]
         edges = np.searchsorted(self.owners, borders)
         mine = slice(edges[0], edges[-1])
         segment = self.owners[mine] - np.repeat(borders[:-1], np.diff(edges))
-        keys, edges = self.table.select(_KEYS).take(self.chunks[mine]), edges - edges[0]
-        columns = {name: _lists(name, edges, keys[name].combine_chunks()) for name in _KEYS}
+        keys, edges = self.table.select(CHUNK_KEYS).take(self.chunks[mine]), edges - edges[0]
+        columns = {name: _lists(name, edges, keys[name].combine_chunks()) for name in CHUNK_KEYS}
         return {"segment": _lists("segment", edges, pa.array(segment)), **columns}
 
     def _fill(self, tokens: np.ndarray, ends: np.ndarray, start: int, end: int) -> None:
-        """Write the tokens of segments `start` to `end`, end to end."""
+        """Write the tokens of the segments [start, end), end to end."""
         segments = self.segments
         stretch = segments.stretch[start:end]
         first = self.stretches.order[self.stretches.edges[stretch]]
@@ -160,6 +162,7 @@ class _Rows:
             if not before and not after:
                 self._read(index, key, out)
                 continue
+            # The whole stretch is read at once, for its windows' checksums, and kept to its end.
             if not before:
                 self.open[index] = np.empty(stop - begin + after, np.uint8)
                 self._read(index, key, self.open[index])
@@ -180,21 +183,22 @@ class _Rows:
 def pad_rows(
     tokens: np.ndarray, lengths: np.ndarray, widths: np.ndarray, pad: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Segments as rows of `widths` tokens, end to end, and which of the tokens are no pads.
+    """Segments as rows of `widths` tokens, end to end.
 
     Parameters
     ----------
     tokens : ndarray of uint8, (lengths.sum(),)
         Segments end to end.
     lengths, widths : ndarray, (n,)
-        Of each segment, and of its row.
+        Tokens of each segment, and of its row.
     pad : int
-        What fills a row up on the right.
+        Token that fills rows on the right.
 
     Returns
     -------
     padded : ndarray of uint8, (widths.sum(),)
     mask : ndarray of bool, (widths.sum(),)
+        False for padding.
     """
     column = np.arange(widths.sum()) - np.repeat(edges_of(widths)[:-1], widths)
     mask = column < np.repeat(lengths, widths)
@@ -204,12 +208,12 @@ def pad_rows(
 
 
 def _bytes(edges: np.ndarray, values: np.ndarray) -> pa.Array:
-    """A column of byte strings that lie end to end, without a copy."""
+    """A column of byte strings from bytes that lie end to end, without a copy."""
     buffers = [None, pa.py_buffer(edges), pa.py_buffer(values)]
     return pa.Array.from_buffers(pa.large_binary(), len(edges) - 1, buffers)
 
 
 def _lists(name: str, edges: np.ndarray, values: pa.Array) -> pa.Array:
-    """A column of lists whose items lie end to end."""
+    """A column of lists from items that lie end to end."""
     kind = PACKS.field(name).type
     return pa.LargeListArray.from_arrays(edges, values.cast(kind.value_type), type=kind)

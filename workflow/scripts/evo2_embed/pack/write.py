@@ -1,4 +1,4 @@
-"""Writing pack files: chunks and their genomes in, tokens by pack out."""
+"""Writing a pack file from chunks and their genomes: its packs, its metadata, its rows."""
 
 from dataclasses import dataclass
 
