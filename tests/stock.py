@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import torch
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import SegmentRows
+from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.engine.pack import Pack
 from evo2_embed.model import models
@@ -74,8 +74,8 @@ def pool_pack(outputs, pack, bos, pooling):
         "stretch": pack.stretch,
         "context": pack.lengths - bos,
     }
-    places = SegmentRows(ShardRows(keys | text, pooling), pooling, bos)
-    spans = places.spans(pack.stretch, pack.position, pack.cu_seqlens)
+    locator = RowLocator(ShardRows(keys | text, pooling), pooling, bos)
+    spans = locator.spans(pack.stretch, pack.position, pack.cu_seqlens)
     rows, values = Pooler(pooling).pool(outputs, spans)
     return {layer: vectors[np.argsort(rows)].cpu().numpy() for layer, vectors in values.items()}
 

@@ -9,7 +9,7 @@ import pytest
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.dataset import merge
 from evo2_embed.dataset.aggregate import aggregate_layer
-from evo2_embed.dataset.shards import BundleFiles
+from evo2_embed.dataset.shards import BundleFiles, Shard
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256
@@ -124,6 +124,33 @@ def test_interleaved_shards_are_sorted(
     own = chunks[places[:, 0]]
     behind = np.where(minus, table["start"] - own["start"], own["end"] - table["end"])
     assert (table["context"].to_numpy() == own["context"].to_numpy() - behind).all()
+
+
+def test_the_example_of_the_module_is_true(complete, monkeypatch):
+    steps, held, take = [], {}, merge._Stream.take
+
+    def names(table):
+        columns = table["start"].to_pylist(), table["strand"].to_pylist()
+        return ",".join(f"{start}{strand}" for start, strand in zip(*columns, strict=True))
+
+    def taken(stream, frontier):
+        held[id(stream)] = stream
+        waiting = names(stream.table.slice(len(stream.table) - stream.waiting))
+        steps[-1].append((id(stream), waiting, f"{frontier[1]}{'+-'[frontier[2]]}"))
+        return take(stream, frontier)
+
+    monkeypatch.setattr(merge._Stream, "take", taken)
+    windows = {"size": 4, "stride": 2, "context": {"span": 100}, "min_length": 4}
+    bundle, how = make_shards(complete, [("a", "ACGTACGT")], windows, "mean", 2, 2)
+    shards = [Shard.open(bundle, path) for path in bundle.records]
+    lines, steps = [], [[]]
+    for table in merge.merge_shards(shards, LAYER, how["embed"]["extraction"]):
+        memory = {number: waiting for number, waiting, _ in steps[-1]}
+        shown = [memory.get(number, "end") for number in held]
+        lines.append([str(len(steps)), *shown, steps[-1][0][2], names(table)])
+        steps.append([])
+    text = merge.__doc__.split("written\n")[1]
+    assert lines == [line.split() for line in text.splitlines()]
 
 
 def test_few_shards_are_open_at_a_time(complete, monkeypatch):

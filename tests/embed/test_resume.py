@@ -22,8 +22,11 @@ JOB = """
 import json, sys
 from evo2_embed.embed.embed_shard import embed_shard
 from evo2_embed.io.logs import logged_to
+from evo2_embed.settings.sections import Runtime
+packs, settings = json.loads(sys.argv[1])
+runtime = Runtime(checkpoint_every=0, hang_after=60)
 with logged_to(sys.argv[2]):
-    embed_shard(*json.loads(sys.argv[1]))
+    embed_shard(packs, "model.json", settings, runtime, "out/shard.json", "out/speed.json")
 """
 OUTPUTS = ("blocks.2.parquet", "norm.parquet", "shard.json")
 
@@ -36,9 +39,8 @@ class Job:
 
     def start(self, packs="g/00000.parquet", log="log"):
         """Start it; it saves after every pack."""
-        arguments = [packs, "model.json", self.settings, "auto", "out/shard.json", "out/speed.json"]
         return subprocess.Popen(
-            [sys.executable, "-c", JOB, json.dumps([*arguments, 0, 60, "device"]), log],
+            [sys.executable, "-c", JOB, json.dumps([packs, self.settings]), log],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
             stdout=subprocess.PIPE,
@@ -130,9 +132,9 @@ def test_an_ended_job_goes_on_to_the_same_bytes(job, how):
     assert os.listdir(job.folder / "out") == [".work"]
     log = (job.folder / "log").read_text()
     if how != signal.SIGKILL:
-        assert f"stopped by {how.name}: {2000 * safe:,} of 48,000 tokens are kept" in log
+        assert f"stopped by {how.name}: {2000 * safe:,} of 48,000 tokens are saved" in log
     _, log = job.run()
-    assert f"going on with {2000 * safe} of 48000 tokens; 0 of {safe} packs" in log
+    assert f"continuing from {2000 * safe} of 48000 tokens; 0 of {safe} packs" in log
     assert job.outputs() == job.expected
     assert not job.work.exists()
 
@@ -149,7 +151,7 @@ def test_a_killed_job_runs_open_stretches_again_to_the_same_bytes(tmp_path):
     process.kill()
     end(process)
     _, log = job.run()
-    assert "packs run again, for stretches that were not at their end" in log
+    assert "finished packs run again: their stretches were not finished" in log
     assert job.outputs() == job.expected
 
 
@@ -159,7 +161,7 @@ def test_other_settings_and_other_packs_do_not_go_on(job):
     end(process)
     shutil.copy(job.folder / "g" / "00001.parquet", job.folder / "g" / "kept.parquet")
     _, log = job.run(packs="g/00001.parquet")
-    assert "is of other packs, weights or settings: starting anew" in log
+    assert "is of other packs, weights or settings: starting from the first pack" in log
     assert "going on" not in log
     assert job.outputs() != job.expected
 
@@ -199,7 +201,7 @@ def test_a_second_job_takes_over_from_a_killed_one(job, two):
     first.kill()
     assert end(first) == -signal.SIGKILL
     assert end(second) == 0
-    assert f"going on with {2000 * safe} of 48000 tokens" in read(job.folder / "second.log")
+    assert f"continuing from {2000 * safe} of 48000 tokens" in read(job.folder / "second.log")
     assert job.outputs() == job.expected
     assert not job.work.exists()
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from evo2_embed.embed import row_spans
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import SegmentRows, wanted_segments
+from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
+from evo2_embed.embed.run_packs import wanted_segments
 from evo2_embed.pack.assign import cut_segments, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -87,19 +89,31 @@ def run(pack, bos):
 def test_rows_are_those_of_whole_stretches(pooling, shard, longest, more, bos):
     chunks, lengths = shard
     rows = shard_rows(chunks, pooling)
-    row_spans, pooler = SegmentRows(rows, pooling, bos), Pooler(pooling)
+    locator, pooler = RowLocator(rows, pooling, bos), Pooler(pooling)
     found = np.full((rows.count, 2), np.nan)
     for pack in packs_of(lengths + bos, longest, longest + more):
-        ended, values = pooler.pool(run(pack, bos), row_spans.spans(**pack))
+        ended, values = pooler.pool(run(pack, bos), locator.spans(**pack))
         assert np.isnan(found[ended]).all()  # each row ends once
-        assert sorted(ended) == sorted(row_spans.ended(**pack))
+        assert sorted(ended) == sorted(locator.ended(**pack))
         found[ended] = values["norm"].numpy()
-    assert not len(pooler.row)
+    assert not len(pooler.open)
     for chunk, (start, end, _, stretch, context) in enumerate(chunks):
         vectors = token_values(10 + stretch, np.arange(context - end + start, context))
         wanted = pooled(vectors, pooling)
-        mine = rows.place(np.full(len(wanted), chunk), np.arange(len(wanted)))
+        mine = rows.row_index(np.full(len(wanted), chunk), np.arange(len(wanted)))
         np.testing.assert_allclose(found[mine], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_example_of_the_module_is_true():
+    windows = [(0, 4, "+", 0, 4), (2, 6, "+", 0, 6), (4, 8, "+", 0, 8)]
+    locator = RowLocator(shard_rows(windows, "mean"), "mean", 0)
+    lines = []
+    for pack, (offset, length) in enumerate([(0, 5), (5, 3)]):
+        spans = locator.spans(np.array([10]), np.array([offset]), np.array([0, length]))
+        columns = (spans.row_index, spans.start, spans.length, spans.ends)
+        lines += [[str(pack), *map(str, span)] for span in zip(*columns, strict=True)]
+    text = row_spans.__doc__.split("ends\n")[1].split("\n\n")[0]
+    assert lines == [line.split() for line in text.splitlines()]
 
 
 @given(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from evo2_embed.embed.overlap import HostCopy
 from evo2_embed.embed.rows import ShardRows
-from evo2_embed.embed.store import JOURNAL, RowStore
+from evo2_embed.embed.store import JOURNAL, RowStore, StoreContents
 from evo2_embed.io.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,28 +26,29 @@ def shard_rows(chunks=6, pooling=BIN):
     return ShardRows(keys | context | text, pooling)
 
 
-def open_store(folder, key="key", rows=None, every=0):
+def open_store(folder, key="key", save_every=0):
     folder.mkdir(exist_ok=True)
-    return RowStore(folder, key, rows or shard_rows(), WIDTHS, "float32", 600, every, lambda: None)
+    contents = StoreContents(key, shard_rows(), WIDTHS, "float32", 600)
+    return RowStore(folder, contents, save_every, lambda: None)
 
 
-def places_of(rows, chunks):
-    """Places of the rows of chunks, chunk after chunk."""
+def rows_of(rows, chunks):
+    """Indices of the rows of chunks, chunk after chunk."""
     per_chunk = [np.flatnonzero(rows.rows["chunk"] == chunk) for chunk in chunks]
     along = [p if chunk % 2 == 0 else p[::-1] for chunk, p in zip(chunks, per_chunk, strict=True)]
     return np.concatenate(along)
 
 
 def vectors_of(rows, chunks, layer):
-    """Vectors that tell chunk and place in the chunk."""
-    count = len(places_of(rows, chunks))
+    """Vectors that tell the chunk, and the number of the row in it."""
+    count = len(rows_of(rows, chunks))
     base = 1000 * np.repeat(chunks, count // len(chunks)) + np.arange(count)
     return torch.from_numpy((base[:, None] + np.arange(WIDTHS[layer])).astype(np.float32))
 
 
 def put(store, number, chunks):
     values = {layer: HostCopy(vectors_of(store.rows, chunks, layer)) for layer in WIDTHS}
-    store.put(number, 100 * len(chunks), places_of(store.rows, chunks), values)
+    store.put(number, 100 * len(chunks), rows_of(store.rows, chunks), values)
 
 
 def chunks_of(number):
@@ -55,7 +56,7 @@ def chunks_of(number):
 
 
 PACKS = {number: chunks_of(number) for number in range(3)}
-PLACES = {number: places_of(shard_rows(), chunks) for number, chunks in PACKS.items()}
+ROWS = {number: rows_of(shard_rows(), chunks) for number, chunks in PACKS.items()}
 
 
 def written(store, folder):
@@ -80,7 +81,7 @@ def test_packs_in_any_order_and_over_several_processes(undisturbed, tmp_path_fac
     for turn, number in enumerate(order):
         if turn == 0 or turn in stops:
             store = open_store(folder / ".work")
-            store.keep_whole(PLACES)
+            store.keep_whole(ROWS)
             assert set(store.done) == set(order[:turn])
             assert store.tokens == 200 * turn
         put(store, number, PACKS[number])
@@ -102,19 +103,19 @@ def test_damaged_rows_are_done_again(tmp_path):
             put(store, number, chunks)
     path = tmp_path / "blocks.1.rows"
     content = bytearray(path.read_bytes())
-    place = int(PLACES[1][0]) * 5 * 4
-    content[place] ^= 1
+    offset = int(ROWS[1][0]) * 5 * 4
+    content[offset] ^= 1
     path.write_bytes(content)
     with open_store(tmp_path) as store:
-        store.keep_whole(PLACES)
+        store.keep_whole(ROWS)
         assert set(store.done) == {0, 2}
     path.write_bytes(content[: len(content) // 2])
     with open_store(tmp_path) as store:
-        store.keep_whole(PLACES)
+        store.keep_whole(ROWS)
         assert 2 not in store.done
     path.unlink()
     with open_store(tmp_path) as store:
-        store.keep_whole(PLACES)
+        store.keep_whole(ROWS)
         assert not store.done
 
 
@@ -130,19 +131,19 @@ def test_a_journal_of_something_else_or_damaged_is_not_used(tmp_path, damage):
     elif damage == "no journal":
         path.unlink()
     with open_store(tmp_path, key="other" if damage == "another key" else "key") as store:
-        store.keep_whole(PLACES)
+        store.keep_whole(ROWS)
         assert not store.done
         assert not store.seconds
 
 
 def test_what_was_not_saved_is_not_taken_for_safe(tmp_path):
-    store = open_store(tmp_path, every=1000)
+    store = open_store(tmp_path, save_every=1000)
     put(store, 0, PACKS[0])
     assert not (tmp_path / JOURNAL).exists()
     with pytest.raises(RuntimeError), store:
         raise RuntimeError  # an error in this process: what is done is saved at its end
     with open_store(tmp_path) as store:
-        store.keep_whole(PLACES)
+        store.keep_whole(ROWS)
         assert set(store.done) == {0}
 
 
@@ -151,7 +152,7 @@ def test_a_disk_that_is_too_small_is_known_before_any_work(tmp_path, monkeypatch
         free = 100
 
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage)
-    with pytest.raises(InputError, match=r"need 1\.5 kB, .* has 100 B free: make room"):
+    with pytest.raises(InputError, match=r"need 1\.5 kB, .* has 100 B free: free disk space"):
         open_store(tmp_path)
 
 

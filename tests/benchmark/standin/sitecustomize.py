@@ -58,7 +58,7 @@ def replace(run_packs) -> None:
             pass
 
         def pool(self, vectors, spans):
-            return spans.row, vectors
+            return spans.row_index, vectors
 
     run_packs.PackedEngine = NullEngine
     run_packs.check_engine = check_engine

@@ -1,18 +1,29 @@
-"""Packs to the embeddings of one shard."""
+"""One embedding job: the pack file of a shard in, one Parquet file per layer out.
+
+The order of the work, and where to read on:
+
+    pack/read.py     keys of the chunks; segments and tokens of the packs
+    rows.py          the rows that the chunks have, and their final order
+    row_spans.py     which tokens of a pack belong to which rows
+    store.py         the rows on disk: what an earlier job left, and the layers' files at the end
+    run_packs.py     the engine, and the loop: pack -> token embeddings -> rows -> store
+"""
 
 import os
 import resource
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import torch
 
 from evo2_embed import __version__
-from evo2_embed.embed.row_spans import SegmentRows, wanted_segments
+from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import prepare_engine, run_packs
-from evo2_embed.embed.store import RowStore
+from evo2_embed.embed.store import RowStore, StoreContents
 from evo2_embed.embed.watchdog import Watchdog
 from evo2_embed.engine.memory import map_large_blocks
 from evo2_embed.io.digests import file_sha256, settings_digest
@@ -25,102 +36,113 @@ from evo2_embed.model.import_evo2 import choose_device, hide_network
 from evo2_embed.model.loading import package_versions
 from evo2_embed.model.models import layer_widths
 from evo2_embed.model.weights import check_weights
-from evo2_embed.pack.metadata import read_metadata, shard_id_of
+from evo2_embed.pack.metadata import PackMetadata, read_metadata, shard_id_of
 from evo2_embed.pack.read import read_chunk_keys, read_pack_segments, read_packs
+from evo2_embed.settings.sections import Extraction, Runtime
 
 # The work folder of a shard, beside its record, and the lock in it.
 WORK, LOCK = ".work", "lock"
 
 
 def embed_shard(
-    packs: str,
-    model: str,
-    settings: dict,
-    device: str,
-    record: str,
-    speed: str,
-    checkpoint_every: float,
-    hang_after: float,
-    kv_device: str,
+    packs: str, model: str, settings: dict, runtime: Runtime, record: str, speed: str
 ) -> None:
-    """Run the packs of a shard through the model and write one Parquet file a layer.
+    """Run the packs of a shard through the model and write one Parquet file per layer.
 
-    What is done is kept in a work folder beside the record until all is; a process that comes
-    after one that was killed goes on from there. Two processes never work on one shard: the second
-    waits, and takes over what the first one leaves.
+    Finished packs are kept in a work folder beside the record until the shard is complete, so a
+    killed job resumes. A lock prevents two processes from working on one shard: the second one
+    waits, and continues from what the first one left.
 
     Parameters
     ----------
     packs : str
         The pack file.
     model : str
-        The record that `checkpoint.fetch_model` wrote: where the weights are, and their digest.
+        The record that `weights.fetch_model` wrote: path and digest of the weights.
     settings : dict
-        `extraction` (an entry of the configuration's `extractions`, complete), `cpu_threads` and
-        `code`.
-    device : {"auto", "cpu", "cuda"}
+        What the embeddings depend on beside packs and weights: `extraction` (an entry of the
+        section `extractions`, complete, without `levels` and `fusion`), `cpu_threads` and `code`.
+    runtime : Runtime
+        `device`, `kv_device`, `checkpoint_every` and `hang_after` are used. A kill costs at most
+        the work since the last save, and the earlier segments of unfinished stretches.
     record : str
-        JSON file to write last: the shard's files with their digests, and what they were made
-        from. The files go beside it, `{layer}.parquet`.
+        JSON file, written last: the shard's files with their digests, and what they were made
+        from. The files are written beside it as `{layer}.parquet`.
     speed : str
         JSON file for what differs from run to run: time, memory, device, host.
-    checkpoint_every : float
-        Seconds between two saves: what a kill may cost (and the pack in work, and the earlier packs
-        of stretches that were open).
-    hang_after : float
-        Seconds without progress after which the process is ended; 0: never.
-    kv_device : {"device", "host"}
-        Where keys and values of stretches are kept for later segments.
 
     Raises
     ------
     InputError
-        When the pack file is damaged or another shard's, or the machine or the model do not suit.
+        If the pack file is damaged or belongs to another shard, or if the machine or the weights
+        do not fit the settings.
     Stopped
-        When a signal asked for an end.
+        If a signal asked the job to stop.
     """
     hide_network()
-    extraction = settings["extraction"]
     torch.set_num_threads(settings["cpu_threads"])
-    chosen = choose_device(device, extraction["precision"])
+    device = choose_device(runtime.device, settings["extraction"]["precision"])
     map_large_blocks()
+    shard = _open_shard(packs, model, settings, Path(record).parent)
+    with exclusive(shard.work / LOCK, runtime.hang_after):
+        if _is_finished(record, speed, shard.metadata):
+            log.info("another process finished this shard in the meantime")
+        else:
+            with Watchdog(runtime.hang_after) as watchdog:
+                _remove_leftovers(shard.folder)
+                result, seconds = _embed(shard, runtime, watchdog.beat)
+            write_json(speed, _speed(shard.origin.n_tokens, seconds, device))
+            write_json(record, result)
+        # Another process may wait for the lock in this folder; it removes the folder again.
+        remove(shard.work)
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """What the job reads, and where it writes.
+
+    Attributes
+    ----------
+    packs : str
+        Path of the pack file.
+    file : ParquetFile
+        The pack file, open.
+    origin : PackMetadata
+        Its metadata.
+    checkpoint : str
+        Path of the weights.
+    extraction : Extraction
+    metadata : dict
+        What the shard is made from: the metadata of its files.
+    folder : Path
+    """
+
+    packs: str
+    file: pq.ParquetFile
+    origin: PackMetadata
+    checkpoint: str
+    extraction: Extraction
+    metadata: dict
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        """The work folder."""
+        return self.folder / WORK
+
+
+def _open_shard(packs: str, model: str, settings: dict, folder: Path) -> _Shard:
+    """Check the inputs of the job."""
     file = open_table(packs, PACKS)
     weights = read_json(model)
     check_weights(weights["path"], weights["sha256"])
-    metadata = _origin(file, packs, weights, settings)
-    folder = Path(record).parent
-    work = folder / WORK
-    with exclusive(work / LOCK, hang_after):
-        if _is_finished(record, speed, metadata):
-            log.info("another process finished this shard in the meantime")
-        else:
-            with Watchdog(hang_after) as watchdog:
-                _clear(folder)
-                files, seconds = _embed(
-                    file,
-                    packs,
-                    weights["path"],
-                    metadata,
-                    folder,
-                    checkpoint_every,
-                    watchdog.beat,
-                    kv_device,
-                )
-            write_json(speed, _speed(metadata["n_tokens"], seconds, chosen))
-            write_json(record, {**metadata, "layers": files})
-        # Another process may wait for its lock in there: that one removes what is left.
-        remove(work)
-
-
-def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
-    """What a shard is made from: the metadata of its files."""
     origin = read_metadata(file)
     if origin.shard_id != shard_id_of(packs):
         raise InputError(
             f"{packs}: holds the packs of another shard ({origin.shard_id}); "
             f"delete {packs} and rerun to redo it"
         )
-    return {
+    metadata = {
         "settings": settings,
         "digest": settings_digest([settings, origin.digest, weights["sha256"]]),
         "packs_digest": origin.digest,
@@ -132,10 +154,12 @@ def _origin(file, packs: str, weights: dict, settings: dict) -> dict:
         "self_check": None,
         "workflow": __version__,
     }
+    extraction = Extraction.from_dict(settings["extraction"])
+    return _Shard(packs, file, origin, weights["path"], extraction, metadata, folder)
 
 
 def _is_finished(record: str, speed: str, metadata: dict) -> bool:
-    """Whether the shard is there, made from the same and whole."""
+    """Whether the shard is complete, undamaged and made from the same inputs."""
     if not (Path(record).exists() and Path(speed).exists()):
         return False
     try:
@@ -152,45 +176,34 @@ def _is_finished(record: str, speed: str, metadata: dict) -> bool:
     )
 
 
-def _embed(
-    file,
-    packs: str,
-    checkpoint: str,
-    metadata: dict,
-    folder: Path,
-    every: float,
-    beat: Callable[[], None],
-    kv_device: str,
-) -> tuple[dict, float]:
-    """Write the layers' files into a folder; what is known of them, and the seconds of embedding.
-
-    What the engine's self-check found goes into the metadata.
-    """
-    extraction = metadata["settings"]["extraction"]
-    key = settings_digest([metadata, file_sha256(packs)])
-    rows = ShardRows(read_chunk_keys(file), extraction["pooling"])
-    all_widths = layer_widths(extraction["model"]["name"])
-    widths = {layer: all_widths[layer] for layer in extraction["layers"]}
-    with RowStore(
-        folder / WORK, key, rows, widths, extraction["dtype"], metadata["n_tokens"], every, beat
-    ) as store:
-        if metadata["n_packs"]:
-            segments = read_pack_segments(file)
-            bos = int(metadata["packing"]["packing"]["bos"])
-            row_spans = SegmentRows(rows, extraction["pooling"], bos)
-            known = [number for number in store.done if number in segments]
-            store.keep_whole({number: row_spans.ended(**segments[number]) for number in known})
-            engine, metadata["self_check"] = prepare_engine(extraction, checkpoint, kv_device)
+def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[dict, float]:
+    """Write the files of all layers; the shard's record, and the seconds that the packs took."""
+    extraction, metadata = shard.extraction, shard.metadata
+    rows = ShardRows(read_chunk_keys(shard.file), extraction.pooling)
+    widths = layer_widths(extraction.model.name)
+    contents = StoreContents(
+        key=settings_digest([metadata, file_sha256(shard.packs)]),
+        rows=rows,
+        widths={layer: widths[layer] for layer in extraction.layers},
+        dtype=extraction.dtype,
+        n_tokens=shard.origin.n_tokens,
+    )
+    with RowStore(shard.work, contents, runtime.checkpoint_every, beat) as store:
+        if shard.origin.n_packs:
+            segments = read_pack_segments(shard.file)
+            bos = int(shard.origin.settings["packing"]["bos"])
+            locator = RowLocator(rows, extraction.pooling, bos)
+            known = [pack for pack in store.done if pack in segments]
+            store.keep_whole({pack: locator.ended(**segments[pack]) for pack in known})
+            engine, self_check = prepare_engine(extraction, shard.checkpoint, runtime.kv_device)
+            metadata = {**metadata, "self_check": self_check}
             beat()
-            stretches = {number: mine["stretch"] for number, mine in segments.items()}
-            wanted = wanted_segments(stretches, set(store.done))
-            rows_of_packs = read_packs(file, packs)
-            run_packs(rows_of_packs, wanted, row_spans, engine, store, metadata["n_packs"])
-        return store.write(folder, metadata), store.seconds
+            run_packs(read_packs(shard.file, shard.packs), segments, locator, engine, store)
+        return {**metadata, "layers": store.write(shard.folder, metadata)}, store.seconds
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an earlier job of this shard left: layers, files that were being written."""
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the layers, and files in writing, that an earlier job of this shard left."""
     for path in [*folder.glob("*.parquet"), *folder.glob(".*.tmp")]:
         remove(path)
 

@@ -1,18 +1,15 @@
-"""Token embeddings to the vectors of rows, also of rows that lie across several packs.
-
-Which rows there are, `rows.count_rows` says, and where their tokens are, `row_spans.SegmentRows`.
-"""
+"""Token embeddings of packs to vectors of rows; a row may have tokens in several packs."""
 
 import numpy as np
 import torch
 
-from evo2_embed.embed.row_spans import Spans
+from evo2_embed.embed.row_spans import RowSpans
 
 
 class Pooler:
-    """Pools the tokens of rows, in float32, on their device.
+    """Pools the tokens of rows in float32, on the device of the tokens.
 
-    A row that is begun in one pack and ended in a later one is kept in between.
+    Rows that are not complete yet are kept from one pack to the next.
 
     Parameters
     ----------
@@ -21,26 +18,27 @@ class Pooler:
 
     def __init__(self, pooling: str | dict):
         self.largest = pooling == "max"
-        self.row = np.empty(0, np.int64)  # those that are begun
-        self.count = np.empty(0, np.int64)  # and how many of their tokens were met
-        self.values: dict[str, torch.Tensor] = {}  # by layer their means, or largest values, so far
+        # Incomplete rows: their indices, tokens so far, and by layer means (or maxima) so far.
+        self.open = np.empty(0, np.int64)
+        self.count = np.empty(0, np.int64)
+        self.values: dict[str, torch.Tensor] = {}
 
     def pool(
-        self, outputs: dict[str, torch.Tensor], spans: Spans
+        self, outputs: dict[str, torch.Tensor], spans: RowSpans
     ) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
-        """Take the outputs of a pack.
+        """Pool the outputs of a pack.
 
         Parameters
         ----------
         outputs : dict of str to Tensor, (T, width)
             By layer.
-        spans : Spans
-            Where the rows' tokens are in it.
+        spans : RowSpans
+            The tokens of rows in the pack.
 
         Returns
         -------
-        row : ndarray of int64, (n,)
-            The rows that end in the pack.
+        row_index : ndarray of int64, (n,)
+            Rows whose last token is in the pack.
         values : dict of str to Tensor of float32, (n, width)
             By layer, their vectors.
         """
@@ -48,12 +46,13 @@ class Pooler:
             layer: pool_spans(tokens, spans.start, spans.length, self.largest)
             for layer, tokens in outputs.items()
         }
-        if not len(self.row) and spans.ends.all():
-            return spans.row, found
-        span, known = np.nonzero(spans.row[:, None] == self.row)
+        if not len(self.open) and spans.ends.all():
+            return spans.row_index, found
+        # Span `span[i]` continues the open row `known[i]`.
+        span, known = np.nonzero(spans.row_index[:, None] == self.open)
         count = spans.length.copy()
         count[span] += self.count[known]
-        untouched = np.setdiff1d(np.arange(len(self.row)), known)
+        untouched = np.setdiff1d(np.arange(len(self.open)), known)
         for layer, values in found.items():
             if len(known):
                 before = self.values[layer][_on(known, values)]
@@ -64,14 +63,14 @@ class Pooler:
                 begun = torch.cat([self.values[layer][_on(untouched, values)], begun])
             self.values[layer] = begun
             found[layer] = values[_on(spans.ends, values)]
-        self.row = np.concatenate([self.row[untouched], spans.row[~spans.ends]])
+        self.open = np.concatenate([self.open[untouched], spans.row_index[~spans.ends]])
         self.count = np.concatenate([self.count[untouched], count[~spans.ends]])
-        return spans.row[spans.ends], found
+        return spans.row_index[spans.ends], found
 
     def _join(
         self, values: torch.Tensor, span: torch.Tensor, before: torch.Tensor, share: torch.Tensor
     ) -> None:
-        """Put what was met before into the values of spans; `share` of their tokens were."""
+        """Join earlier values of rows, of a `share` of their tokens, with those of spans."""
         mine = values[span]
         values[span] = torch.maximum(mine, before) if self.largest else mine.lerp(before, share)
 
@@ -79,7 +78,7 @@ class Pooler:
 def pool_spans(
     tokens: torch.Tensor, starts: np.ndarray, lengths: np.ndarray, largest: bool
 ) -> torch.Tensor:
-    """Mean, or largest value, of spans of tokens (T, width): float32, (k, width)."""
+    """Mean, or maximum, of k spans of tokens (T, width): float32, (k, width)."""
     pooled = tokens.new_empty(len(starts), tokens.shape[1], dtype=torch.float32)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
@@ -94,7 +93,7 @@ def _on(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
 
 
 def _spans(tokens: torch.Tensor, starts: np.ndarray, length: int) -> torch.Tensor:
-    """Spans of one length, (n, length, width): a view where they lie end to end, else a copy."""
+    """Spans of one length, (n, length, width): a view if they lie end to end, else a copy."""
     if (np.diff(starts) == length).all():
         first = int(starts[0])
         return tokens[first : first + len(starts) * length].view(len(starts), length, -1)

@@ -1,4 +1,24 @@
-"""Rows and segments: which rows have tokens in a pack, and which packs run again after a kill."""
+"""Which tokens of a pack belong to which rows.
+
+A segment may be only a part of its stretch, so a pack may hold only a part of a row. Three windows
+of 4 bases, one every 2 bases, in a stretch that runs in two packs (pooling `mean`, no BOS):
+
+    base      0 1 2 3 4 5 6 7
+    row 0     # # # #
+    row 1         # # # #
+    row 2             # # # #
+    pack 0    0 1 2 3 4              offset 0, 5 tokens
+    pack 1              0 1 2        offset 5, 3 tokens
+
+    pack  row  start  length  ends
+    0     0    0      4       True
+    0     1    2      3       False
+    0     2    4      1       False
+    1     1    0      1       True
+    1     2    0      3       True
+
+`pooling.Pooler` keeps rows 1 and 2 between the two packs.
+"""
 
 from dataclasses import dataclass
 
@@ -9,131 +29,120 @@ from evo2_embed.pack.assign import edges_of
 
 
 @dataclass(frozen=True)
-class Spans:
-    """Tokens of rows in one pack; a row has one span there at most.
+class RowSpans:
+    """Tokens of rows in one pack: k spans, at most one per row.
 
     Attributes
     ----------
-    row : ndarray of int64, (k,)
-        Places of the rows in their final order.
+    row_index : ndarray of int64, (k,)
+        Indices of the rows in their final order.
     start, length : ndarray of int64, (k,)
-        First token, and number of tokens, among those of the pack.
+        First token of the span among the tokens of the pack, and number of tokens.
     ends : ndarray of bool, (k,)
-        Whether the row's last token is among them.
+        Whether the span holds the row's last token.
     segment : ndarray of int64, (k,)
+        Segment of the pack that the span is in.
     """
 
-    row: np.ndarray
+    row_index: np.ndarray
     start: np.ndarray
     length: np.ndarray
     ends: np.ndarray
     segment: np.ndarray
 
-    def of(self, segments: np.ndarray) -> "Spans":
-        """The spans in some of the segments, a mask (S,)."""
+    def of(self, segments: np.ndarray) -> "RowSpans":
+        """The spans in some of the segments: a mask, (S,)."""
         mine = segments[self.segment]
-        return Spans(*(values[mine] for values in vars(self).values()))
+        return RowSpans(*(values[mine] for values in vars(self).values()))
 
 
-class SegmentRows:
-    """Where the rows of a shard lie in its stretches.
+class RowLocator:
+    """Finds the rows of a shard in its packs.
+
+    All stretches of the shard are laid end to end on one axis of tokens. On it every chunk has a
+    start and an end, and so has every segment.
 
     Parameters
     ----------
     rows : ShardRows
     pooling : str or dict
     bos : int
-        Tokens before the first base of a stretch.
+        Tokens before the first base of a stretch: 0 or 1.
     """
 
     def __init__(self, rows: ShardRows, pooling: str | dict, bos: int):
         self.rows, self.pooling = rows, pooling
-        chunks = rows.segments
-        last = chunks["context"] + bos
+        chunks = rows.chunks
+        last = chunks["context"] + bos  # tokens of the stretch up to the chunk's end
         lengths = chunks["end"] - chunks["start"]
-        self.numbers, owner = np.unique(chunks["stretch"], return_inverse=True)
-        tokens = np.zeros(len(self.numbers), np.int64)
+        self.stretches, owner = np.unique(chunks["stretch"], return_inverse=True)
+        tokens = np.zeros(len(self.stretches), np.int64)
         np.maximum.at(tokens, owner, last)
-        self.base = edges_of(tokens)  # of stretches, end to end
+        self.base = edges_of(tokens)  # start of each stretch on the axis
         end = self.base[owner] + last
+        # Chunks sorted by their start on the axis.
         self.order = np.argsort(end - lengths, kind="stable")
         self.start, self.end = (end - lengths)[self.order], end[self.order]
         self.farthest = np.maximum.accumulate(self.end)
 
-    def spans(self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray) -> Spans:
-        """The tokens of rows in a pack with these segments."""
-        begin = self.base[np.searchsorted(self.numbers, stretch)] + offset
+    def spans(self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray) -> RowSpans:
+        """The tokens of rows in a pack.
+
+        Parameters
+        ----------
+        stretch, offset : ndarray of int64, (S,)
+            Stretch of each segment, and the tokens of the stretch before the segment.
+        cu_seqlens : ndarray, (S + 1,)
+            Start and end of each segment among the tokens of the pack.
+        """
+        begin = self.base[np.searchsorted(self.stretches, stretch)] + offset
         stop = begin + np.diff(cu_seqlens)
+        # Chunks [low, high) may overlap the segment: those before end too early, those behind start
+        # too late. Chunks of different lengths between them may not overlap it.
         low = np.searchsorted(self.farthest, begin, side="right")
         high = np.maximum(np.searchsorted(self.start, stop), low)
         segment = np.repeat(np.arange(len(begin)), high - low)
         chunk = np.arange(len(segment)) - np.repeat(edges_of(high - low)[:-1] - low, high - low)
         begin, stop = begin[segment], stop[segment]
-        # From the chunk's start on.
+        # Tokens [first, after) of the chunk are in the segment, counted from the chunk's start.
         first = np.maximum(begin, self.start[chunk]) - self.start[chunk]
         after = np.minimum(stop, self.end[chunk]) - self.start[chunk]
-        met = after > first
+        overlaps = after > first
+        # From a token of the chunk to a token of the pack.
         shift = cu_seqlens[segment] - begin + self.start[chunk]
-        return self._rows(*(values[met] for values in (chunk, segment, first, after, shift)))
+        return self._spans(*(values[overlaps] for values in (chunk, segment, first, after, shift)))
 
     def ended(self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
-        """Places of the rows whose last token is in a pack with these segments."""
+        """Indices of the rows whose last token is in a pack with these segments: int64, (n,)."""
         spans = self.spans(stretch, offset, cu_seqlens)
-        return spans.row[spans.ends]
+        return spans.row_index[spans.ends]
 
-    def _rows(
+    def _spans(
         self,
         chunk: np.ndarray,
         segment: np.ndarray,
         first: np.ndarray,
         after: np.ndarray,
         shift: np.ndarray,
-    ) -> Spans:
-        """Spans of the rows of chunks whose tokens [first, after) are in the pack, `shift` on."""
+    ) -> RowSpans:
+        """From spans of chunks to spans of rows: one per chunk, or one per bin."""
         lengths = (self.end - self.start)[chunk]
         size = (
             np.full(len(chunk), self.pooling["bin"]) if isinstance(self.pooling, dict) else lengths
         )
         if self.pooling == "last":
-            # Only the last token matters.
+            # The row has only the last token, if that is in the segment.
             first = np.where(after == lengths, lengths - 1, after)
-        number = np.where(after > first, -(-after // size) - first // size, 0)
-        bins = np.arange(number.sum()) - np.repeat(edges_of(number)[:-1], number)
+        # Bins [first // size, ceil(after / size)) of a chunk have tokens in the segment.
+        n_bins = np.where(after > first, -(-after // size) - first // size, 0)
+        number = np.arange(n_bins.sum()) - np.repeat(edges_of(n_bins)[:-1], n_bins)
         chunk, segment, first, after, shift, size, lengths = (
-            np.repeat(values, number)
+            np.repeat(values, n_bins)
             for values in (chunk, segment, first, after, shift, size, lengths)
         )
-        bins += first // size
-        end = np.minimum((bins + 1) * size, lengths)
-        begin = np.maximum(bins * size, first)
-        row = self.rows.place(self.order[chunk], bins)
+        number += first // size
+        end = np.minimum((number + 1) * size, lengths)
+        begin = np.maximum(number * size, first)
+        row_index = self.rows.row_index(self.order[chunk], number)
         length = np.minimum(end, after) - begin
-        return Spans(row, shift + begin, length, end <= after, segment)
-
-
-def wanted_segments(stretches: dict[int, np.ndarray], done: set[int]) -> dict[int, np.ndarray]:
-    """The packs that have to run, and which of their segments, when some packs' rows are stored.
-
-    A segment needs those before it in its stretch, so a stretch whose rows are not all stored
-    restarts from its first base.
-
-    Parameters
-    ----------
-    stretches : dict of int to ndarray, (S,)
-        By number of a pack, in order, the stretches of its segments.
-    done : set of int
-        Packs whose rows are stored.
-
-    Returns
-    -------
-    dict of int to ndarray of bool, (S,)
-    """
-    last = {}
-    for pack, members in stretches.items():
-        if pack not in done:
-            last.update(dict.fromkeys(members.tolist(), pack))
-    wanted = {
-        pack: np.array([last.get(member, -1) >= pack for member in members.tolist()])
-        for pack, members in stretches.items()
-    }
-    return {pack: segments for pack, segments in wanted.items() if segments.any()}
+        return RowSpans(row_index, shift + begin, length, end <= after, segment)

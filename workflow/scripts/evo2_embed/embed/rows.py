@@ -1,7 +1,7 @@
-"""The rows of chunks and shards: how many, where they lie, their order and their keys.
+"""The rows of a shard: how many, their coordinates, order and keys.
 
-Pooling is `mean`, `max`, `last` (one row a chunk) or `{"bin": k}` (a row for every k bases, counted
-in the direction of the chunk's strand; the last bin may be shorter).
+Pooling is `mean`, `max` or `last` (one row per chunk), or `{"bin": k}` (one row per k bases, in the
+direction of the chunk's strand; the last bin may be shorter).
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 
 def count_rows(lengths: np.ndarray, pooling: str | dict) -> np.ndarray:
-    """Rows of each chunk, from its number of bases."""
+    """Number of rows of each chunk, from its bases: int64, (n,)."""
     if isinstance(pooling, dict):
         return -(-lengths // pooling["bin"])
     return np.ones(len(lengths), np.int64)
@@ -18,7 +18,7 @@ def count_rows(lengths: np.ndarray, pooling: str | dict) -> np.ndarray:
 def locate_rows(
     start: np.ndarray, end: np.ndarray, strand: np.ndarray, pooling: str | dict
 ) -> dict[str, np.ndarray]:
-    """Where the rows of chunks lie.
+    """Coordinates of the rows of chunks.
 
     Parameters
     ----------
@@ -29,10 +29,10 @@ def locate_rows(
 
     Returns
     -------
-    dict
+    dict of str to ndarray, (rows,)
         `chunk` (index into the n chunks), `start`, `end`, `n_tokens` and `behind` (bases of the
-        chunk after the row, in the direction of its strand), (rows,) each: chunk after chunk, each
-        one's rows in the order of its tokens.
+        chunk after the row, in the direction of its strand). Ordered by chunk; within a chunk in
+        the order of its tokens.
     """
     lengths = end - start
     counts = count_rows(lengths, pooling)
@@ -41,6 +41,7 @@ def locate_rows(
     offset = (np.arange(len(chunk)) - np.repeat(np.cumsum(counts) - counts, counts)) * size
     n_tokens = np.minimum(size, lengths[chunk] - offset)
     forward = strand[chunk] == "+"
+    # Tokens of `-` run from the chunk's end to its start.
     row_start = np.where(forward, start[chunk] + offset, end[chunk] - offset - n_tokens)
     return {
         "chunk": chunk,
@@ -55,39 +56,57 @@ class ShardRows:
     """The rows of a shard in their final order: genome, contig, start, strand, chunk.
 
     Genomes and contigs are in the order of their chunks: that of the sheet and of the FASTA file.
+
+    Parameters
+    ----------
+    chunks : dict of str to ndarray, (n,)
+        `read.CHUNK_KEYS` of the chunks, in any order.
+    pooling : str or dict
+
+    Attributes
+    ----------
+    chunks : dict of str to ndarray, (n,)
+        The same, sorted by `chunk`.
+    rank : ndarray of int64, (n,)
+        Number of the contig of each chunk, from 0.
+    rows : dict of str to ndarray, (count,)
+        `chunk` (index into `chunks`), `start`, `end`, `n_tokens` and `context` of each row.
+    count : int
+        Number of rows.
     """
 
-    def __init__(self, segments: dict[str, np.ndarray], pooling: str | dict):
-        order = np.argsort(segments["chunk"], kind="stable")
-        self.segments = segments = {key: values[order] for key, values in segments.items()}
-        rows = locate_rows(segments["start"], segments["end"], segments["strand"], pooling)
-        self.rank = rank = contig_ranks(segments["genome"], segments["contig"])
+    def __init__(self, chunks: dict[str, np.ndarray], pooling: str | dict):
+        order = np.argsort(chunks["chunk"], kind="stable")
+        self.chunks = chunks = {key: values[order] for key, values in chunks.items()}
+        rows = locate_rows(chunks["start"], chunks["end"], chunks["strand"], pooling)
+        self.rank = rank = contig_ranks(chunks["genome"], chunks["contig"])
         owner = rows["chunk"]
-        rows["context"] = segments["context"][owner] - rows.pop("behind")
-        strand = segments["strand"].astype("U1")
+        rows["context"] = chunks["context"][owner] - rows.pop("behind")
+        strand = chunks["strand"].astype("U1")
         final = np.lexsort((owner, strand[owner], rows["start"], rank[owner]))
         self.count = len(final)
         self.rows = {key: values[final] for key, values in rows.items()}
-        self._place = np.empty(self.count, np.int64)
-        self._place[final] = np.arange(self.count)
+        # From the order of `locate_rows` to the final one, and a chunk's first row in the former.
+        self._final_index = np.empty(self.count, np.int64)
+        self._final_index[final] = np.arange(self.count)
         self._first = np.searchsorted(owner, np.arange(len(order) + 1))
 
-    def place(self, chunk: np.ndarray, number: np.ndarray) -> np.ndarray:
-        """Where rows go, from the index of their chunk and their number in it, (n,) each."""
-        return self._place[self._first[chunk] + number]
+    def row_index(self, chunk: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Final indices of rows, from their chunk (index into `chunks`) and their number in it."""
+        return self._final_index[self._first[chunk] + number]
 
     def sort_keys(self, start: int, stop: int) -> list[np.ndarray]:
         """What rows [start, stop) are sorted by: number of the contig in the shard, start, strand
         (1 for `-`), chunk."""
         owner = self.rows["chunk"][start:stop]
-        minus = (self.segments["strand"][owner] == "-").astype(np.int8)
+        minus = (self.chunks["strand"][owner] == "-").astype(np.int8)
         starts = self.rows["start"][start:stop]
-        return [self.rank[owner], starts, minus, self.segments["chunk"][owner]]
+        return [self.rank[owner], starts, minus, self.chunks["chunk"][owner]]
 
     def keys(self, start: int, stop: int) -> dict[str, pa.Array]:
         """Key columns of rows [start, stop)."""
         rows = {key: values[start:stop] for key, values in self.rows.items()}
-        taken = {key: values[rows["chunk"]] for key, values in self.segments.items()}
+        taken = {key: values[rows["chunk"]] for key, values in self.chunks.items()}
         return {
             "chunk": pa.array(taken["chunk"]),
             "genome": pa.array(taken["genome"], pa.string()).dictionary_encode(),
@@ -102,6 +121,6 @@ class ShardRows:
 
 
 def contig_ranks(genome: np.ndarray, contig: np.ndarray) -> np.ndarray:
-    """Number chunks by contig, in order of appearance: 0 for the first contig's, and so on."""
+    """Number of the contig of each chunk, from 0, in order of appearance: int64, (n,)."""
     new = (genome[1:] != genome[:-1]) | (contig[1:] != contig[:-1])
     return np.concatenate([[0], np.cumsum(new)])[: len(genome)]

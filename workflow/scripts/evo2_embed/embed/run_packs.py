@@ -1,15 +1,16 @@
-"""The packs of a shard through the engine: its rows, pack by pack, into the store."""
+"""The packs of a shard through the engine: pack -> token embeddings -> rows -> store."""
 
+import signal
 import time
 from collections.abc import Iterator
+from types import FrameType
 
 import numpy as np
 from tqdm import tqdm
 
 from evo2_embed.embed.overlap import HostCopy, Storer, read_ahead
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import SegmentRows
-from evo2_embed.embed.stop import StopSignal
+from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.store import RowStore
 from evo2_embed.engine.check import check_engine
 from evo2_embed.engine.kv_cache import Keeping
@@ -19,25 +20,32 @@ from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import Stopped
 from evo2_embed.io.logs import log
 from evo2_embed.model.loading import load_model
+from evo2_embed.settings.sections import Extraction
+
+# SIGTERM: time limit, preemption, scancel, kill. SIGINT: Ctrl-C. SIGUSR1: early warning of a
+# cluster that was asked for one (`sbatch --signal=USR1@60`).
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
-def prepare_engine(extraction: dict, checkpoint: str, kv_device: str) -> tuple[Engine, dict | None]:
-    """Load the model, and see that the engine gives what `Evo2.forward` gives.
+def prepare_engine(
+    extraction: Extraction, checkpoint: str, kv_device: str
+) -> tuple[Engine, dict | None]:
+    """Load the model, and check the packed engine against `Evo2.forward`.
 
     Returns
     -------
     engine : Engine
     found : dict or None
-        What `check_engine` found; None for the stock engine, which needs no check.
+        Result of `check_engine`; None for the stock engine, which is the reference.
     """
     started = time.perf_counter()
-    evo2 = load_model(extraction["model"]["name"], checkpoint, extraction["precision"])
+    evo2 = load_model(extraction.model.name, checkpoint, extraction.precision)
     log.info("loaded %s in %.1f s", checkpoint, time.perf_counter() - started)
-    layers = extraction["layers"]
-    if extraction["engine"] == "stock":
+    layers = extraction.layers
+    if extraction.engine == "stock":
         return StockEngine(evo2, layers), None
-    engine = PackedEngine(evo2, layers, Keeping(extraction["kv_type"], kv_device))
-    found = check_engine(engine, evo2, layers, extraction["precision"])
+    engine = PackedEngine(evo2, layers, Keeping(extraction.kv_type, kv_device))
+    found = check_engine(engine, evo2, layers, extraction.precision)
     worst = max(found["difference"].values())
     log.info("self-check: at most %.1e from Evo2.forward, allowed %g", worst, found["tolerance"])
     return engine, found
@@ -45,40 +53,104 @@ def prepare_engine(extraction: dict, checkpoint: str, kv_device: str) -> tuple[E
 
 def run_packs(
     packs: Iterator[dict],
-    wanted: dict[int, np.ndarray],
-    row_spans: SegmentRows,
+    segments: dict[int, dict[str, np.ndarray]],
+    locator: RowLocator,
     engine: Engine,
     store: RowStore,
-    n_packs: int,
 ) -> None:
-    """Run the packs that are not stored yet, and those that have the past of their segments.
+    """Run the packs that are not stored yet, and the packs before them that they depend on.
 
-    A signal stops between two of them.
+    Reading the next pack, and storing the one before, run in threads beside the engine. A signal
+    stops the loop after the current pack.
+
+    Parameters
+    ----------
+    packs : iterator of dict
+        All packs of the shard (`read.read_packs`).
+    segments : dict of int to dict
+        Their segments, by number of the pack (`read.read_pack_segments`).
+    locator : RowLocator
+    engine : Engine
+    store : RowStore
+
+    Raises
+    ------
+    Stopped
+        If a signal stopped the loop before the last pack.
     """
+    stretches = {number: pack["stretch"] for number, pack in segments.items()}
+    wanted = wanted_segments(stretches, set(store.done))
     again = sum(number in store.done for number in wanted)
     if again:
-        log.info("%d packs run again, for stretches that were not at their end", again)
-    pooler = Pooler(row_spans.pooling)
-    left = read_ahead(row for row in packs if row["pack"] in wanted)
+        log.info("%d finished packs run again: their stretches were not finished", again)
+    pooler = Pooler(locator.pooling)
+    coming = read_ahead(row for row in packs if row["pack"] in wanted)
     store.start()
     with StopSignal() as stop, Storer() as storer:
-        for row in _with_progress(left, store):
-            pack = _pack(row, wanted[row["pack"]])
-            spans = row_spans.spans(pack.stretch, pack.position, pack.cu_seqlens).of(pack.wanted)
-            rows, pooled = pooler.pool(engine.run(pack), spans)
-            if row["pack"] in store.done:
+        for row in _with_progress(coming, store):
+            number, pack = row["pack"], _pack(row, wanted[row["pack"]])
+            # Rows of segments that are not wanted were stored by an earlier job.
+            spans = locator.spans(row["stretch"], row["offset"], pack.cu_seqlens).of(pack.wanted)
+            row_index, pooled = pooler.pool(engine.run(pack), spans)
+            if number in store.done:
                 store.beat()
             else:
-                values = {layer: HostCopy(vectors) for layer, vectors in pooled.items()}
-                storer.submit(store.put, row["pack"], len(pack.tokens), rows, values)
+                vectors = {layer: HostCopy(values) for layer, values in pooled.items()}
+                storer.submit(store.put, number, len(pack.tokens), row_index, vectors)
             if stop.name:
                 break
     store.save()
-    if len(store.done) < n_packs:
+    if len(store.done) < len(segments):
         raise Stopped(
-            f"stopped by {stop.name}: {store.tokens:,} of {store.n_tokens:,} tokens are "
-            "kept, and a rerun goes on from there"
+            f"stopped by {stop.name}: {store.tokens:,} of {store.n_tokens:,} tokens are saved; "
+            "rerun to continue from there"
         )
+
+
+def wanted_segments(stretches: dict[int, np.ndarray], done: set[int]) -> dict[int, np.ndarray]:
+    """The packs that have to run, and which of their segments, if some packs' rows are stored.
+
+    A segment needs the earlier segments of its stretch, so a stretch with a segment in a pack that
+    is not stored restarts from its first base.
+
+    Parameters
+    ----------
+    stretches : dict of int to ndarray, (S,)
+        By number of a pack, in order, the stretches of its segments.
+    done : set of int
+        Packs whose rows are stored.
+
+    Returns
+    -------
+    dict of int to ndarray of bool, (S,)
+    """
+    last = {}  # by stretch, the last pack with one of its segments that is not stored
+    for pack, members in stretches.items():
+        if pack not in done:
+            last.update(dict.fromkeys(members.tolist(), pack))
+    wanted = {
+        pack: np.array([last.get(member, -1) >= pack for member in members.tolist()])
+        for pack, members in stretches.items()
+    }
+    return {pack: segments for pack, segments in wanted.items() if segments.any()}
+
+
+class StopSignal:
+    """Within the block, stop signals are noted in `name` and do not end the process."""
+
+    def __init__(self):
+        self.name: str | None = None
+
+    def __enter__(self) -> "StopSignal":
+        self.before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *error) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.name = signal.Signals(number).name
 
 
 def _pack(row: dict, wanted: np.ndarray) -> Pack:

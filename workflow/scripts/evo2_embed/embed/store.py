@@ -1,4 +1,4 @@
-"""The rows of a shard in the making: on disk pack by pack, and safe from a kill."""
+"""The unfinished rows of a shard on disk: written pack by pack, so that a killed job resumes."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,52 +30,61 @@ from evo2_embed.io.text import human_bytes
 JOURNAL = "journal.json"
 
 
-class RowStore:
-    """Vectors of a shard, written pack by pack in any order, read in the final one.
+@dataclass(frozen=True)
+class StoreContents:
+    """What a store holds.
 
-    The work folder has one file a layer, and a journal of the packs whose rows are safe on the
-    disk, with the checksum of each one's. A later store of the same key goes on from there; a pack
-    whose rows are not those of its checksum is done again. Memory does not grow with the shard.
+    Attributes
+    ----------
+    key : str
+        Digest of everything that the vectors depend on. Vectors of another key are discarded.
+    rows : ShardRows
+    widths : dict of str to int
+        Dimensions of the vectors, by layer.
+    dtype : {"float32", "float16"}
+    n_tokens : int
+        Tokens of the shard.
+    """
+
+    key: str
+    rows: ShardRows
+    widths: dict[str, int]
+    dtype: str
+    n_tokens: int
+
+
+class RowStore:
+    """Vectors of a shard, written pack by pack in any order, read in the final order of the rows.
+
+    The work folder holds one file per layer, and a journal of the packs whose rows are safely on
+    the disk, each with a checksum. A later store with the same key continues from the journal; a
+    pack whose rows do not match their checksum runs again. Memory does not grow with the shard.
 
     Parameters
     ----------
     work : Path
-        The work folder; of the process that made it alone (`lock.exclusive`).
-    key : str
-        Digest of all that the rows depend on; what was stored under another one is thrown away.
-    rows : ShardRows
-    widths : dict of str to int
-        By layer.
-    dtype : {"float32", "float16"}
-    n_tokens : int
-        Tokens of the shard.
-    every : float
-        Seconds between two saves of the journal; work of at most that long is lost.
+        The work folder. The caller has to hold its lock (`locks.exclusive`).
+    contents : StoreContents
+    save_every : float
+        Seconds between two saves of the journal; a kill costs at most the work of that time.
     beat : callable
-        Called at every sign of progress.
+        Called after every bit of progress.
 
     Attributes
     ----------
     done : dict of int to tuple
         By number of a pack whose rows are stored: its tokens, and the CRC-32 of the rows.
     seconds : float
-        Time between `start` and the last save, that of earlier processes included.
+        Time between `start` and the last save, including that of earlier processes.
     """
 
     def __init__(
-        self,
-        work: Path,
-        key: str,
-        rows: ShardRows,
-        widths: dict[str, int],
-        dtype: str,
-        n_tokens: int,
-        every: float,
-        beat: Callable[[], None],
+        self, work: Path, contents: StoreContents, save_every: float, beat: Callable[[], None]
     ):
-        self.work, self.key, self.rows, self.n_tokens = work, key, rows, n_tokens
-        self.every, self.beat = every, beat
-        self.widths, self.dtype = widths, np.dtype(dtype)
+        self.work, self.key, self.rows = work, contents.key, contents.rows
+        self.n_tokens, self.widths = contents.n_tokens, contents.widths
+        self.dtype = np.dtype(contents.dtype)
+        self.save_every, self.beat = save_every, beat
         self.done: dict[int, tuple[int, int]] = {}
         self.seconds = 0.0
         self._saved = self._started = time.monotonic()
@@ -87,7 +97,7 @@ class RowStore:
             self.done = {number: (tokens, crc) for number, tokens, crc in known["packs"]}
         self._files = {
             layer: os.open(self.work / f"{layer}.rows", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
-            for layer in widths
+            for layer in self.widths
         }
 
     def __enter__(self) -> "RowStore":
@@ -95,7 +105,7 @@ class RowStore:
 
     def __exit__(self, kind, *error) -> None:
         if kind is not None:
-            # What is done is kept, if the disk still takes it.
+            # Keep the finished packs, if the disk can still be written.
             with contextlib.suppress(OSError, InputError):
                 self.save()
         for file in self._files.values():
@@ -106,45 +116,56 @@ class RowStore:
         """Tokens of the packs that are stored."""
         return sum(tokens for tokens, _ in self.done.values())
 
-    def keep_whole(self, places: dict[int, np.ndarray]) -> None:
-        """Forget every pack whose rows are damaged, or that is none of the shard's.
+    def keep_whole(self, row_indices: dict[int, np.ndarray]) -> None:
+        """Forget stored packs whose rows are damaged, or that do not belong to the shard.
 
         Parameters
         ----------
-        places : dict of int to ndarray
-            By number of a pack, where the rows are that end in it.
+        row_indices : dict of int to ndarray
+            By number of a pack, the indices of the rows that end in it.
         """
         found, self.done = self.done, {}
         for number, (tokens, crc) in found.items():
-            if number in places and self._stored_crc(places[number]) == crc:
+            if number in row_indices and self._stored_crc(row_indices[number]) == crc:
                 self.done[number] = (tokens, crc)
             self.beat()
         if found:
             log.info(
-                "going on with %d of %d tokens; %d of %d packs found in %s are damaged",
+                "continuing from %d of %d tokens; %d of %d packs found in %s are damaged",
                 *(self.tokens, self.n_tokens, len(found) - len(self.done), len(found), self.work),
             )
 
     def start(self) -> None:
-        """Count the seconds from now on."""
+        """Start to count the seconds."""
         self._saved = self._started = time.monotonic()
 
-    def put(self, number: int, tokens: int, places: np.ndarray, values: dict) -> None:
-        """Store a pack: by layer the vectors (n, width) of the rows at `places`, host copies."""
-        order = np.argsort(places)
+    def put(self, number: int, n_tokens: int, row_index: np.ndarray, values: dict) -> None:
+        """Store the rows that end in a pack.
+
+        Parameters
+        ----------
+        number, n_tokens : int
+            Of the pack.
+        row_index : ndarray of int64, (n,)
+            Indices of the rows.
+        values : dict of str to HostCopy
+            By layer, their vectors, (n, width).
+        """
+        order = np.argsort(row_index)
         crc = 0
         for layer in self.widths:
             ordered = np.ascontiguousarray(values[layer].numpy()[order].astype(self.dtype))
             crc = zlib.crc32(ordered, crc)
-            for start, stop, place in _runs(places[order]):
-                self._write(layer, ordered[start:stop], place)
-        self.done[number] = (tokens, crc)
+            for start, stop, first_row in _runs(row_index[order]):
+                self._write(layer, ordered[start:stop], first_row)
+        # Last: the journal must not list a pack before its rows are written.
+        self.done[number] = (n_tokens, crc)
         self.beat()
-        if time.monotonic() - self._saved >= self.every:
+        if time.monotonic() - self._saved >= self.save_every:
             self.save()
 
     def save(self) -> None:
-        """Bring the rows to the disk, then say so in the journal."""
+        """Flush the rows to the disk, then write the journal."""
         for file in self._files.values():
             os.fsync(file)
         now = time.monotonic()
@@ -160,7 +181,24 @@ class RowStore:
         write_json(self.work / JOURNAL, journal)
 
     def write(self, folder: Path, metadata: dict) -> dict[str, dict]:
-        """Write every layer's Parquet file; its name, rows, width and digest by layer."""
+        """Write the Parquet files of all layers.
+
+        Parameters
+        ----------
+        folder : Path
+        metadata : dict
+            Metadata of the files, beside the layer.
+
+        Returns
+        -------
+        dict of str to dict
+            By layer, `file`, `rows`, `width` and `sha256`.
+
+        Raises
+        ------
+        InputError
+            If a row was never stored, or is not finite.
+        """
         files = {}
         for layer, width in self.widths.items():
             schema = embeddings_schema(width, self.dtype.name, chunk=True)
@@ -185,27 +223,29 @@ class RowStore:
 
     def _check_room(self) -> None:
         row_bytes = sum(self.widths.values()) * self.dtype.itemsize
-        # Once in the work folder, once in the files that are made of it.
+        # Twice: in the work folder, and in the Parquet files.
         needed = 2 * self.rows.count * row_bytes - _bytes_in(self.work)
         free = shutil.disk_usage(self.work).free
         if needed > free:
             raise InputError(
                 f"{self.work}: the rows of this shard need {human_bytes(needed)}, and its disk has "
-                f"{human_bytes(free)} free: make room, or choose fewer layers or larger bins"
+                f"{human_bytes(free)} free: free disk space, or set fewer layers or larger bins"
             )
 
     def _read_journal(self) -> dict | None:
-        """The journal of a store with the same key and layers, if there is a whole one."""
+        """The journal, if there is an undamaged one of the same key."""
         path = self.work / JOURNAL
         if not path.exists():
             return None
         try:
             journal = read_json(path)
         except InputError as error:
-            log.warning("%s: starting anew", error)
+            log.warning("%s: starting from the first pack", error)
             return None
         if journal["key"] != self.key:
-            log.info("%s is of other packs, weights or settings: starting anew", path)
+            log.info(
+                "%s is of other packs, weights or settings: starting from the first pack", path
+            )
             return None
         return journal
 
@@ -214,15 +254,16 @@ class RowStore:
         for path in self.work.glob("*.rows"):
             path.unlink()
 
-    def _write(self, layer: str, values: np.ndarray, place: int) -> None:
-        view, offset = memoryview(values).cast("B"), place * values.shape[1] * values.itemsize
+    def _write(self, layer: str, values: np.ndarray, first_row: int) -> None:
+        """Write consecutive rows from `first_row` on, (n, width)."""
+        view, offset = memoryview(values).cast("B"), first_row * values.shape[1] * values.itemsize
         with disk_faults(self.work / f"{layer}.rows"):
             while view:
                 written = os.pwrite(self._files[layer], view, offset)
                 view, offset = view[written:], offset + written
 
     def _read(self, layer: str, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop), (n, width); what the file does not have is NaN."""
+        """Rows [start, stop), (n, width); NaN behind the end of the file."""
         values = np.full((stop - start, self.widths[layer]), np.nan, self.dtype)
         view, offset = memoryview(values).cast("B"), start * values.shape[1] * values.itemsize
         while view:
@@ -232,21 +273,25 @@ class RowStore:
             view, offset = view[count:], offset + count
         return values
 
-    def _stored_crc(self, places: np.ndarray) -> int:
-        places, crc = np.sort(places), 0
+    def _stored_crc(self, row_index: np.ndarray) -> int:
+        """The CRC-32 of rows as `put` computes it: layer by layer, in the order of the rows."""
+        row_index, crc = np.sort(row_index), 0
         for layer in self.widths:
-            for start, stop, place in _runs(places):
-                crc = zlib.crc32(self._read(layer, place, place + stop - start), crc)
+            for start, stop, first_row in _runs(row_index):
+                crc = zlib.crc32(self._read(layer, first_row, first_row + stop - start), crc)
         return crc
 
 
-def _runs(places: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Runs of consecutive numbers in a sorted array: first and last index, first number."""
-    if not len(places):
+def _runs(row_index: np.ndarray) -> Iterator[tuple[int, int, int]]:
+    """Runs of consecutive rows among sorted ones: [start, stop) in the array, and the first row.
+
+    Rows 4, 5, 6, 9 are the runs (0, 3, 4) and (3, 4, 9).
+    """
+    if not len(row_index):
         return
-    breaks = np.flatnonzero(np.diff(places) != 1) + 1
-    for start, stop in zip([0, *breaks], [*breaks, len(places)], strict=True):
-        yield int(start), int(stop), int(places[start])
+    breaks = np.flatnonzero(np.diff(row_index) != 1) + 1
+    for start, stop in zip([0, *breaks], [*breaks, len(row_index)], strict=True):
+        yield int(start), int(stop), int(row_index[start])
 
 
 def _bytes_in(folder: Path) -> int:
