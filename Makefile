@@ -54,7 +54,7 @@ lint: test-env
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow/rules
-	@$(BIN)/snakemake --lint
+	@$(BIN)/python tests/lint_workflow.py
 
 schema: env
 	@$(BIN)/python workflow/scripts/write_schema.py

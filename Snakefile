@@ -13,7 +13,6 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/common_layers.smk"
 include: "workflow/rules/chunk.smk"
 include: "workflow/rules/pack.smk"
 include: "workflow/rules/machine.smk"
@@ -26,24 +25,21 @@ include: "workflow/rules/fusion.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/probe.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/slurm.smk"
 
 
 rule all:
     default_target: True
     input:
-        datasets=DATASETS.values(),
-        fused=FUSED.values(),
-        manifests=MANIFESTS,
-        finetune=FINETUNE,
-        probes=PROBES,
+        datasets=made_by("aggregate_embeddings"),
+        fused=made_by("fuse_layers"),
+        manifests=made_by("write_manifest"),
+        finetune=made_by("write_finetune", "summary"),
+        probes=made_by("probe_layers"),
         report="results/report.html",
 
 
 onstart:
-    prepare_slurm()
-    warn()
-    freeze_run()
+    prepare_run()
 
 
 onsuccess:

@@ -11,9 +11,10 @@ from evo2_embed.analysis.burn_in.curves import (
     pair_rows,
     settled_from,
 )
+from evo2_embed.analysis.burn_in.limits import ROW, longest_context
 from evo2_embed.analysis.burn_in.measure import measure_burn_in
 from evo2_embed.analysis.burn_in.packs import pack_burn_in
-from evo2_embed.analysis.burn_in.places import MIN_LENGTH, ROW, longest_context, place_stretches
+from evo2_embed.analysis.burn_in.places import MIN_LENGTH, place_stretches
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256

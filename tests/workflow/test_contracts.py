@@ -4,6 +4,7 @@ import ast
 import re
 
 import pytest
+import slurm_watch
 import yaml
 from evo2_embed.analysis.probes.extraction import PROBES
 from evo2_embed.dataset.levels import level_schema
@@ -38,7 +39,7 @@ def test_a_rule_has_all_that_a_rule_has(name):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in RULE_FILES if p.name not in ("common.smk", "common_layers.smk", "slurm.smk")],
+    [path for path in RULE_FILES if path.name != "common.smk"],
     ids=lambda p: p.name,
 )
 def test_headers_name_every_output(path):
@@ -112,8 +113,7 @@ def test_the_slurm_environment_pins_what_the_others_and_the_rules_name():
     tests |= pins((ROOT / "envs" / "requirements.txt").read_text())
     own = {name: slurm.pop(name) for name in list(slurm) if name.startswith("snakemake-")}
     assert slurm.items() <= tests.items()
-    rules = (ROOT / "workflow" / "rules" / "slurm.smk").read_text()
-    assert f'SLURM_PLUGIN = "{own["snakemake-executor-plugin-slurm"]}"' in rules
+    assert own["snakemake-executor-plugin-slurm"] == slurm_watch.PLUGIN_VERSION
 
 
 def test_only_the_last_lines_of_a_script_know_snakemake():

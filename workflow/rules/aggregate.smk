@@ -3,19 +3,39 @@
 # in:  results/shards/{extraction}/{bundle}/{shard}/shard.json and the files that they name,
 #      results/chunks/{bundle}.parquet
 # out: results/embeddings/{extraction}/{layer}.json
-#      keys: parts (file, rows, bytes, sha256 of each), rows, width, settings, digests; written last
-#      results/embeddings/{extraction}/{layer}/part-00000.parquet and on
+#      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
+#      workflow, layer, self_check, windows, digest, rows, width, dtype, parts (file, rows, bytes,
+#      sha256 of each), levels; written last
+#      results/embeddings/{extraction}/{layer}/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, embedding
 #      results/embeddings/{extraction}/{layer}.contig.parquet and .genome.parquet, if asked for
 #      columns: genome, contig, strand, n_rows, n_tokens, embedding
-#      results/embeddings/{extraction}/manifest.json, of fused datasets as well
+#      results/embeddings/{extraction}/manifest.json, also of fused datasets
+#      keys: workflow, model, checkpoint_sha256, precision, pooling, engine, packages, settings,
+#      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,
+#      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
+#      each), rows
+
+
+def aggregate_settings(wildcards):
+    """The settings that the shards of an extraction must have, and how they are put together."""
+    return {
+        "code": CODE_VERSIONS["aggregate"],
+        "embed": RUN.embed_settings(wildcards.extraction),
+        "levels": EXTRACTIONS[wildcards.extraction].levels,
+    }
+
+
+def fusion_names(wildcards):
+    """Fusions of an extraction, in the order of the configuration."""
+    return list(EXTRACTIONS[wildcards.extraction].fusion)
 
 
 rule aggregate_embeddings:
     """Check, sort and write the dataset of layer {wildcards.layer} of {wildcards.extraction}."""
     input:
-        records=shard_files("shard.json"),
-        chunks=chunk_tables,
+        records=made_by("embed_shard", "record"),
+        chunks=made_by("chunk_fasta"),
     output:
         record="results/embeddings/{extraction}/{layer}.json",
     log:
@@ -34,11 +54,11 @@ rule aggregate_embeddings:
 
 
 rule write_manifest:
-    """Write down what the datasets of {wildcards.extraction} are and were made from."""
+    """Record what the datasets of {wildcards.extraction} are and were made from."""
     input:
-        records=layer_records,
-        fused=fused_records,
-        chunks=chunk_tables,
+        records=made_by("aggregate_embeddings"),
+        fused=made_by("fuse_layers"),
+        chunks=made_by("chunk_fasta"),
     output:
         manifest=report(
             "results/embeddings/{extraction}/manifest.json",

@@ -1,20 +1,47 @@
-# How embeddings change with the context before them, on one contig, for the report.
+# How embeddings change with upstream context, measured on one contig, for the report.
 #
 # in:  results/chunks/{bundle}.parquet and the FASTA files of the first bundle,
 #      results/models/{model}.json
-# out: results/burn_in/{extraction}.packs.parquet, one long stretch, and short ones that begin within it
+# out: results/burn_in/{extraction}.packs.parquet, one long stretch, and short ones that begin in it
 #      columns: those of a pack file
 #      results/burn_in/{extraction}/shard.json, results/burn_in/{extraction}/speed.json and
-#      results/burn_in/{extraction}/{layer}.parquet: their embeddings, as a shard's
+#      results/burn_in/{extraction}/{layer}.parquet: their embeddings, like those of a shard
 #      results/burn_in/{extraction}.json
-#      keys: reason, place, quantiles, settled_at, edges, layers (raw, centred, settled of each)
+#      keys: settings, digest, place, reason, settled_at, quantiles, edges, layers (raw, centred,
+#      settled of each)
+
+from evo2_embed.analysis.burn_in.limits import longest_context, measure_mb
+
+BURN_IN_BUNDLE = next(iter(RUN.bundles.values()))
+BURN_IN_GENOMES = [[genome.name, genome.fasta] for genome in BURN_IN_BUNDLE.genomes]
+BURN_IN_SETTINGS = {"code": CODE_VERSIONS["burn_in"]}
+
+
+def burn_in_files(wildcards):
+    """FASTA files of the first bundle."""
+    return [genome.fasta for genome in BURN_IN_BUNDLE.genomes]
+
+
+def burn_in_places(wildcards):
+    """What decides which bases run to measure the burn-in of an extraction."""
+    return {
+        "code": CODE_VERSIONS["burn_in"],
+        "length": longest_context(SETTINGS, wildcards.extraction),
+        "starts": SETTINGS.burn_in.starts,
+        "strand": "-" if SETTINGS.windows.strands == "-" else "+",
+    }
+
+
+def burn_in_memory(wildcards):
+    """Memory of a measurement (MB)."""
+    return measure_mb(EXTRACTIONS[wildcards.extraction], SETTINGS.burn_in)
 
 
 rule pack_burn_in:
     """Pack a stretch of {params.places[length]} bases, and {params.places[starts]} short ones in it."""
     input:
         chunks=f"results/chunks/{BURN_IN_BUNDLE.name}.parquet",
-        files=BURN_IN_FILES,
+        files=burn_in_files,
     output:
         packs="results/burn_in/{extraction}.packs.parquet",
     log:
@@ -49,7 +76,7 @@ use rule embed_shard as embed_burn_in with:
 
 
 rule measure_burn_in:
-    """See after how many bases the embeddings of {wildcards.extraction} are settled."""
+    """Measure after how many bases the embeddings of {wildcards.extraction} are settled."""
     input:
         packs="results/burn_in/{extraction}.packs.parquet",
         record="results/burn_in/{extraction}/shard.json",

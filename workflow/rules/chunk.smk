@@ -1,12 +1,24 @@
 # FASTA to chunk tables.
 #
-# in:  the FASTA files of a bundle (plain, bgzip or gzip), and BED files where regions are given
+# in:  the FASTA files of a bundle (plain, bgzip or gzip), and BED files if regions are given
 # out: results/chunks/{bundle}.parquet
 #      columns: chunk, genome, contig, start, end, strand, name, length, stretch, context, gc,
 #      ambiguous, crc32
-#
-# results/indexes/{genome}.fai is a cache, not an output: any job that reads a genome which has its
-# own bundle makes the index if it is missing or older than the FASTA file. To delete it is safe.
+#      results/indexes/{genome}.fai, a cache for later jobs, which make it again if it is missing
+
+CHUNK_SETTINGS = {
+    "code": CODE_VERSIONS["chunk"],
+    # `beyond_training` changes no window.
+    "windows": {
+        **SETTINGS.windows.to_dict(),
+        "context": {"min": SETTINGS.windows.context.min, "span": SETTINGS.windows.context.span},
+    },
+}
+
+
+def chunk_threads(wildcards):
+    """Two for a large genome, since other jobs wait for it; small ones run side by side."""
+    return 2 if RUN.bundles[wildcards.bundle].n_shards > 1 else 1
 
 
 rule chunk_fasta:

@@ -2,12 +2,47 @@
 #
 # in:  results/embeddings/{extraction}/{layer}.json and the datasets that they name,
 #      results/chunks/{bundle}.parquet and FASTA files of a few bundles, results/models/{model}.json
-# out: results/controls/packs.parquet, windows with their bases shuffled
+# out: results/controls/packs.parquet, windows with shuffled bases
 #      columns: those of a pack file
 #      results/controls/{extraction}/shard.json, results/controls/{extraction}/speed.json and
-#      results/controls/{extraction}/{layer}.parquet: their embeddings, as a shard's
+#      results/controls/{extraction}/{layer}.parquet: their embeddings, like those of a shard
 #      results/comparisons/{extraction}.json
-#      keys: layers (effective_rank, variance, cosine, cosine_to_shuffled, alike of each), cka
+#      keys: settings, digest, rows, shuffled_windows, layers (width, effective_rank, variance,
+#      cosine, cosine_quantiles, cosine_to_shuffled, alike of each), cka
+
+COMPARE_SETTINGS = {"code": CODE_VERSIONS["compare"], "rows": SETTINGS.compare.rows}
+# Bundles from which windows are shuffled: at most eight, since a run may have thousands.
+CONTROL_BUNDLES = list(RUN.bundles.values())[:: -(-len(RUN.bundles) // 8)]
+
+
+def control_tables(wildcards):
+    """Chunk tables of these bundles."""
+    return [f"results/chunks/{bundle.name}.parquet" for bundle in CONTROL_BUNDLES]
+
+
+def control_files(wildcards):
+    """FASTA files of these bundles."""
+    return [genome.fasta for bundle in CONTROL_BUNDLES for genome in bundle.genomes]
+
+
+def control_genomes(wildcards):
+    """Rows of the sample sheet that are in these bundles, bundle by bundle."""
+    return [
+        [[genome.name, genome.fasta, genome.regions] for genome in bundle.genomes]
+        for bundle in CONTROL_BUNDLES
+    ]
+
+
+def control_record(wildcards):
+    """Record of the embeddings of shuffled windows, if the configuration asks for them."""
+    records = made_by("embed_control", "record")(wildcards)
+    return {"control": records[0]} if records else {}
+
+
+def compare_memory(wildcards):
+    """Memory of a comparison (MB): it keeps a matrix of rows by rows per layer."""
+    rows = SETTINGS.compare.rows
+    return 1000 + (len(layer_names(wildcards)) * 4 + 40) * rows**2 // 10**6
 
 
 rule shuffle_windows:
@@ -51,7 +86,7 @@ rule compare_layers:
     """Compare the layers of {wildcards.extraction} without labels."""
     input:
         unpack(control_record),
-        records=layer_records,
+        records=made_by("aggregate_embeddings"),
     output:
         comparison=report(
             "results/comparisons/{extraction}.json",

@@ -2,13 +2,23 @@
 #
 # in:  results/packs/{bundle}/{shard}.parquet, results/models/{model}.json
 # out: results/shards/{extraction}/{bundle}/{shard}/shard.json
-#      keys: layers (file, rows, width, sha256 of each), settings, digests; written last
+#      keys: settings, digest, packs_digest, packing, chunks_digest, first_stretch, n_stretches,
+#      first_chunk, stop_chunk, n_chunks, n_packs, n_tokens, n_bases, budget_tokens, padded_tokens,
+#      checkpoint_sha256, packages, self_check, workflow, layers (file, rows, width, sha256 of
+#      each); written last
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json
 #      keys: tokens, seconds, tokens_per_second, peak_memory_mb, device, host, threads, cpus
-#      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one a layer
+#      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one per layer
 #      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, embedding
-#      results/shards/{extraction}/{bundle}/{shard}/.work/, while the shard is in the making:
-#      journal.json and the rows of finished packs, from which the next job goes on; lock
+#      results/shards/{extraction}/{bundle}/{shard}/.work/, until the shard is complete:
+#      journal.json and the rows of finished packs, from which a later job resumes; lock
+
+EMBED_GPUS = 0 if SETTINGS.runtime.device == "cpu" else 1
+
+
+def embed_settings(wildcards):
+    """All that an extraction's embeddings depend on, except packs and weights."""
+    return RUN.embed_settings(wildcards.extraction)
 
 
 rule embed_shard:
@@ -30,10 +40,6 @@ rule embed_shard:
     resources:
         gpu=EMBED_GPUS,
         mem_mb=8000,
-        # No results depend on these, so a change of them reruns nothing.
-        checkpoint_every=SETTINGS.runtime.checkpoint_every,
-        hang_after=SETTINGS.runtime.hang_after,
-        kv_device=SETTINGS.runtime.kv_device,
     params:
         settings=embed_settings,
         device=SETTINGS.runtime.device,

@@ -4,24 +4,39 @@
 # out: results/export/blocks.parquet
 #      columns: genome, contig, block, start, end, chunks, split
 #      results/export/{bundle}/{shard}/export.json
-#      keys: parts, files (rows, tokens, bytes, sha256 of each), settings, digests; written last,
-#      beside packed-train.parquet, packed-validation.parquet, padded-train.parquet and
-#      padded-validation.parquet, as far as the shard has rows of them
-#      results/finetune/packed/{split}-00000.parquet and on, for the splits train and validation
+#      keys: settings, packing, width, blocks_digest, digest, chunks_digest, first_stretch,
+#      n_stretches, n_chunks, parts, files; written last, beside packed-train.parquet,
+#      packed-validation.parquet, padded-train.parquet and padded-validation.parquet, if the shard
+#      has such rows
+#      results/finetune/packed/{split}-00000.parquet and following, for the splits train and validation
 #      columns: input_ids, attention_mask, position_ids, cu_seqlens, labels, genome, contig, start,
 #      end, strand
-#      results/finetune/padded/{split}-00000.parquet and on
+#      results/finetune/padded/{split}-00000.parquet and following
 #      columns: input_ids, attention_mask, position_ids, labels, length, genome, contig, start, end,
 #      strand
 #      results/finetune/README.md
 #      results/finetune/summary.json
-#      keys: chunks, tokens and blocks of each split; of each form rows, padding_share and files
+#      keys: workflow, windows, genomes (fasta_sha256, genome of each), settings, packing, width,
+#      blocks, chunks, tokens, forms (rows, width, padding_share, room_share, bytes, files of each),
+#      digest
+
+SPLIT_SETTINGS = {
+    "code": CODE_VERSIONS["export"],
+    "split": SETTINGS.finetune.split,
+    "block": SETTINGS.finetune.block,
+    "gap": SETTINGS.finetune.gap,
+    "validation_share": SETTINGS.finetune.validation_share,
+}
+EXPORT_SETTINGS = {
+    "code": CODE_VERSIONS["export"],
+    "pad_token": SETTINGS.finetune.pad_token,
+}
 
 
 rule split_chunks:
-    """Say which blocks are for validation: {params.settings[validation_share]} of them."""
+    """Choose blocks for validation: {params.settings[validation_share]} of them."""
     input:
-        chunks=chunk_tables,
+        chunks=made_by("chunk_fasta"),
     output:
         blocks="results/export/blocks.parquet",
     log:
@@ -63,8 +78,8 @@ rule export_packs:
 rule write_finetune:
     """Check the shards of the training set, and put them where `load_dataset` finds them."""
     input:
-        records=export_records,
-        chunks=chunk_tables,
+        records=made_by("export_packs"),
+        chunks=made_by("chunk_fasta"),
         blocks="results/export/blocks.parquet",
     output:
         card="results/finetune/README.md",

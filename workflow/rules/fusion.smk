@@ -1,14 +1,68 @@
-# Layers, or strands, of an extraction joined into one dataset.
+# Layers, or strands, of an extraction, fused into one dataset.
 #
 # in:  results/embeddings/{extraction}/{layer}.json and the datasets that they name;
-#      parameters of another run, or labels, where the configuration asks for them
+#      parameters of another run, or labels, if the configuration asks for them
 # out: results/fusions/{extraction}/{fusion}.npz
 #      arrays: means, deviations, weights, components, explained, as far as the method has them;
 #      fusion, a JSON string with method, layers, widths
 #      results/embeddings/{extraction}/{fusion}.json
-#      keys: those of a layer's record, but for layer and self_check; fusion, layers; written last
-#      results/embeddings/{extraction}/{fusion}/part-00000.parquet and on
+#      keys: settings, packing, windows, checkpoint_sha256, packages, model, pooling, precision,
+#      engine, workflow, fusion, layers, digest, rows, width, dtype, parts (file, rows, bytes,
+#      sha256 of each), levels; written last
+#      results/embeddings/{extraction}/{fusion}/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, embedding
+
+from evo2_embed.model.models import layer_widths
+
+
+def fusion_of(wildcards):
+    """What the configuration says of a fusion."""
+    return EXTRACTIONS[wildcards.extraction].fusion[wildcards.fusion]
+
+
+def fusion_layers(wildcards):
+    """Records of the layers that a fusion joins."""
+    layers = fusion_of(wildcards).layers
+    return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
+
+
+def fusion_parameters(wildcards):
+    """The file of parameters, if the fusion takes one."""
+    given = fusion_of(wildcards).parameters
+    return [] if given is None else [given]
+
+
+def fusion_labels(wildcards):
+    """The labels, if the fusion learns its weights."""
+    return [SETTINGS.probe.labels] if fusion_of(wildcards).weights == "probe" else []
+
+
+def fit_settings(wildcards):
+    """What the parameters of a fusion depend on, except files."""
+    fusion = fusion_of(wildcards)
+    settings = {
+        "code": CODE_VERSIONS["fuse"],
+        "method": fusion.method,
+        "layers": fusion.layers,
+        "weights": fusion.weights,
+    }
+    if fusion.weights != "probe":
+        return settings
+    return {**settings, "probe": SETTINGS.probe.to_dict(), "genomes": GENOMES}
+
+
+def fuse_settings(wildcards):
+    """How the rows of a fused dataset follow from the layers and the parameters."""
+    fusion = fusion_of(wildcards)
+    return {"code": CODE_VERSIONS["fuse"], "method": fusion.method, "strands": fusion.strands}
+
+
+def fit_memory(wildcards, attempt):
+    """Memory (MB) for a sample of 5,000 rows of all layers, four times; labels need all keys."""
+    widths = layer_widths(EXTRACTIONS[wildcards.extraction].model.name)
+    numbers = 5000 * sum(widths[layer] for layer in fusion_of(wildcards).layers)
+    base = 2000 if fusion_of(wildcards).weights == "probe" else 1000
+    return (base + numbers * 4 * 4 // 1_000_000) * attempt
 
 
 rule fit_fusion:

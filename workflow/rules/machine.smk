@@ -1,5 +1,5 @@
-# Is the software what it should be, are local weights whole, is there room? Once for each model,
-# before its weights are fetched and the first job runs it.
+# Checks before a model's weights are fetched and its first job starts: installed software, the file
+# of local weights, free disk space.
 #
 # in:  the local checkpoint, if the configuration names one
 # out: results/machine/{model}.json
@@ -7,7 +7,7 @@
 
 
 rule check_machine:
-    """See that what {params.model[name]} needs is here, as far as one can without a GPU."""
+    """Check what {params.model[name]} needs, as far as this is possible without a GPU."""
     input:
         checkpoint=local_checkpoint,
     output:
@@ -22,7 +22,7 @@ rule check_machine:
     resources:
         mem_mb=1000,
     params:
-        # No more than fetch_model has: a change of these redoes all that was made with the model.
+        # The same as for fetch_model: a change of these redoes all that was made with the model.
         model=model_of_record,
         directory=SETTINGS.model_directory,
     script:

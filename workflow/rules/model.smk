@@ -1,13 +1,13 @@
-# Weights: bundled, local, or fetched once from the hub.
+# Weights: bundled, local, or downloaded once.
 #
 # in:  the local checkpoint, if the configuration names one; results/machine/{model}.json
 # out: results/models/{model}.json
 #      keys: name, path, sha256
-#      {model_directory}/{name}.pt, if it was fetched
+#      {model_directory}/{name}.pt, if it was downloaded
 
 
 rule fetch_model:
-    """See that the weights of {params.model[name]} are at hand, and note their digest."""
+    """Find or download the weights of {params.model[name]}, and record their digest."""
     input:
         checkpoint=local_checkpoint,
         machine="results/machine/{model}.json",

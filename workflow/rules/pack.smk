@@ -6,6 +6,11 @@
 #      context, genome, contig, start, end, strand, name
 
 
+def bundle_shards(wildcards):
+    """Number of a bundle's shards."""
+    return RUN.bundles[wildcards.bundle].n_shards
+
+
 rule pack_tokens:
     """Pack shard {wildcards.shard} of bundle {wildcards.bundle}: {params.settings[packing]}."""
     input:

@@ -1,4 +1,4 @@
-# Labels to a comparison of layers, if the configuration has a section probe.
+# Labels to a comparison of layers, if the configuration has a section `probe`.
 #
 # in:  the file with the labels, results/chunks/{bundle}.parquet, the FASTA files,
 #      results/embeddings/{extraction}/{layer}.json and the datasets beside them, files with
@@ -8,15 +8,66 @@
 #      results/probes/{extraction}.parquet
 #      columns: layer, metric, fold, value
 #      results/probes/{extraction}.json
-#      keys: kind, rows, labels, group, groups, block, gap, folds, metric, scores, best, winner,
-#      undecided, beats_gc_kmers, shuffled_layer, skipped, settings, labels_sha256, datasets
+#      keys: kind, rows, labels, group, groups, block, gap, folds, scores (mean, low, high of each),
+#      best, winner, undecided, beats_gc_kmers, metric, shuffled_layer, skipped, settings,
+#      labels_sha256, datasets
+
+from evo2_embed.analysis.probes.memory import probe_mb
+
+
+def labels_file(wildcards):
+    """The file with the labels."""
+    return SETTINGS.probe.labels
+
+
+def fasta_files(wildcards):
+    """FASTA files of all genomes."""
+    return [genome.fasta for bundle in RUN.bundles.values() for genome in bundle.genomes]
+
+
+def genomes_by_bundle(wildcards):
+    """Names and FASTA files of the genomes, bundle by bundle."""
+    return [
+        [[genome.name, genome.fasta] for genome in bundle.genomes]
+        for bundle in RUN.bundles.values()
+    ]
+
+
+def check_settings(wildcards):
+    """What decides which rows have which label, and which are probed."""
+    return {
+        "code": CODE_VERSIONS["probe"],
+        "probe": SETTINGS.probe.to_dict(),
+        "pooling": EXTRACTIONS[wildcards.extraction].pooling,
+    }
+
+
+def probe_settings(wildcards):
+    """What the probes of an extraction depend on, except its datasets."""
+    fusions = EXTRACTIONS[wildcards.extraction].fusion
+    return {
+        "code": CODE_VERSIONS["probe"],
+        "probe": SETTINGS.probe.to_dict(),
+        "fusion": {name: fusion.to_dict() for name, fusion in fusions.items()},
+    }
+
+
+def given_parameters(wildcards):
+    """Files with fitted parameters that fusions of an extraction name."""
+    fusions = EXTRACTIONS[wildcards.extraction].fusion.values()
+    return [fusion.parameters for fusion in fusions if fusion.parameters]
+
+
+def probe_memory(wildcards):
+    """Memory (MB) for a few copies of the probed rows: of one layer, or all that a fusion joins."""
+    return probe_mb(EXTRACTIONS[wildcards.extraction], SETTINGS.probe.max_rows)
 
 
 rule check_labels:
-    """See that {input.labels} fits the rows of {wildcards.extraction}, before they are embedded."""
+    """Check that {input.labels} fits the rows of {wildcards.extraction}, before any is embedded."""
     input:
         labels=labels_file,
-        chunks=chunk_tables,
+        chunks=made_by("chunk_fasta"),
         fasta=fasta_files,
     output:
         record="results/probes/{extraction}.labels.json",
@@ -38,11 +89,11 @@ rule check_labels:
 
 
 rule probe_layers:
-    """See how well each layer of {wildcards.extraction} predicts the labels of {input.labels}."""
+    """Measure how well each layer of {wildcards.extraction} predicts the labels of {input.labels}."""
     input:
         labels=labels_file,
         check="results/probes/{extraction}.labels.json",
-        records=layer_records,
+        records=made_by("aggregate_embeddings"),
         fasta=fasta_files,
         parameters=given_parameters,
     output:

@@ -1,23 +1,29 @@
-# The report, and the summary that a terminal shows.
+# The report, and the summary for the terminal.
 #
 # in:  results/embeddings/{extraction}/manifest.json and the datasets that they name,
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json and shard.json,
-#      results/chunks/{bundle}.parquet, and where there are such:
+#      results/chunks/{bundle}.parquet, and if the configuration asks for them:
 #      results/comparisons/{extraction}.json, results/burn_in/{extraction}.json,
 #      results/probes/{extraction}.json and .parquet, results/finetune/summary.json
 # out: results/report.html, results/summary.txt
+
+from evo2_embed.plan.rules import RULES
+
+REPORT_SETTINGS = {"code": CODE_VERSIONS["report"], **SETTINGS.report.to_dict()}
+# Rules in the report's table of times.
+STAGES = [name for name, rule in RULES.items() if rule.reported]
 
 
 rule write_report:
     """Show what was embedded, how fast, and what the embeddings look like."""
     input:
-        manifests=MANIFESTS,
-        speeds=all_speeds,
-        comparisons=COMPARISONS,
-        burn_in=BURN_INS,
-        probes=PROBES,
-        finetune=FINETUNE,
-        chunks=chunk_tables,
+        manifests=made_by("write_manifest"),
+        speeds=made_by("embed_shard", "speed"),
+        comparisons=made_by("compare_layers"),
+        burn_in=made_by("measure_burn_in"),
+        probes=made_by("probe_layers"),
+        finetune=made_by("write_finetune", "summary"),
+        chunks=made_by("chunk_fasta"),
     output:
         report=report("results/report.html", caption="../report/page.rst", category="Run"),
         summary=report("results/summary.txt", caption="../report/summary.rst", category="Run"),

@@ -1,12 +1,13 @@
 """Run the packs of a shard through the model.
 
-In: a pack file, the record of the model. Out: one Parquet file per layer
-(`tables.embeddings_schema` with chunk), the record of the shard, its speed.
+In: a pack file, the record of the model, the frozen settings of the run. Out: one Parquet file per
+layer (`tables.embeddings_schema` with chunk), the record of the shard, its speed.
 """
 
 from evo2_embed.doctor import check_job
 from evo2_embed.embed.gpus import claim_gpus
 from evo2_embed.io.logs import logged_to
+from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.settings.sections import Runtime
 
 
@@ -24,16 +25,12 @@ def main(
 
 if "snakemake" in globals():
     with logged_to(snakemake.log[0]):
+        # `runtime` is no parameter of the rule: results do not depend on `checkpoint_every` etc.
         main(
             snakemake.input.packs,
             snakemake.input.model,
             snakemake.params.settings,
-            Runtime(
-                device=snakemake.params.device,
-                kv_device=snakemake.resources.kv_device,
-                checkpoint_every=snakemake.resources.checkpoint_every,
-                hang_after=snakemake.resources.hang_after,
-            ),
+            load_frozen(RUN_CONFIG).settings.runtime,
             snakemake.output.record,
             snakemake.output.speed,
             int(snakemake.resources.get("gpu", 0)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from evo2_embed.analysis.burn_in.places import ROW
+from evo2_embed.analysis.burn_in.limits import ROW
 from evo2_embed.analysis.compare.measures import pair_cosines
 from evo2_embed.dataset.sampling import evenly
 

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyfaidx
 
-from evo2_embed.analysis.burn_in.places import MIN_LENGTH, ROW, place_stretches
+from evo2_embed.analysis.burn_in.limits import ROW
+from evo2_embed.analysis.burn_in.places import MIN_LENGTH, place_stretches
 from evo2_embed.genomes.fasta import (
     IS_AMBIGUOUS,
     IS_GC,

@@ -1,87 +1,99 @@
-# What a run on SLURM needs beyond its profile, so that it ends: finished, or with a clear error. No
-# rules.
-#
-# The executor plugin, as it is, waits for ever and says nothing where status queries fail for a
-# while, where a job is gone from SLURM's memory before it was seen to end, and where a preempted job
-# is not requeued. Only the process that submits jobs comes here, when it starts.
+"""What a run on SLURM needs beyond its profile, so that it ends: finished, or with a clear error.
+
+Without it, the executor plugin waits for ever and says nothing in three cases: status queries fail
+for a while; a job is gone from SLURM's memory before it was seen to end; a preempted job is not
+requeued. Only the process that submits jobs calls this, when it starts.
+"""
 
 import asyncio
 import re
 import subprocess
+import sys
+import time
+from importlib.metadata import version
 
-SLURM_PLUGIN = "2.8.0"
-# Seconds that a job may be unknown to SLURM, or preempted and not requeued, before it counts as ended.
-SLURM_PATIENCE = 60
-SLURM_ASK_AGAIN = 5
+PLUGIN_VERSION = "2.8.0"
+# Seconds that a job may be unknown to SLURM, or preempted and not requeued, before it has ended.
+PATIENCE = 60
+ASK_AGAIN = 5  # seconds between two queries while SLURM does not answer
 
 
-def prepare_slurm():
-    """Under the SLURM executor: fit its settings to the cluster, and watch its jobs."""
-    if workflow.executor_plugin.name != "slurm":
-        return
-    import snakemake_executor_plugin_slurm as plugin
+def prepare(plugin, settings) -> str | None:
+    """Fit the executor's settings to the cluster, and watch its jobs.
 
-    problem = slurm_problem(workflow.executor_settings)
+    Parameters
+    ----------
+    plugin : module
+        The executor plugin. Its queries and its check of jobs are replaced.
+    settings : ExecutorSettings
+        Its settings. The command for the status, and the time before the first query, may change.
+
+    Returns
+    -------
+    str or None
+        What prevents a run, in one line.
+    """
+    problem = _problem(plugin, settings)
     if problem:
-        sys.exit(f"slurm error: {problem}")
-    if workflow.executor_settings.status_command == "squeue":
+        return problem
+    if settings.status_command == "squeue":
         # The plugin turns to sacct by itself while the controller is away.
         plugin.query_job_status_sacct = plugin.query_job_status_squeue
     watch = SlurmWatch(plugin)
     plugin.query_job_status = watch.query
     plugin.Executor.check_active_jobs = watch.checked(plugin.Executor.check_active_jobs)
+    return None
 
 
-def slurm_problem(settings):
-    """Choose the status command; what stands in the way of a run, in a line, or None."""
-    from importlib.metadata import version
-
-    installed = version("snakemake-executor-plugin-slurm")
-    if installed != SLURM_PLUGIN:
+def _problem(plugin, settings) -> str | None:
+    """Choose the status command; what prevents a run, in one line, or None."""
+    installed = version(plugin.__name__)
+    if installed != PLUGIN_VERSION:
         return (
-            f"snakemake-executor-plugin-slurm {installed} is installed and {SLURM_PLUGIN} needed: "
-            "pip install -r envs/requirements-slurm.txt"
+            f"version {installed} of the executor plugin is installed, but {PLUGIN_VERSION} is "
+            "needed: pip install -r envs/requirements-slurm.txt"
         )
     if settings.array_jobs:
         return (
-            f"slurm-array-jobs: {settings.array_jobs}: the plugin waits for ever where there are "
-            "more shards than `jobs`; leave it out"
+            f"slurm-array-jobs: {settings.array_jobs}: with more shards than `jobs`, the plugin "
+            "waits for ever; leave it out"
         )
-    answer = slurm_says("scontrol", "show", "config")
+    answer = ask("scontrol", "show", "config")
     if answer.returncode:
         return f"scontrol does not reach the controller: {last_line(answer.stderr)}"
     if settings.status_command == "squeue":
         return squeue_problem(settings, answer.stdout)
-    answer = slurm_says("sacct", "--noheader", "--allocations", "--name", "none")
-    if not answer.returncode:
+    accounting = ask("sacct", "--noheader", "--allocations", "--name", "none")
+    if not accounting.returncode:
         return None
-    print(f"slurm: no sacct here ({last_line(answer.stderr)}): status by squeue", file=sys.stderr)
+    reason = last_line(accounting.stderr)
+    print(f"slurm: no sacct here ({reason}): status by squeue", file=sys.stderr)
     settings.status_command = "squeue"
-    return squeue_problem(settings, slurm_says("scontrol", "show", "config").stdout)
+    return squeue_problem(settings, answer.stdout)
 
 
-def squeue_problem(settings, config):
-    """Ask often enough that squeue still shows a job that ended; None, or why that cannot be."""
+def squeue_problem(settings, config: str) -> str | None:
+    """Query so often that squeue still shows a job that ended; None, or why this is impossible."""
     # The plugin's own rule: the first interval is at most a third of MinJobAge.
     found = re.search(r"^MinJobAge\s*=\s*(\d+)", config, re.M)
     longest = int(found[1]) // 3 if found else settings.init_seconds_before_status_checks
     if longest < 1:
-        return f"MinJobAge = {found[1]}: squeue forgets jobs at once, and sacct is needed"
+        return f"MinJobAge = {found[1]}: squeue forgets jobs at once, so sacct is needed"
     settings.init_seconds_before_status_checks = min(
         settings.init_seconds_before_status_checks, longest
     )
     return None
 
 
-def slurm_says(*command):
-    """Output and errors of a command of SLURM; one that is not there or hangs is a failed one."""
+def ask(*command: str) -> subprocess.CompletedProcess:
+    """Output and errors of a command of SLURM. A missing or hanging command counts as failed."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))
 
 
-def last_line(text):
+def last_line(text: str) -> str:
     """Last line of a text that is not empty."""
     return (text.strip().splitlines() or ["no message"])[-1]
 
@@ -105,7 +117,7 @@ class SlurmWatch:
         return check_active_jobs
 
     async def query(self, command, logger):
-        """States by job, and the seconds that the query took; asked until SLURM answers."""
+        """States by job, and the seconds of the query; asked until SLURM answers."""
         failures = 0
         while True:
             states, seconds = await self.ask(command, logger)
@@ -116,32 +128,32 @@ class SlurmWatch:
             if failures % 60 == 0:
                 logger.warning(
                     f"SLURM does not answer ({command.split()[0]}). Jobs may go on; asking again "
-                    f"every {SLURM_ASK_AGAIN} s until it does."
+                    f"every {ASK_AGAIN} s until it does."
                 )
             failures += 1
-            await asyncio.sleep(SLURM_ASK_AGAIN)
+            await asyncio.sleep(ASK_AGAIN)
 
     def completed(self, states, logger):
-        """The states, with those of jobs that SLURM will not say more about."""
+        """The states, with an end for jobs of which SLURM will say no more."""
         for job in self.jobs:
             state = states.get(job)
             if state not in (None, "PREEMPTED", "NODE_FAIL"):
                 self.since.pop(job, None)
                 continue
             waited = time.monotonic() - self.since.setdefault(job, time.monotonic())
-            if waited < SLURM_PATIENCE:
+            if waited < PATIENCE:
                 continue
             if state is not None:
                 logger.warning(f"SLURM job {job}: {state} and not requeued; it counts as failed.")
                 states[job] = "CANCELLED"
-            elif not self.executor._submitted_job_clusters and slurm_forgot(job):
+            elif not self.executor._submitted_job_clusters and forgotten(job):
                 logger.warning(f"SLURM no longer knows job {job}; its outputs say how it ended.")
                 # The plugin takes this for success; Snakemake then looks for the outputs.
                 states[job] = "UNKNOWN"
         return states
 
 
-def slurm_forgot(job):
-    """Whether the controller, of this cluster, answers that it has no such job."""
-    answer = slurm_says("squeue", "--noheader", "--states=all", "--jobs", job)
+def forgotten(job: str) -> bool:
+    """Whether the controller of this cluster answers that it has no such job."""
+    answer = ask("squeue", "--noheader", "--states=all", "--jobs", job)
     return bool(answer.returncode) and "Invalid job id" in answer.stderr
