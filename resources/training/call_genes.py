@@ -1,6 +1,6 @@
 """Call the genes of a FASTA file: `python resources/training/call_genes.py IN.fa[.gz] OUT.gff3`.
 
-Pyrodigal in its mode for short sequences (metagenomic), which needs no training on the genome.
+Uses Pyrodigal in its mode for short sequences (metagenomic), without training on the genome.
 """
 
 import sys
@@ -11,7 +11,7 @@ from corpus import read_records
 
 
 def call_genes(fasta: Path, output: Path) -> int:
-    """Write the genes of all records as GFF3 (CDS features); how many there are."""
+    """Write the genes of all records as GFF3 (CDS features); returns their number."""
     finder = pyrodigal.GeneFinder(meta=True)
     lines = ["##gff-version 3"]
     for name, tokens in read_records(fasta):

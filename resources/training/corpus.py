@@ -1,4 +1,4 @@
-"""The genomes that evo2_tiny learns from: read, checked, and drawn from at random."""
+"""The training genomes of evo2_tiny: read, checked, and sampled at random."""
 
 import gzip
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ HERE = Path(__file__).resolve().parent
 GENOMES = HERE / "genomes.yaml"
 LAMBDA = HERE.parent / "lambda.fa.gz"
 BASES = np.frombuffer(b"ACGT", np.uint8)
-SHARED_BASES = 25  # a stretch of so many bases that lambda has too is not trained on,
-MARGIN = 1000  # nor are so many bases on either side of it
+SHARED_BASES = 25  # regions that share this many bases with lambda are not trained on,
+MARGIN = 1000  # nor this many bases on either side of them
 
 _COMPLEMENT = np.arange(256, dtype=np.uint8)
 _COMPLEMENT[list(b"ACGT")] = list(b"TGCA")
@@ -31,12 +31,12 @@ class Contig:
     Attributes
     ----------
     file : str
-        The genome, by the name of its file.
+        Name of the genome's file.
     tokens : ndarray of uint8, (n,)
     kept : ndarray of bool, (n,)
-        Bases that may be trained on.
+        Bases allowed for training.
     share : float
-        Of the training windows.
+        Share of the training windows.
     """
 
     file: str
@@ -47,7 +47,7 @@ class Contig:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Contigs to train on, and stretches that no window touches, by name."""
+    """Contigs for training, and held-out sequences, by name."""
 
     contigs: list[Contig]
     held_out: dict[str, np.ndarray]
@@ -59,7 +59,7 @@ def load_corpus(folder: Path) -> Corpus:
     Raises
     ------
     InputError
-        When a file is missing, or is another than was trained on.
+        If a file is missing, or is not the training file.
     """
     held_out = {"lambda": read_fasta(LAMBDA)[0]}
     foreign = kmers(held_out["lambda"], SHARED_BASES)
@@ -69,7 +69,7 @@ def load_corpus(folder: Path) -> Corpus:
         if not path.is_file():
             raise InputError(f"{path}: no such file (make tiny-model fetches it)")
         if file_sha256(path) != genome["sha256"]:
-            raise InputError(f"{path}: not the file that {GENOMES.name} names")
+            raise InputError(f"{path}: not the file in {GENOMES.name}")
         records = read_fasta(path)
         bases = sum(map(len, records))
         for tokens in records:
@@ -83,7 +83,7 @@ def load_corpus(folder: Path) -> Corpus:
 
 
 def draw_windows(corpus: Corpus, number: int, length: int, rng: np.random.Generator) -> np.ndarray:
-    """Windows (number, length) of tokens from either strand, none of bases that are held out."""
+    """Windows (number, length) of tokens from either strand, without held-out bases."""
     shares = np.array([contig.share for contig in corpus.contigs])
     windows = []
     while len(windows) < number:
@@ -109,12 +109,12 @@ def read_records(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:
-    """The other strand."""
+    """The reverse complement."""
     return _COMPLEMENT[tokens[::-1]]
 
 
 def kmers(tokens: np.ndarray, k: int) -> np.ndarray:
-    """Numbers (n - k + 1,) of a sequence's k-mers; -1 where one has another letter than ACGT."""
+    """Indices (n - k + 1,) of a sequence's k-mers; -1 if a letter is not A, C, G or T."""
     codes = _CODE[tokens]
     number = np.zeros(max(0, len(codes) - k + 1), np.int64)
     for offset in range(k):
@@ -125,7 +125,7 @@ def kmers(tokens: np.ndarray, k: int) -> np.ndarray:
 
 
 def _near_shared(tokens: np.ndarray, foreign: np.ndarray) -> np.ndarray:
-    """Which bases lie in, or near, a k-mer of another sequence, on either strand."""
+    """Which bases are in, or near, a k-mer of another sequence, on either strand."""
     forward = np.isin(kmers(tokens, SHARED_BASES), foreign)
     backward = np.isin(kmers(reverse_complement(tokens), SHARED_BASES), foreign)[::-1]
     edges = np.zeros(len(tokens) + 1, np.int64)

@@ -1,8 +1,8 @@
 """What evo2_tiny has learned: `python resources/training/evaluate_evo2_tiny.py GENOMES WORK`.
 
-Bits a base on sequence that it was not trained on, beside Markov models of the same genomes; and,
-by a run of the workflow in the folder WORK, how well each layer tells coding from intergenic
-windows of the held-out stretches, beside GC and k-mer counts.
+Bits per base on held-out sequence, compared with Markov models of the same genomes. And, from a run
+of the workflow in the folder WORK, how well each layer separates coding from intergenic windows of
+the held-out sequence, compared with GC and k-mer counts.
 """
 
 import json
@@ -45,7 +45,7 @@ CONFIG = {
 
 
 def bits_table(corpus: Corpus) -> list[dict]:
-    """A row a held-out stretch: bits a base of the model, and of Markov models."""
+    """One row per held-out sequence: bits per base of the model and of Markov models."""
     model = load_model(TINY, bundled_checkpoint(), "fp32").model
     counts = {f"order {order}": markov_counts(corpus.contigs, order) for order in ORDERS}
     alone = of_genome(corpus, corpus.contigs[0].file)
@@ -62,7 +62,7 @@ def bits_table(corpus: Corpus) -> list[dict]:
 
 
 def run_probe(corpus: Corpus, folder: Path) -> dict:
-    """Run the workflow on the held-out stretches; what it says of the probes."""
+    """Run the workflow on the held-out sequence; returns its verdict on the probes."""
     (folder / "config").mkdir(parents=True, exist_ok=True)
     with open(folder / "held_out.fa", "w") as handle:
         for number, tokens in enumerate(corpus.held_out.values()):
@@ -80,7 +80,7 @@ def main(genomes: Path, folder: Path) -> None:
     corpus = load_corpus(genomes)
     left_out = sum(int(np.sum(~contig.kept)) for contig in corpus.contigs)
     print(
-        f"{left_out:,} bases were not trained on: held out, or near a stretch that lambda has too"
+        f"{left_out:,} bases were not trained on: held out, or close to a region that lambda shares"
     )
     print(tabulate(bits_table(corpus), headers="keys", floatfmt=".3f", intfmt=","))
     print(json.dumps(run_probe(corpus, folder), indent=2))

@@ -1,7 +1,7 @@
-"""Get the genomes of genomes.yaml: `python resources/training/fetch_genomes.py FOLDER`.
+"""Download the genomes of genomes.yaml: `python resources/training/fetch_genomes.py FOLDER`.
 
-They come out of packages, by `pip download` (a source distribution) and `apt-get download`;
-every file is checked by its digest. On another system put the files into the folder by hand.
+They are in packages, from `pip download` (a source distribution) and `apt-get download`. Every file
+is checked by its digest. On another system, put the files into the folder by hand.
 """
 
 import io
@@ -21,12 +21,12 @@ from evo2_embed.io.errors import InputError  # noqa: E402
 
 
 def fetch(genome: dict, folder: Path) -> None:
-    """Put the file of one genome into a folder.
+    """Write the file of one genome to a folder.
 
     Raises
     ------
     InputError
-        When the package has another file, or none.
+        If the package has a different file, or none.
     """
     path = folder / genome["file"]
     if path.is_file() and file_sha256(path) == genome["sha256"]:
@@ -36,17 +36,17 @@ def fetch(genome: dict, folder: Path) -> None:
         path.write_bytes(content(genome, Path(place)))
     if file_sha256(path) != genome["sha256"]:
         path.unlink()
-        raise InputError(f"{genome['file']}: not the file that genomes.yaml names")
+        raise InputError(f"{genome['file']}: not the file in genomes.yaml")
 
 
 def _from_pip(genome: dict, place: Path) -> bytes:
     name = genome["package"]
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
-    # pip also builds its metadata, and may lack what that takes: the file is there all the same.
+    # pip also builds the metadata, which can fail after the file was downloaded.
     subprocess.run([*command, "-d", str(place), name], check=False)
     archive = next(place.glob("*.tar.gz"), None)
     if archive is None:
-        raise InputError(f"{name}: pip found no source distribution of it")
+        raise InputError(f"{name}: pip found no source distribution")
     return _member(archive.read_bytes(), genome["member"])
 
 
@@ -61,7 +61,7 @@ def _from_debian(genome: dict, place: Path) -> bytes:
 
 
 def _member(archive: bytes, name: str) -> bytes:
-    """The file of that name, whatever its folder, in a tar archive."""
+    """The file with a name, in any folder of a tar archive."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         for member in files:
             if member.isfile() and Path(member.name).name == name:

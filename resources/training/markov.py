@@ -1,7 +1,7 @@
-"""Markov models of DNA: what a sequence model has to beat.
+"""Markov models of DNA: the baseline for a sequence model.
 
-Counts are over both strands of the genomes, without what is held out; each genome weighs as much as
-its share of the training windows.
+Counts are over both strands of the genomes, without held-out bases. The weight of a genome is its
+share of the training windows.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def markov_counts(contigs: list[Contig], order: int) -> np.ndarray:
 
 
 def markov_bits(counts: np.ndarray, tokens: np.ndarray) -> float:
-    """Bits a base of a sequence, from the first base on that has a whole word before it."""
+    """Bits per base of a sequence, from the first base after a complete word."""
     order = round(np.log2(len(counts)) / 2)
     words = kmers(tokens, order + 1)
     words = words[words >= 0]

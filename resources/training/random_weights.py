@@ -1,7 +1,7 @@
-"""Random weights for a StripedHyena of any settings: where training starts, and for tests.
+"""Random weights for a StripedHyena of any settings: for the start of training, and for tests.
 
 They are stable: the long filters decay (negative log-poles), weights are scaled to their fan-in,
-and what a block adds to the residual stream is scaled down with depth.
+and the output of a block is scaled down with depth.
 """
 
 import math
@@ -10,19 +10,19 @@ import torch
 from evo2_embed.model.import_evo2 import import_evo2
 
 SEED = 3
-# The residual stream's first channel is the same in all tokens, this many times as long as the
-# others together, and all projections of the Hyena blocks read it: so gates stay away from zero.
-# The product of three values that are as often negative as positive would have tails so long that
-# the rounding of float32 is large beside its mean.
+# The first channel of the residual stream is equal in all tokens, and this many times the norm of
+# all other channels. All projections of the Hyena blocks read it, so gates stay away from zero.
+# Otherwise a product of three values of random sign has such long tails that the rounding of
+# float32 is large compared with its mean.
 STEADY = 1.5
-SWAY = 0.1  # what the other channels add to a gate, beside what the first one does
+SWAY = 0.1  # contribution of the other channels to a gate, relative to the first
 
 
 def make_state(config: dict, seed: int = SEED) -> dict[str, torch.Tensor]:
     """A state dict for a StripedHyena of these settings, as `load_checkpoint` takes it.
 
-    Weights are bfloat16, as real checkpoints' are, but for the poles and residues of the long
-    filters and the rotary frequencies (float32). Rows of `Wqkv` are in the order of a checkpoint,
+    Weights are bfloat16, as in real checkpoints, except the poles and residues of the long filters
+    and the rotary frequencies (float32). Rows of `Wqkv` are in the order of a checkpoint,
     before `column_split` permutes them.
     """
     evo2_models = import_evo2()
@@ -36,7 +36,7 @@ def make_state(config: dict, seed: int = SEED) -> dict[str, torch.Tensor]:
         value = _initial(name, value.shape, depth, config, generator)
         state[name] = value if is_exact(name) else value.to(torch.bfloat16)
     for name in [name for name in state if name.endswith("residues")]:
-        # The filter of a steady input then stays of its size, however slowly a mode decays.
+        # The filtered value of a constant input is then independent of the decay of a mode.
         state[name] *= -torch.expm1(state[name.replace("residues", "log_poles")][..., 0])
     return state
 
@@ -62,10 +62,10 @@ def _initial(
     if name.endswith("residues"):
         return normal(1 / math.sqrt(shape[-1]))
     if name.endswith("short_filter_weight"):
-        return normal(0.2) + torch.eye(shape[-1])[-1]  # mostly the present token
+        return normal(0.2) + torch.eye(shape[-1])[-1]  # mainly the current token
     if name.endswith("filter.h"):
         value = normal(1 / math.sqrt(shape[-1]))
-        if shape[-1] < 128:  # longer filters have D for the present token
+        if shape[-1] < 128:  # longer filters have D for the current token
             value[..., -1] += 1
         return value
     if name.endswith("scale"):

@@ -1,9 +1,9 @@
 """Train the bundled model: `python resources/training/train_evo2_tiny.py GENOMES [--output FILE]`.
 
-GENOMES is the folder with the files of genomes.yaml. The modules are vortex's own, so what comes
-out is an ordinary checkpoint; weights are rounded to bfloat16 as real checkpoints' are, and the
-loss that is logged last is that of the rounded ones. Two threads and a fixed seed: the same
-machine gives the same weights again.
+GENOMES is the folder with the files of genomes.yaml. The modules are vortex's own, so the result is
+an ordinary checkpoint. Weights are rounded to bfloat16, as in real checkpoints, and the last logged
+loss is that of the rounded weights. With two threads and a fixed seed, the same machine gives the
+same weights again.
 """
 
 import argparse
@@ -27,16 +27,16 @@ from random_weights import is_exact, make_state  # noqa: E402
 
 SEED = 5
 STEPS = 1600
-BATCH, LENGTH = 8, 1024  # windows of a step, and tokens of a window
+BATCH, LENGTH = 8, 1024  # windows per step, and tokens per window
 WARM_UP, COOL_DOWN = 0.02, 0.6  # shares of the steps
 RATE = 3e-3
 LOG_EVERY = 25
-# The embedding is also what the logits are read with: at its full size they would be wild.
+# The embedding also computes the logits, which would be too large at its full scale.
 EMBEDDING_SCALE = 0.02
 
 
 class _NegativeExponential(torch.nn.Module):
-    """Log-poles as minus the exponential of a free number: they stay negative."""
+    """Log-poles as minus the exponential of a free parameter, so that they stay negative."""
 
     def forward(self, free: torch.Tensor) -> torch.Tensor:
         return -free.exp()
@@ -46,7 +46,7 @@ class _NegativeExponential(torch.nn.Module):
 
 
 class _PerMode(torch.nn.Module):
-    """Residues as numbers that mean the same however slowly a mode decays: what it adds up to."""
+    """Residues as the sum of a mode over time, which does not depend on its decay."""
 
     def __init__(self, log_poles: torch.Tensor):
         super().__init__()
@@ -60,7 +60,7 @@ class _PerMode(torch.nn.Module):
 
 
 def make_model(seed: int) -> torch.nn.Module:
-    """A StripedHyena in float32 that can be trained."""
+    """A trainable StripedHyena in float32."""
     evo2_models = import_evo2()
     config = model_config(TINY)
     settings = evo2_models.dotdict(config | {"use_flash_attn": False})
@@ -84,7 +84,7 @@ def next_base_loss(model: torch.nn.Module, windows: np.ndarray) -> torch.Tensor:
 
 
 def train(model: torch.nn.Module, corpus: Corpus, steps: int, log) -> None:
-    """Run the steps, and log bits a base."""
+    """Run the steps, and log bits per base."""
     optimizer = torch.optim.AdamW(model.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0)
     rng, bits, started = np.random.default_rng(SEED), [], time.monotonic()
     for step in range(1, steps + 1):
@@ -99,13 +99,13 @@ def train(model: torch.nn.Module, corpus: Corpus, steps: int, log) -> None:
         bits.append(loss.item() / math.log(2))
         if step % LOG_EVERY == 0 or step == steps:
             speed = step * BATCH * LENGTH / (time.monotonic() - started)
-            log(f"step {step}: {np.mean(bits):.4f} bits a base, {speed:,.0f} tokens/s")
+            log(f"step {step}: {np.mean(bits):.4f} bits per base, {speed:,.0f} tokens/s")
             bits.clear()
 
 
 @torch.no_grad()
 def held_out_bits(model: torch.nn.Module, tokens: np.ndarray, length: int = LENGTH) -> float:
-    """Bits a base of a sequence in windows of `length` bases after a first one, side by side."""
+    """Bits per base of a sequence in consecutive windows of `length` bases after a first base."""
     starts = range(0, len(tokens) - length, length)
     windows = np.stack([tokens[start : start + length + 1] for start in starts])
     parts = np.array_split(windows, -(-len(windows) // BATCH))
@@ -114,7 +114,7 @@ def held_out_bits(model: torch.nn.Module, tokens: np.ndarray, length: int = LENG
 
 
 def checkpoint_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict to save: parametrizations resolved, `Wqkv` as a checkpoint has it, rounded."""
+    """The state dict to save: parametrizations resolved, `Wqkv` as in a checkpoint, rounded."""
     for module in model.modules():
         for name in list(getattr(module, "parametrizations", ())):
             parametrize.remove_parametrizations(module, name)
@@ -122,7 +122,9 @@ def checkpoint_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     state = {}
     for name, value in model.state_dict().items():
         value = value.detach().clone()
-        if name.endswith("Wqkv.weight"):  # loading takes (heads, 3, head) rows to (3, heads, head)
+        if name.endswith(
+            "Wqkv.weight"
+        ):  # loading reorders (heads, 3, head) rows to (3, heads, head)
             value = value.unflatten(0, (3, heads, -1)).transpose(0, 1).flatten(0, 2)
         state[name] = value if is_exact(name) else value.to(torch.bfloat16)
     return state
@@ -147,11 +149,11 @@ def main(arguments: list[str] | None = None) -> None:
 
         train(model, corpus, options.steps, log)
         for name, tokens in corpus.held_out.items():
-            log(f"held out, {name}: {held_out_bits(model, tokens):.4f} bits a base")
+            log(f"held out, {name}: {held_out_bits(model, tokens):.4f} bits per base")
         torch.save(checkpoint_state(model), options.output)
         loaded = build_model(model_config(TINY), options.output, "fp32", TINY).model
         for name, tokens in corpus.held_out.items():
-            log(f"held out, {name}, as loaded: {held_out_bits(loaded, tokens):.4f} bits a base")
+            log(f"held out, {name}, as loaded: {held_out_bits(loaded, tokens):.4f} bits per base")
 
 
 if __name__ == "__main__":

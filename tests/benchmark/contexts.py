@@ -1,14 +1,14 @@
-"""What long contexts cost, in time and memory: `make benchmark-contexts`.
+"""Time and memory of long contexts: `make benchmark-contexts`.
 
-Every figure is of a process of its own, which embeds random bases with the bundled model:
+Every measurement runs in its own process, which embeds random bases with the bundled model:
 
-- stretch: one stretch of `context` bases, piece by piece: every base is computed once;
-- windows: independent windows of `context` bases at 50 % overlap, of which the second half is what
-  is wanted: every base is computed twice, and sees at least half of `context`;
+- stretch: one stretch of `context` bases, segment by segment: every base is computed once;
+- windows: independent windows of `context` bases at 50 % overlap, of which only the second half is
+  used: every base is computed twice, and sees at least half of `context`;
 - stock: `Evo2.forward` over all of `context` at once.
 
 Out: `results/benchmark/contexts.json`, a list of records (`contender`, `context`, `piece`, `keys`,
-`bases_per_second`, `peak_mb` of the process beside the loaded model, `kept_mb`: keys and values by
+`bases_per_second`, `peak_mb` of the process without the loaded model, `kept_mb`: the KV cache by
 the formula), a table, and a plot.
 """
 
@@ -38,16 +38,16 @@ from evo2_embed.model.loading import load_model  # noqa: E402
 from stock import make_pack, pieces_of, random_segments  # noqa: E402
 
 LAYER = "blocks.6.mlp.l3"
-PIECES = (4096, 16_384)
+SEGMENTS = (4096, 16_384)
 CONTEXTS = (8192, 16_384, 65_536, 131_072, 262_144)
-WINDOWS = 65_536  # the longest windows that are timed; a longer one costs what a stretch costs
-STOCK = 65_536  # the longest that the stock model runs here
+WINDOWS = 65_536  # longest windows that are timed; longer ones cost as much per base as a stretch
+STOCK = 65_536  # longest context of the stock model
 
 
 def measure(contender: str, context: int, piece: int, keys: str, threads: int) -> dict:
-    """Embed in this process; a record."""
+    """Embed in this process; returns a record."""
     torch.set_num_threads(threads)
-    map_large_blocks()  # as an embedding job does
+    map_large_blocks()  # as in an embedding job
     evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
     keeping = Keeping(keys)
     engine = PackedEngine(evo2, [LAYER], keeping)
@@ -56,7 +56,7 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
     engine.run(make_pack(random_segments([1000])))
     bases = context
     if contender == "windows":
-        # Two windows, of each of which the second half is new.
+        # Two windows; only the second half of each is new.
         segments, bases = random_segments([context] * 2), context
         packs = [pack for segment in segments for pack in pieces_of(segment, piece)]
     else:
@@ -81,44 +81,44 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
 
 
 def plan() -> list[tuple[str, int, int, str]]:
-    """What is measured: contender, context, piece, type of keys and values."""
-    stretches = [("stretch", context, PIECES[1], "model") for context in CONTEXTS]
-    stretches += [("stretch", context, PIECES[0], "model") for context in CONTEXTS[:-1]]
-    windows = [("windows", x, PIECES[1], "model") for x in (CONTEXTS[0], WINDOWS)]
-    smaller = [("stretch", 65_536, PIECES[-1], keys) for keys in ("bf16", "int8")]
+    """The measurements: contender, context, tokens per segment, type of the KV cache."""
+    stretches = [("stretch", context, SEGMENTS[1], "model") for context in CONTEXTS]
+    stretches += [("stretch", context, SEGMENTS[0], "model") for context in CONTEXTS[:-1]]
+    windows = [("windows", x, SEGMENTS[1], "model") for x in (CONTEXTS[0], WINDOWS)]
+    smaller = [("stretch", 65_536, SEGMENTS[-1], keys) for keys in ("bf16", "int8")]
     stock = [("stock", context, context, "model") for context in CONTEXTS if context <= STOCK]
     return stretches + windows + smaller + stock
 
 
 def plot(records: list[dict], path: Path) -> None:
-    """Bases a second, and memory, against context."""
+    """Bases per second, and memory, against context."""
     figure, (speed, memory) = plt.subplots(1, 2, figsize=(8.4, 3.3))
     for contender, label, colour in (
-        ("stretch", "one stretch, pieces of 16,384", "#2f6f4f"),
+        ("stretch", "one stretch, segments of 16,384", "#2f6f4f"),
         ("windows", "windows at 50 % overlap", "#c9862f"),
         ("stock", "Evo2.forward", "#9aa5b1"),
     ):
         mine = [r for r in records if r["contender"] == contender and r["keys"] == "model"]
         if contender == "stretch":
-            mine = [r for r in mine if r["piece"] == PIECES[-1]]
+            mine = [r for r in mine if r["piece"] == SEGMENTS[-1]]
         contexts = [r["context"] for r in mine]
         speed.plot(contexts, [r["bases_per_second"] for r in mine], "o-", color=colour, label=label)
         if contender != "windows":
             memory.plot(contexts, [r["peak_mb"] for r in mine], "o-", color=colour, label=label)
-    small = [r for r in records if r["contender"] == "stretch" and r["piece"] == PIECES[0]]
+    small = [r for r in records if r["contender"] == "stretch" and r["piece"] == SEGMENTS[0]]
     contexts = [r["context"] for r in small]
     memory.plot(
-        contexts, [r["peak_mb"] for r in small], "o-", color="#7fb79a", label="pieces of 4,096"
+        contexts, [r["peak_mb"] for r in small], "o-", color="#7fb79a", label="segments of 4,096"
     )
     memory.plot(
         contexts,
         [r["kept_mb"] for r in small],
         ":",
         color="#555",
-        label="keys and values (formula)",
+        label="KV cache (formula)",
     )
     speed.set(ylabel="bases per second", ylim=(0, None))
-    memory.set(ylabel="peak beside the model (MB)", ylim=(0, None))
+    memory.set(ylabel="peak without the model (MB)", ylim=(0, None))
     for axis in (speed, memory):
         axis.set_xscale("log", base=2)
         axis.set_xticks(CONTEXTS, [f"{context // 1024} k" for context in CONTEXTS])

@@ -1,12 +1,12 @@
-"""How fast the packed engine is, and how much memory it takes: `make benchmark`.
+"""Speed and memory of the packed engine: `make benchmark`.
 
-Four contenders, on the same weights and the same sequences, one after the other in every repeat:
+Four contenders, with the same weights and sequences, in turns in every repeat:
 
-- readme: the loop of the evo2 package's README, one sequence a call of `Evo2.forward`;
+- readme: the loop of the evo2 package's README, one sequence per call of `Evo2.forward`;
 - padded: `Evo2.forward` on batches of 8 sequences in their order, padded to the longest;
 - packed: the packed engine;
-- matmul: the matrix products of the packed engine's packs and nothing else, into buffers that are
-  there already: the linear layers, and of the attention what a causal mask leaves.
+- matmul: only the matrix products of the packed engine's packs, into existing buffers: the linear
+  layers, and the part of the attention that a causal mask keeps.
 
 Out: `results/benchmark/engine.json`, a list of records (`model`, `workload`, `contender`,
 `tokens_per_second` from the median, `peak_rss_mb` of the process), a table, and a plot.
@@ -39,10 +39,10 @@ from evo2_embed.model.loading import build_model  # noqa: E402
 from evo2_embed.pack.assign import first_fit  # noqa: E402
 from random_weights import make_state  # noqa: E402
 
-LAYER = "blocks.6.mlp.l3"  # of 8 blocks, as blocks.28.mlp.l3 of the 32 of evo2_7b
-MAX_TOKENS = 16384  # of a pack, as config.yaml has it
+LAYER = "blocks.6.mlp.l3"  # block 6 of 8, as blocks.28.mlp.l3 is block 28 of 32 in evo2_7b
+MAX_TOKENS = 16384  # tokens per pack, as in config.yaml
 BATCH = 8
-QUERIES = 512  # rows of the attention's products at a time
+QUERIES = 512  # rows of the attention's products at once
 CONTENDERS = ("readme", "padded", "packed", "matmul")
 COLOURS = ("#9aa5b1", "#c9b79c", "#2f6f4f", "#d9d9d9")
 
@@ -60,7 +60,7 @@ def workloads() -> dict[str, np.ndarray]:
 
 
 def settings_of_width(width: int) -> dict:
-    """The blocks of the bundled model at another width."""
+    """Settings of the bundled model with another width."""
     config = dict(models.model_config(models.TINY))
     return config | {
         "hidden_size": width,
@@ -71,7 +71,7 @@ def settings_of_width(width: int) -> dict:
 
 
 def contenders(evo2, sequences: list[np.ndarray]) -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
+    """The timed functions, by name."""
     rows = [torch.from_numpy(tokens.astype(np.int64)) for tokens in sequences]
     batches = [
         torch.nn.utils.rnn.pad_sequence(rows[first : first + BATCH], True, padding_value=1)
@@ -98,7 +98,7 @@ def contenders(evo2, sequences: list[np.ndarray]) -> dict[str, Callable[[], obje
 
 
 class Products:
-    """The matrix products of a pack, with nothing around them."""
+    """The matrix products of a pack, and nothing else."""
 
     def __init__(self, config, blocks: int, tokens: int):
         width, inner = config.hidden_size, config.inner_mlp_size
@@ -114,7 +114,7 @@ class Products:
         self.context = torch.empty(self.heads * QUERIES * (width // self.heads))
 
     def run(self, pack: Pack) -> None:
-        """Once through the blocks."""
+        """One pass through the blocks."""
         tokens = len(pack.tokens)
         for _ in range(self.blocks):
             for (size, out), weight in zip(self.linear, self.weights, strict=True):
@@ -143,13 +143,13 @@ def resident(field: str) -> float:
 def measure(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, tuple[float, float]]:
     """Median seconds and peak memory in MB of each.
 
-    All are called once, one after the other, for the memory, and then `repeats` times for the time;
-    with no repeats the time is that of the first call.
+    First, each is called once for the memory, then `repeats` times for the time. Without repeats,
+    the time is that of the first call.
     """
     peaks, first = {}, {}
     for name, call in calls.items():
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # what others have freed is not this one's
+        ctypes.CDLL(None).malloc_trim(0)  # memory freed by other contenders does not count here
         Path("/proc/self/clear_refs").write_text("5")
         first[name] = [seconds_of(call)]
         peaks[name] = resident("VmHWM")
@@ -161,7 +161,7 @@ def measure(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, t
 
 
 def seconds_of(call: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Seconds of a call."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
@@ -190,7 +190,7 @@ def table(records: list[dict]) -> str:
 
 
 def plot(records: list[dict], path: Path) -> None:
-    """Bars of tokens per second, a panel a model."""
+    """Bars of tokens per second, one panel per model."""
     names = list(dict.fromkeys(r["model"] for r in records))
     figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.4), squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):

@@ -1,5 +1,6 @@
-"""Time, memory and files of the workflow at the sizes it was made for, with a model that costs
-nothing: a genome of 3.1 Gbp, and 10,000 genomes of 100 kbp.
+"""Time, memory and files of the workflow for large inputs, with a model that costs nothing.
+
+The inputs are a genome of 3.1 Gbp, and 10,000 genomes of 100 kbp.
 
     make scale
     python tests/benchmark/scale.py --only large --scale 0.1 --shard-tokens 50000000
@@ -25,7 +26,7 @@ from tabulate import tabulate
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = Path(__file__).resolve().parent / "standin"
 
-# Bases in the contigs of a genome like the human one, in millions.
+# Bases in the contigs of a genome like the human genome, in millions.
 CONTIGS = (248, 242, 198, 190, 182, 171, 159, 145, 138, 134, 135, 133, 114, 107, 102, 90, 83)
 CONTIGS += (80, 59, 64, 47, 51, 156, 72)
 LINE = 60
@@ -69,7 +70,7 @@ def make_small(folder: Path, scale: float) -> dict[str, Path]:
 
 
 def configure(folder: Path, genomes: dict[str, Path], options: argparse.Namespace) -> None:
-    """Write sheet and configuration; the weights are empty, for nothing loads them."""
+    """Write sheet and configuration; the weights are empty, since nothing loads them."""
     (folder / "config").mkdir()
     rows = [f"{name}\t{path}\n" for name, path in genomes.items()]
     (folder / "config" / "genomes.tsv").write_text("genome\tfasta\n" + "".join(rows))
@@ -81,7 +82,7 @@ def configure(folder: Path, genomes: dict[str, Path], options: argparse.Namespac
         "model": {"name": options.model, "checkpoint": "weights.pt"},
         "runtime": {"device": "cpu"},
         "extractions": {"default": {"layers": [options.layer], "precision": "fp32"}},
-        # These cost the same however large a genome is.
+        # Their cost does not depend on the size of a genome.
         "compare": {"rows": 0},
         "burn_in": {"length": 0},
         "report": {"umap": False},
@@ -90,7 +91,7 @@ def configure(folder: Path, genomes: dict[str, Path], options: argparse.Namespac
 
 
 def snakemake(folder: Path, *arguments: str) -> tuple[float, float]:
-    """Run Snakemake in a folder; seconds, and those of CPU that it and its jobs took."""
+    """Run Snakemake in a folder; returns its seconds, and CPU seconds with its jobs."""
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--cores", "2"]
     command += ["--directory", folder, "--quiet", "all", *arguments]
     environment = os.environ | {"PYTHONPATH": str(STAND_IN), "CUDA_VISIBLE_DEVICES": ""}
@@ -101,13 +102,13 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, float]:
 
 
 def children_seconds() -> float:
-    """CPU time of the processes that this one has started and that have ended."""
+    """CPU time of ended child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def measure(folder: Path) -> list[list]:
-    """For every rule its jobs, from the first one's start to the last one's end, and memory."""
+    """Per rule its jobs, seconds from the first start to the last end, and memory."""
     rows = []
     for rule in RULES:
         jobs = []
@@ -123,7 +124,7 @@ def measure(folder: Path) -> list[list]:
 
 
 def run_case(name: str, make, folder: Path, options: argparse.Namespace) -> str:
-    """Run the workflow on made-up genomes; the table of what it took."""
+    """Run the workflow on synthetic genomes; returns a table of time and memory."""
     folder.mkdir(parents=True)
     genomes = make(folder, options.scale)
     configure(folder, genomes, options)
@@ -136,7 +137,7 @@ def run_case(name: str, make, folder: Path, options: argparse.Namespace) -> str:
     speed = bases / 1e6 / (rows[0][2] + rows[1][2])
     files = sum(path.is_file() for path in (folder / "results").rglob("*"))
     size = sum(path.stat().st_size for path in (folder / "results").rglob("*") if path.is_file())
-    heads = ["rule", "jobs", "wall s", "peak MB a job"]
+    heads = ["rule", "jobs", "wall s", "peak MB per job"]
     return "\n".join(
         [
             f"{name}: {len(genomes):,} genomes, {bases / 1e6:,.0f} Mbp, shards of "
@@ -155,12 +156,16 @@ CASES = {"large": make_large, "small": make_small}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=CASES)
-    parser.add_argument("--scale", type=float, default=1.0, help="of the genome, or their number")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="size of the genome, or number of genomes"
+    )
     parser.add_argument("--shard-tokens", type=int, default=200_000_000)
-    parser.add_argument("--model", default="evo2_7b", help="whose layer says how wide vectors are")
+    parser.add_argument(
+        "--model", default="evo2_7b", help="model whose layer gives the width of vectors"
+    )
     parser.add_argument("--layer", default="blocks.26")
-    parser.add_argument("--folder", type=Path, help="to work in; default: a temporary one")
-    parser.add_argument("--keep", action="store_true", help="do not remove what was written")
+    parser.add_argument("--folder", type=Path, help="working folder; default: a temporary folder")
+    parser.add_argument("--keep", action="store_true", help="keep all files")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="evo2-embed-scale.", dir=options.folder))
     try:

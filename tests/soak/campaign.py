@@ -1,8 +1,8 @@
 """A campaign of faults against real runs: kills, full disks, damaged files, hangs, second runs.
 
-Every fault is done to a run of its own at a random moment. Then the run has to end well, or with an
-error that says what to do; that is done, and the run is started again. It passes when its dataset
-is the same, byte for byte, as that of a run that nothing disturbed. `make soak` prints a table.
+Each fault hits its own run at a random moment. The run must then succeed, or end with an error that
+says what to do. The campaign does that and starts the run again. The trial passes if the dataset
+equals, byte for byte, that of an undisturbed run. `make soak` prints a table.
 """
 
 import argparse
@@ -30,14 +30,14 @@ SETTINGS = {
     "packing": {"max_tokens": 2000},
     "sharding": {"shards": 2},
     "runtime": {"checkpoint_every": 1, "hang_after": 40},
-    # A few MB of rows, so that a disk can be full at any stage.
+    # A few MB of rows, so that a disk can become full at any stage.
     "extractions": {"default": {"layers": ["blocks.6.mlp.l3"], "pooling": {"bin": 10}}},
 }
-HEADS = ("fault", "times", "how it ended at first", "embedding repeated (s): median, most")
+HEADS = ("fault", "times", "how the run ended", "embedding repeated (s): median, most")
 
 
 def prepare(folder: Path) -> Workflow:
-    """A working folder with lambda, in two shards, and weights of its own."""
+    """A working folder with lambda, in two shards, and its own weights."""
     flow = Workflow(folder)
     for name in ("lambda.fa.gz", "evo2_tiny.pt"):
         shutil.copy(ROOT / "resources" / name, folder)
@@ -47,7 +47,7 @@ def prepare(folder: Path) -> Workflow:
 
 
 class Campaign:
-    """Trials, each in a copy of one prepared folder, against one undisturbed run."""
+    """Trials, each in a copy of a prepared folder, compared with an undisturbed run."""
 
     def __init__(self, folder: Path, seed: int):
         self.folder, self.random = folder, random.Random(seed)
@@ -60,7 +60,7 @@ class Campaign:
         self.results, self.trials = [], 0
 
     def trial(self, name: str) -> Trial:
-        """Do a fault of this name once; AssertionError when the dataset is not the same."""
+        """Run one trial with a fault; AssertionError if the dataset differs."""
         self.trials += 1
         folder = self.folder / f"{self.trials:03d}-{name.replace(' ', '-').replace('/', '-')}"
         trial = Trial(self, folder, TARGET, self.seconds, random.Random(self.random.random()))
@@ -81,7 +81,7 @@ class Campaign:
         return trial
 
     def table(self) -> str:
-        """What came out, a row a fault."""
+        """The results, one row per fault."""
         rows = []
         for name in dict.fromkeys(name for name, *_ in self.results):
             outcomes = collections.Counter(o for n, o, _ in self.results if n == name)
@@ -94,10 +94,10 @@ class Campaign:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--faults", type=int, default=60, help="how many in all")
+    parser.add_argument("--faults", type=int, default=60, help="number of trials")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="faults with this in their name")
-    parser.add_argument("--first", type=int, default=0, help="begin with the fault of this number")
+    parser.add_argument("--only", help="only faults with this text in their name")
+    parser.add_argument("--first", type=int, default=0, help="start with this fault (its number)")
     arguments = parser.parse_args()
     names = [name for name in FAULTS if (arguments.only or "") in name]
     with tempfile.TemporaryDirectory(prefix="evo2-embed-soak.") as folder:

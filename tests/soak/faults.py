@@ -10,7 +10,7 @@ from pathlib import Path
 
 from soak.trial import Trial
 
-# Folders of what is made from shards, from packs, and from chunk tables.
+# Folders of files made from shards, from packs, and from chunk tables.
 BELOW_SHARDS = ("embeddings",)
 BELOW_PACKS = ("shards", *BELOW_SHARDS)
 BELOW_CHUNKS = ("packs", *BELOW_PACKS)
@@ -42,7 +42,7 @@ def kill_all(trial: Trial) -> None:
 
 
 def kill_main(trial: Trial) -> None:
-    """The jobs live on as orphans, beside those of the next run."""
+    """The jobs continue as orphans, together with those of the next run."""
     trial.begin()
     trial.start()
     trial.at_any_moment()
@@ -80,7 +80,7 @@ def interrupt(trial: Trial) -> None:
 
 
 def mount(trial: Trial, size: str) -> Path:
-    """Put the results of a fresh folder on a disk of their own."""
+    """Put the results of a fresh folder on a separate disk."""
     trial.begin()
     results = trial.flow.folder / "results"
     results.mkdir()
@@ -90,12 +90,12 @@ def mount(trial: Trial, size: str) -> Path:
 
 
 def resize(results: Path, size: str) -> None:
-    """Change the size of the disk that the results are on."""
+    """Change the size of the disk with the results."""
     subprocess.run(["mount", "-o", f"remount,size={size}", results], check=True)
 
 
 def small_disk(trial: Trial) -> None:
-    """A disk that was too small from the beginning."""
+    """A disk that is too small from the start."""
     results = mount(trial, f"{trial.random.randint(100, 6000)}k")
     trial.start()
     trial.end()
@@ -103,7 +103,7 @@ def small_disk(trial: Trial) -> None:
 
 
 def fill_disk(trial: Trial) -> None:
-    """A disk that somebody else fills while embedding jobs are at work."""
+    """A disk that another program fills while embedding jobs run."""
     results = mount(trial, "1g")
     trial.start()
     trial.while_embedding()
@@ -114,7 +114,7 @@ def fill_disk(trial: Trial) -> None:
 
 
 def unmount(path: Path) -> None:
-    """Put what is on a mounted folder where the folder is."""
+    """Replace a mounted folder by its content."""
     kept = path.with_name("kept")
     shutil.copytree(path, kept)
     subprocess.run(["umount", "-l", path], check=True)
@@ -123,7 +123,7 @@ def unmount(path: Path) -> None:
 
 
 def make_read_only(trial: Trial) -> None:
-    """As a folder that only its owner may write to; root may, so its attribute says so."""
+    """Like a folder without write permission; for root, by an attribute."""
     trial.begin()
     folder = trial.flow.folder / "results" / trial.random.choice(["packs", "shards", "embeddings"])
     folder.mkdir(parents=True)
@@ -161,7 +161,7 @@ def second_run(trial: Trial) -> None:
     trial.while_embedding()
     trial.rerun(fails=True)
     assert "Lock" in trial.said, trial.said
-    trial.outcome = "second refused, first went on"
+    trial.outcome = "second refused, first continued"
     trial.process = first
     trial.end()
 
@@ -201,9 +201,9 @@ def swap(trial: Trial, files: list[Path]) -> None:
 
 
 def damage(pattern: str, how: Callable, below: tuple[str, ...]) -> Callable[[Trial], None]:
-    """A fault: files are damaged in a run that was stopped before anything read them.
+    """A fault: files are damaged in a run that was stopped before it read them.
 
-    `below` are the folders of what was made from them.
+    `below` are the folders of files made from them.
     """
 
     def fault(trial: Trial) -> None:
@@ -221,7 +221,7 @@ def damage(pattern: str, how: Callable, below: tuple[str, ...]) -> Callable[[Tri
 
 
 def rot_weights(trial: Trial) -> None:
-    """A bit of the weights changes on the disk, and nothing else of the file."""
+    """One bit of the weights changes on the disk."""
     trial.begin(finished=True, without=BELOW_PACKS)
     (record,) = trial.flow.folder.glob("results/models/*.json")
     path = Path(json.loads(record.read_text())["path"])

@@ -1,4 +1,4 @@
-"""A run that a fault is done to, and what came of it."""
+"""A run with a fault, and its outcome."""
 
 import random
 import re
@@ -16,16 +16,16 @@ PAUSE = 0.05
 
 
 class Trial:
-    """A run in a folder of its own, a fault, and what came of it.
+    """A run in its own folder, a fault, and the outcome.
 
     Attributes
     ----------
     outcome : str
         How the disturbed run ended.
     said : str
-        The error line that it showed, if it did.
+        Its error line, if any.
     repeated : float or None
-        Seconds of embedding that were lost: from the last save of each shard in work to the fault.
+        Lost seconds of embedding: from the last save of each running shard to the fault.
     """
 
     def __init__(self, campaign, folder: Path, target: str, seconds: float, rng: random.Random):
@@ -37,7 +37,7 @@ class Trial:
         self.undo: list[Callable[[], None]] = []
 
     def begin(self, finished: bool = False, without: tuple[str, ...] = ()) -> None:
-        """Take a copy of the fresh, or of the finished folder without some of its results."""
+        """Copy the fresh folder, or the finished folder without some results."""
         source = self.campaign.finished if finished else self.campaign.fresh
         self.flow = source.copy_to(self.folder)
         for name in without:
@@ -56,7 +56,8 @@ class Trial:
         time.sleep(self.random.uniform(1, self.seconds))
 
     def while_embedding(self) -> list[psutil.Process]:
-        """Wait until a job has saved something, and a little longer; that job, if it is there."""
+        """Wait until a job has saved work, and a little longer; returns the job if it still
+        runs."""
         deadline = time.monotonic() + TIMEOUT
         while not list(self.flow.folder.glob("results/shards/*/*/*/.work/journal.json")):
             assert self.process.poll() is None, self.output.read_text()
@@ -67,7 +68,7 @@ class Trial:
         return [self.random.choice(jobs)] if jobs else []
 
     def jobs(self, rule: str = "") -> list[psutil.Process]:
-        """Processes of the jobs of this folder, of orphans too."""
+        """Processes of the jobs of this folder, orphans included."""
         found = []
         for process in psutil.process_iter(["cmdline"]):
             line = " ".join(process.info["cmdline"] or [])
@@ -77,7 +78,7 @@ class Trial:
         return found
 
     def note_loss(self) -> None:
-        """Note how much embedding is not saved at this moment."""
+        """Record how much embedding is not saved at this moment."""
         now = time.time()
         losses = []
         for work in self.flow.folder.glob("results/shards/*/*/*/.work"):
@@ -98,7 +99,7 @@ class Trial:
                 self.outcome = "had ended before"
 
     def end(self) -> int:
-        """Wait for the run's end; note what it said."""
+        """Wait for the end of the run; record its output."""
         self.process.wait(timeout=TIMEOUT)
         output = self.output.read_text()
         lines = [line for line in output.splitlines() if re.search(r"\b(error|ERROR)\b", line)]
@@ -110,16 +111,16 @@ class Trial:
         return self.process.returncode
 
     def rerun(self, *arguments: str, fails: bool = False) -> None:
-        """Run again to the end."""
+        """Run again, to the end."""
         self.start(*arguments)
         assert bool(self.end()) == fails, (self.said, self.flow.folder)
 
     def unlock(self) -> None:
-        """Remove the lock of a run that was killed."""
+        """Remove the lock of a killed run."""
         self.flow.run("--unlock")
 
     def finish(self) -> None:
-        """See that the run is at its end, and that another one has nothing to do."""
+        """Check that the run is complete: another run has nothing to do."""
         if self.process.returncode:
             self.rerun()
         self.start()
@@ -128,7 +129,7 @@ class Trial:
         assert "Nothing to be done" in output, output
 
     def clean_up(self) -> None:
-        """Undo mounts and attributes; end what is left of the run."""
+        """Undo mounts and attributes; end remaining processes of the run."""
         for undo in reversed(self.undo):
             undo()
         self.undo.clear()
