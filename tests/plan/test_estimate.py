@@ -26,7 +26,7 @@ from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import MOST_SAMPLE, read_contigs, sample_size
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.parameters import count_parameters, weight_bytes
-from evo2_embed.plan.tally import tally
+from evo2_embed.plan.tokens import tally
 from evo2_embed.run.frozen import plan_run
 from evo2_embed.settings.sections import Context, Windows
 from runs import SCRIPTS, Workflow, merged, random_bases, write_fasta

@@ -3,6 +3,7 @@
 import numpy as np
 
 from evo2_embed.chunk.stretches import group_windows
+from evo2_embed.chunk.tiling import count_windows
 from evo2_embed.genomes.regions import Region
 from evo2_embed.settings.sections import Windows
 
@@ -53,29 +54,14 @@ def tile_windows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut a contig, or a region of one, into windows.
 
-    Windows start at 0, `stride`, 2 x `stride` and so on. The first window that reaches the end of
-    the contig is the last one, so no window lies inside the one before it.
-
-    Parameters
-    ----------
-    length : int
-        Bases of the contig.
-    size, stride : int
-        Bases of a window, and from the start of a window to the start of the next.
-    last : {"keep", "shift"}
-        keep: the last window is shorter if the contig ends in it. shift: it is moved back to full
-        size. A contig shorter than `size` gives one short window either way.
+    The parameters are those of `tiling.count_windows`.
 
     Returns
     -------
     starts, ends : ndarray of int64
         0-based, half-open, ascending.
     """
-    if length <= 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    count = 1 + max(0, -(-(length - size) // stride))
+    count, last_start = count_windows(length, size, stride, last)
     starts = np.arange(count, dtype=np.int64) * stride
-    starts = starts[starts < length]  # with gaps between windows, the last may be past the end
-    if last == "shift":
-        starts[-1] = min(starts[-1], max(0, length - size))
+    starts[-1:] = last_start
     return starts, np.minimum(starts + size, length)

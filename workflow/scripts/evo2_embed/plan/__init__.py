@@ -1,11 +1,14 @@
-"""What a run will cost, known before it: sizes of files and settings in, estimates out.
+"""What a run makes and what it takes, estimated from the settings and the sizes of files.
 
-contigs      the contigs of a genome, from its index, its file, or a part of it
-estimate     windows, tokens, jobs and rows
-filesizes    what the files take on the disk
-speeds       tokens a second: measured here, set, or published
-parameters   the weights of a model
-peak         the memory of a job
-advice       what to think about before the run
-text         all of it, for people
+contigs      lengths of the contigs of a genome: from its index, its file, or a part of it
+tokens       windows and tokens of a genome, from these lengths or from the size of its file
+bundles      bundles and shards
+rules        the rules of the workflow, and the jobs of a run
+estimate     all of it together: windows, tokens, jobs, rows and bytes
+filesizes    sizes of the files
+speeds       tokens per second of a job: measured, set, or published
+parameters   number and size of a model's parameters
+peak         GPU memory of a job
+advice       warnings before the run
+text         the output of `make plan`
 """

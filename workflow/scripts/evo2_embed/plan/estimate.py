@@ -15,7 +15,7 @@ from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
 from evo2_embed.plan.rules import count_jobs
-from evo2_embed.plan.tally import run_contigs, run_regions, tally
+from evo2_embed.plan.tokens import run_contigs, run_regions, tally
 from evo2_embed.settings.sections import Extraction, Settings, Windows
 
 
@@ -135,7 +135,7 @@ def _estimate_genome(
     genome: Genome, bundle: str, settings: Settings, bins: set[int], indexes: Path, sample: int
 ) -> GenomeEstimate:
     windows = settings.windows
-    strands = 2 if windows.strands == "both" else 1
+    strands = windows.n_strands
     index = indexes / f"{genome.name}.fai"
     contigs = read_contigs(genome, index, sample)
     if genome.regions:
@@ -181,7 +181,7 @@ def _estimate_layers(
     settings: Settings, genomes: list[GenomeEstimate], shards: int
 ) -> list[LayerEstimate]:
     windows, contigs = sum(g.windows for g in genomes), sum(g.contigs for g in genomes)
-    strands = 2 if settings.windows.strands == "both" else 1
+    strands = settings.windows.n_strands
     layers = []
     for name, extraction in settings.extractions.items():
         pooling, widths = extraction.pooling, layer_widths(extraction.model.name)

@@ -139,6 +139,11 @@ class Windows(Section):
         """Whether windows have context; if not, each is a stretch of its own."""
         return self.context.span != "size"
 
+    @property
+    def n_strands(self) -> int:
+        """Number of strands that are embedded."""
+        return 2 if self.strands == "both" else 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Packing(Section):

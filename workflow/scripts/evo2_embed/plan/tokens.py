@@ -1,0 +1,138 @@
+"""Windows of a genome and the tokens that they run, before its sequence is read.
+
+`guess_tokens` decides on bundles and shards. It depends on nothing but the settings, the sizes of
+files and the lines of BED files, so the same input always gives the same jobs. The other functions
+count from the lengths of contigs; `make plan`, `make status` and `max_output_gb` use them.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from evo2_embed.chunk.tiling import count_windows
+from evo2_embed.genomes.regions import Region, parse_bed
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
+from evo2_embed.plan.contigs import guess_bases
+from evo2_embed.settings.sections import Windows
+
+
+def guess_tokens(genome: Genome, windows: Windows) -> float:
+    """Tokens of a genome's windows, from the sizes of its files."""
+    if windows.has_spans and genome.regions:
+        return _region_tokens(genome.regions, windows)
+    bases = _bed_bases(genome.regions) if genome.regions else guess_bases(genome)
+    return bases * windows.n_strands * _tokens_of_base(windows)
+
+
+def _tokens_of_base(windows: Windows) -> float:
+    """Tokens per base of a long contig: bases of a stretch, divided by the bases to the next one."""
+    size, stride, context = windows.size, windows.stride, windows.context
+    span = context.span if windows.has_spans else size
+    more = (span - context.min - size) // stride  # windows of a stretch after its first
+    return (context.min + size + more * stride) / ((more + 1) * stride)
+
+
+def _region_tokens(path: str, windows: Windows) -> int:
+    """Tokens of the stretches of regions, as if contigs ended with their last region."""
+    regions: dict[str, list[Region]] = {}
+    for line in _bed_lines(path):
+        with suppress(InputError):
+            parsed = parse_bed(line, 0)
+            if parsed:
+                regions.setdefault(parsed[0], []).append(parsed[1])
+    return run_regions(regions, None, windows)[1]
+
+
+def _bed_bases(path: str) -> int:
+    bases = 0
+    for line in _bed_lines(path):
+        cells = line.split()
+        if len(cells) > 2 and cells[1].isdigit() and cells[2].isdigit():
+            bases += int(cells[2]) - int(cells[1])
+    return max(bases, 0)
+
+
+def _bed_lines(path: str) -> Iterator[str]:
+    """Lines of a BED file. Lines that are not BED are errors only when the file is chunked."""
+    with open(path, encoding="utf-8", errors="replace") as handle:
+        yield from handle
+
+
+def tally(lengths: list[tuple[float, float]], windows: Windows, bins: set[int]) -> dict:
+    """Windows on contigs of these lengths, on one strand.
+
+    Parameters
+    ----------
+    lengths : list of (float, float)
+        Bases of a contig, or a region, and how many there are.
+    windows : Windows
+    bins : set of int
+        Bin sizes to count rows for.
+
+    Returns
+    -------
+    dict
+        `windows`, `bases` in them, and `rows` by bin size.
+    """
+    size, stride, least = windows.size, windows.stride, windows.min_length
+    result = {"windows": 0.0, "bases": 0.0, "rows": dict.fromkeys(bins, 0.0)}
+    for length, count in lengths:
+        length = round(length)
+        if length < least:
+            continue
+        number, start = count_windows(length, size, stride, windows.last)
+        for bases, many in ((size, number - 1), (min(size, length - start), 1)):
+            if bases >= least:
+                result["windows"] += many * count
+                result["bases"] += many * bases * count
+                for width in bins:
+                    result["rows"][width] += many * -(-bases // width) * count
+    return result
+
+
+def run_contigs(lengths: list[tuple[float, float]], windows: Windows) -> tuple[float, float]:
+    """Number of stretches on whole contigs, and their bases.
+
+    Parameters
+    ----------
+    lengths : list of (float, float)
+        Bases of a contig, and how many there are.
+    windows : Windows
+    """
+    runs = [
+        (count, *_run(round(length), windows, None))
+        for length, count in lengths
+        if round(length) >= windows.min_length
+    ]
+    return sum(n * stretches for n, stretches, _ in runs), sum(n * bases for n, _, bases in runs)
+
+
+def run_regions(
+    regions: dict[str, list[Region]], lengths: dict[str, int] | None, windows: Windows
+) -> tuple[int, int]:
+    """Number of stretches of regions, and their bases.
+
+    Parameters
+    ----------
+    regions : dict
+        By contig.
+    lengths : dict, optional
+        Bases by contig. Without it, contigs end with their last region: the context of `-` windows
+        beyond it is not counted.
+    windows : Windows
+    """
+    runs = []
+    for contig, mine in regions.items():
+        end = max(region.end for region in mine)
+        runs.append(_run(max(end, (lengths or {}).get(contig, 0)), windows, mine))
+    return sum(stretches for stretches, _ in runs), sum(bases for _, bases in runs)
+
+
+def _run(length: int, windows: Windows, regions: list[Region] | None) -> tuple[int, int]:
+    # These modules import numpy, which planning needs for spans only.
+    from evo2_embed.chunk.stretches import count_bases
+    from evo2_embed.chunk.windows import plan_windows
+
+    plan, _ = plan_windows(length, windows, regions)
+    bases = count_bases(plan["stretch"], plan["context"])
+    return int((bases > 0).sum()), int(bases.sum())
