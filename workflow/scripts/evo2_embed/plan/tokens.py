@@ -25,7 +25,7 @@ def guess_tokens(genome: Genome, windows: Windows) -> float:
 
 
 def _tokens_of_base(windows: Windows) -> float:
-    """Tokens per base of a long contig: bases of a stretch, divided by the bases to the next one."""
+    """Tokens per base of a long contig: bases of a stretch by the bases to the next stretch."""
     size, stride, context = windows.size, windows.stride, windows.context
     span = context.span if windows.has_spans else size
     more = (span - context.min - size) // stride  # windows of a stretch after its first
