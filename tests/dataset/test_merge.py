@@ -19,6 +19,7 @@ from evo2_embed.io.tables import PACKS, embeddings_schema, open_table, table_wri
 from evo2_embed.model.models import layer_widths
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys
+from evo2_embed.settings.sections import Extraction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta
@@ -27,6 +28,7 @@ LAYER = "norm"
 WIDTH = layer_widths("evo2_tiny")[LAYER]
 EXTRACTION = {
     "model": {"name": "evo2_tiny"},
+    "layers": [LAYER],
     "pooling": "mean",
     "precision": "fp32",
     "engine": "packed",
@@ -80,7 +82,7 @@ def make_shards(complete, records, windows, pooling, n_shards, group):
 
 def dataset(bundle, how):
     """The dataset that is made of the shards, without its vectors, and what these say."""
-    aggregate_layer([bundle], LAYER, {**how, "code": 1}, "dataset", "dataset.json")
+    aggregate_layer([bundle], LAYER, {**how, "code": 1}, "dataset.json")
     table = pl.read_parquet("dataset/*.parquet")
     places = np.stack(table["embedding"].to_numpy())[:, :3].astype(int)
     return table.drop("embedding"), places
@@ -144,7 +146,9 @@ def test_the_example_of_the_module_is_true(complete, monkeypatch):
     bundle, how = make_shards(complete, [("a", "ACGTACGT")], windows, "mean", 2, 2)
     shards = [Shard.open(bundle, path) for path in bundle.records]
     lines, steps = [], [[]]
-    for table in merge.merge_shards(shards, LAYER, how["embed"]["extraction"]):
+    for table in merge.merge_shards(
+        shards, LAYER, Extraction.from_dict(how["embed"]["extraction"])
+    ):
         memory = {number: waiting for number, waiting, _ in steps[-1]}
         shown = [memory.get(number, "end") for number in held]
         lines.append([str(len(steps)), *shown, steps[-1][0][2], names(table)])

@@ -18,7 +18,7 @@ def main(
     record: str,
 ) -> None:
     bundles = BundleFiles.group(chunks, shard_counts, records)
-    aggregate_layer(bundles, layer, settings, record.removesuffix(".json"), record)
+    aggregate_layer(bundles, layer, settings, record)
 
 
 if "snakemake" in globals():

@@ -1,13 +1,14 @@
 """Shards to the dataset of one layer: checked, sorted, and written with bounded memory."""
 
+from collections.abc import Iterator
+
+import pyarrow as pa
+
 from evo2_embed import __version__
-from evo2_embed.dataset.levels import LevelMeans
 from evo2_embed.dataset.merge import merge_shards
-from evo2_embed.dataset.part_files import PartWriter
+from evo2_embed.dataset.part_files import write_dataset
 from evo2_embed.dataset.shards import BundleFiles, Shard, check_ranges, check_shared, worst_check
 from evo2_embed.io.digests import settings_digest
-from evo2_embed.io.files import atomic_directory, write_json
-from evo2_embed.io.logs import log
 from evo2_embed.io.tables import (
     CHUNKS,
     embeddings_schema,
@@ -16,11 +17,10 @@ from evo2_embed.io.tables import (
     table_metadata,
 )
 from evo2_embed.model.models import layer_widths
+from evo2_embed.settings.sections import Extraction
 
 
-def aggregate_layer(
-    bundles: list[BundleFiles], layer: str, settings: dict, output: str, record: str
-) -> dict:
+def aggregate_layer(bundles: list[BundleFiles], layer: str, settings: dict, record: str) -> dict:
     """Write the dataset of one layer of an extraction.
 
     Parameters
@@ -30,10 +30,9 @@ def aggregate_layer(
     layer : str
     settings : dict
         `embed`, the settings of the shards, `levels` and `code`.
-    output : str
-        Folder of the dataset; it is replaced as a whole.
     record : str
-        JSON file to write last: part files with rows and digests, settings and inputs.
+        JSON file to write last: part files with rows and digests, settings and inputs. The folder
+        of the same name is replaced as a whole.
 
     Raises
     ------
@@ -44,48 +43,32 @@ def aggregate_layer(
     by_bundle = [[Shard.open(bundle, path) for path in bundle.records] for bundle in bundles]
     shards = [shard for mine in by_bundle for shard in mine]
     shared = check_shared(shards, settings["embed"])
-    extraction = settings["embed"]["extraction"]
-    width = layer_widths(extraction["model"]["name"])[layer]
+    extraction = Extraction.from_dict(settings["embed"]["extraction"])
+    width = layer_widths(extraction.model.name)[layer]
     metadata = {
         **shared,
-        **_spelled_out(extraction),
+        **_extraction_entries(extraction),
         "workflow": __version__,
         "layer": layer,
         "self_check": worst_check(shards, layer),
         "windows": table_metadata(open_table(bundles[0].chunks, CHUNKS))["settings"],
         "digest": settings_digest([settings, layer, [shard.record["digest"] for shard in shards]]),
     }
-    schema = metadata_schema(embeddings_schema(width, extraction["dtype"]), metadata)
-    with (
-        atomic_directory(output) as folder,
-        LevelMeans(settings["levels"], output, width) as levels,
-    ):
-        parts = PartWriter(folder, schema, width)
-        for mine in by_bundle:
-            check_ranges(mine)
-            filled = [shard for shard in mine if shard.record["n_chunks"]]
-            for table in merge_shards(filled, layer, extraction):
-                parts.add(table)
-                levels.add(table)
-        parts.close()
-        files = parts.files
-    result = {
-        **metadata,
-        "rows": sum(part["rows"] for part in files),
-        "width": width,
-        "dtype": extraction["dtype"],
-        "parts": files,
-        "levels": levels.files,
-    }
-    write_json(record, result)
-    log.info("%s: %d rows of width %d in %d parts", layer, result["rows"], width, len(files))
-    return result
+    schema = metadata_schema(embeddings_schema(width, extraction.dtype), metadata)
+    rows = _rows(by_bundle, layer, extraction)
+    return write_dataset(record, rows, schema, metadata, settings["levels"])
 
 
-def _spelled_out(extraction: dict) -> dict:
+def _rows(by_bundle: list[list[Shard]], layer: str, extraction: Extraction) -> Iterator[pa.Table]:
+    for shards in by_bundle:
+        check_ranges(shards)
+        yield from merge_shards([s for s in shards if s.record["n_chunks"]], layer, extraction)
+
+
+def _extraction_entries(extraction: Extraction) -> dict:
     return {
-        "model": extraction["model"]["name"],
-        "pooling": extraction["pooling"],
-        "precision": extraction["precision"],
-        "engine": extraction["engine"],
+        "model": extraction.model.name,
+        "pooling": extraction.pooling,
+        "precision": extraction.precision,
+        "engine": extraction.engine,
     }

@@ -1,5 +1,6 @@
 """Token-weighted means of a layer's rows: one vector per contig, or per genome, and strand."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class LevelMeans:
     Bases in several overlapping windows count several times.
     """
 
-    def __init__(self, levels: list[str], output: str, width: int):
+    def __init__(self, levels: Sequence[str], output: str, width: int):
         self.width, self.schema = width, level_schema(width)
         self.paths = {level: Path(f"{output}.{level}.parquet") for level in levels}
         self.sums: dict[str, dict[tuple, list]] = {level: {} for level in levels}

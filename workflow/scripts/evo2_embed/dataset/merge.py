@@ -22,9 +22,10 @@ import pyarrow as pa
 
 from evo2_embed.dataset.shards import Shard
 from evo2_embed.embed.rows import ShardRows
+from evo2_embed.settings.sections import Extraction
 
 
-def merge_shards(shards: list[Shard], layer: str, extraction: dict) -> Iterator[pa.Table]:
+def merge_shards(shards: list[Shard], layer: str, extraction: Extraction) -> Iterator[pa.Table]:
     """The rows of a bundle's shards in their final order, some at a time.
 
     Parameters
@@ -32,8 +33,8 @@ def merge_shards(shards: list[Shard], layer: str, extraction: dict) -> Iterator[
     shards : list of Shard
         Shards with rows, in order.
     layer : str
-    extraction : dict
-        The extraction of the shards' settings: `pooling` and `dtype` are used.
+    extraction : Extraction
+        `pooling` and `dtype` are used.
     """
     unopened = _open_streams(shards, layer, extraction)
     following = next(unopened, None)
@@ -121,16 +122,16 @@ class _Stream:
 _SIDES = ("left", "right")
 
 
-def _open_streams(shards: list[Shard], layer: str, extraction: dict) -> Iterator[_Stream]:
+def _open_streams(shards: list[Shard], layer: str, extraction: Extraction) -> Iterator[_Stream]:
     """The shards' streams in order. Contigs are numbered through all shards; a contig with rows in
     two shards has one number."""
     last, number = None, -1
     for shard in shards:
-        rows = shard.expected_rows(extraction["pooling"])
+        rows = shard.expected_rows(extraction.pooling)
         first, end = ((rows.chunks["genome"][i], rows.chunks["contig"][i]) for i in (0, -1))
         first_contig = number + (first != last)
         last, number = end, first_contig + int(rows.rank[-1])
-        yield _Stream(shard.tables(layer, extraction["dtype"], rows), rows, first_contig)
+        yield _Stream(shard.tables(layer, extraction.dtype, rows), rows, first_contig)
 
 
 def _interleave(taken: list[tuple[pa.Table, list[np.ndarray]]]) -> pa.Table:

@@ -1,13 +1,69 @@
 """A dataset in part files, written row group by row group."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
+from evo2_embed.dataset.levels import LevelMeans
 from evo2_embed.io.digests import file_sha256
+from evo2_embed.io.files import atomic_directory, write_json
+from evo2_embed.io.logs import log
 from evo2_embed.io.tables import KEYS, parquet_writer, row_group_rows
 
 PART_BYTES = 256 << 20  # bytes of vectors, before compression
+
+
+def write_dataset(
+    record: str,
+    tables: Iterable[pa.Table],
+    schema: pa.Schema,
+    metadata: dict,
+    levels: Sequence[str] = (),
+) -> dict:
+    """Write a dataset with bounded memory: its part files, its levels and, last, its record.
+
+    Parameters
+    ----------
+    record : str
+        The record, `{name}.json`. The folder `{name}` beside it is replaced as a whole.
+    tables : iterable of Table
+        Rows in their final order.
+    schema : Schema
+        `tables.embeddings_schema`, with the metadata of the part files.
+    metadata : dict
+        What the dataset was made from.
+    levels : sequence of {"contig", "genome"}
+        Means to write beside the dataset.
+
+    Returns
+    -------
+    dict
+        The record: `metadata`, `rows`, `width`, `dtype`, `parts` and `levels`.
+    """
+    output, vector = record.removesuffix(".json"), schema.field("embedding").type
+    width, dtype = vector.list_size, vector.value_type.to_pandas_dtype().__name__
+    with (
+        atomic_directory(output) as folder,
+        LevelMeans(levels, output, width) as means,
+    ):
+        parts = PartWriter(folder, schema, width)
+        for table in tables:
+            parts.add(table)
+            means.add(table)
+        parts.close()
+    result = {
+        **metadata,
+        "rows": sum(part["rows"] for part in parts.files),
+        "width": width,
+        "dtype": dtype,
+        "parts": parts.files,
+        "levels": means.files,
+    }
+    write_json(record, result)
+    name, n_parts = Path(output).name, len(parts.files)
+    log.info("%s: %d rows of width %d in %d part files", name, result["rows"], width, n_parts)
+    return result
 
 
 class PartWriter:

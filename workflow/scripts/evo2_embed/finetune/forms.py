@@ -32,8 +32,7 @@ _KEYS = {
 }
 
 # Segments end to end. Segment i has the tokens cu_seqlens[i] to cu_seqlens[i + 1]. Positions start
-# at
-# 0 in each segment, and the lists of keys have one entry per segment.
+# at 0 in each segment, and the lists of keys have one entry per segment.
 PACKED = pa.schema(
     [
         *_TOKENS,

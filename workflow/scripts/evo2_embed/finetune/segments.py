@@ -73,8 +73,8 @@ def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
     for pack in read_packs(file, source):
         # Without padding, the segments of a pack are end to end.
         mine = pack["tokens"] if pack["mask"] is None else pack["tokens"][pack["mask"]]
-        places = edges[np.searchsorted(chunks, pack["chunk"])].tolist()
+        offsets = edges[np.searchsorted(chunks, pack["chunk"])].tolist()
         ends = pack["cu_seqlens"].tolist()
-        for place, start, end in zip(places, ends[:-1], ends[1:], strict=True):
-            tokens[place : place + end - start] = mine[start:end]
+        for offset, start, end in zip(offsets, ends[:-1], ends[1:], strict=True):
+            tokens[offset : offset + end - start] = mine[start:end]
     return Segments(keys.drop("chunk"), tokens, edges)

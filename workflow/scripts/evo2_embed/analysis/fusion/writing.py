@@ -12,10 +12,8 @@ from evo2_embed.analysis.fusion.stored import check_fits, load_fusion
 from evo2_embed.analysis.fusion.strands import join_strands
 from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.dataset.dataset import Dataset
-from evo2_embed.dataset.part_files import PartWriter
+from evo2_embed.dataset.part_files import write_dataset
 from evo2_embed.io.digests import file_sha256, settings_digest
-from evo2_embed.io.files import atomic_directory, write_json
-from evo2_embed.io.logs import log
 from evo2_embed.io.tables import check_embeddings, embeddings_schema, metadata_schema, vectors
 from evo2_embed.settings.sections import Fusion
 
@@ -60,22 +58,9 @@ def fuse_layers(
     made_with = {"code": code, "method": fusion.method, "strands": fusion.strands, "name": name}
     metadata = _metadata(datasets, fitted, made_with, file_sha256(parameters))
     schema = metadata_schema(embeddings_schema(width, dtype), metadata)
-    with threadpool_limits(1), atomic_directory(record.removesuffix(".json")) as folder:
-        parts = PartWriter(folder, schema, width)
-        for table in _tables(_fused_rows(datasets, fitted, fusion.strands), schema, name):
-            parts.add(table)
-        parts.close()
-    result = {
-        **metadata,
-        "rows": sum(part["rows"] for part in parts.files),
-        "width": width,
-        "dtype": dtype,
-        "parts": parts.files,
-        "levels": {},
-    }
-    write_json(record, result)
-    log.info("%s: %d rows of width %d in %d parts", name, result["rows"], width, len(parts.files))
-    return result
+    rows = _tables(_fused_rows(datasets, fitted, fusion.strands), schema, name)
+    with threadpool_limits(1):
+        return write_dataset(record, rows, schema, metadata)
 
 
 def _metadata(datasets: list[Dataset], fitted: FittedFusion, made_with: dict, sha256: str) -> dict:
