@@ -18,7 +18,7 @@ def fused(name="f", layers=("blocks.2", "norm"), **keys):
         (fused("manifest"), "fusion.manifest: the name 'manifest' is the manifest's"),
         (fused("norm"), "fusion.norm: the name 'norm' is a layer's"),
         (fused("embedding_layer"), "the name 'embedding_layer' is a layer's"),
-        (fused("blocks.2"), '"blocks.2" is no valid name'),
+        (fused("blocks.2"), '"blocks.2" is not a valid name'),
         (
             fused(layers_=["blocks.3"]),
             "layers: 'blocks.3' is not a layer of this extraction (allowed: blocks.2, norm)",

@@ -67,9 +67,9 @@ def test_a_close_key_is_suggested():
         ),
         ({"sharding": {"shards": "many"}}, "allowed: auto, a whole number, 1 to 99999"),
         (extraction(pooling={"bin": 0}), "extractions.default.pooling"),
-        (extraction(layers=["norm", "norm"]), "has an entry twice"),
+        (extraction(layers=["norm", "norm"]), "has a duplicate entry"),
         (extraction(layers=[]), "extractions.default.layers"),
-        (extraction(layers=["../../x"]), "is no valid name"),
+        (extraction(layers=["../../x"]), "is not a valid name"),
         (extraction(layers=["nrom"]), "'nrom' does not exist"),
         (extraction(layers=["blocks.8"]), "evo2_tiny has 8 blocks, blocks.0 to blocks.7"),
         (extraction(layers=["blocks.3.filter"]), "allowed in this block"),
@@ -84,7 +84,7 @@ def test_a_close_key_is_suggested():
         ),
         (
             {"packing": {"piece": 100}, **extraction(engine="stock")},
-            "in pieces with extractions.default.engine: stock (allowed: at least 200)",
+            "in segments with extractions.default.engine: stock (allowed: at least 200)",
         ),
         (
             {"packing": {"piece": 100}, "export": "finetune"},
@@ -96,10 +96,10 @@ def test_a_close_key_is_suggested():
         (context(span=0), "windows.context.span: 0 is not allowed (allowed: size, a whole"),
         (
             {**context(span=500), "packing": {"strategy": "padded"}},
-            "span: 500 does not go with packing.strategy: padded (allowed: size)",
+            "span: 500 does not work with packing.strategy: padded (allowed: size)",
         ),
         ({**context(span=500), **extraction(engine="stock")}, "default.engine: stock"),
-        ({**context(span=500), "export": "finetune"}, "does not go with export: finetune"),
+        ({**context(span=500), "export": "finetune"}, "does not work with export: finetune"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_says_what_is_allowed(complete, changes, said):
@@ -156,7 +156,7 @@ def test_precisions_and_contexts_are_those_of_the_models(complete):
         packing={"bos": True, "max_tokens": 9000},
     )
     assert len(lines) == 1
-    assert "8192 bases and a BOS are more than evo2_7b_base reads" in lines[0]
+    assert "8192 bases and a BOS are more than the training context" in lines[0]
 
 
 def test_a_span_beyond_training_needs_a_key_and_gives_a_warning(complete):
@@ -164,7 +164,7 @@ def test_a_span_beyond_training_needs_a_key_and_gives_a_warning(complete):
     long = extraction(model={"name": "evo2_7b_base"}, precision="bf16")
     assert not beyond_training(complete(**long, **context(span=trained)))
     (fault,) = faults(complete, **long, **context(span=trained + 1))
-    assert "span: 8193 bases are more than evo2_7b_base was trained for" in fault
+    assert "span: 8193 bases are more than the training context of evo2_7b_base" in fault
     assert "beyond_training: true" in fault
     settings = complete(**long, **context(span=trained + 1, beyond_training=True))
     (warning,) = beyond_training(settings)

@@ -7,7 +7,7 @@ from evo2_embed.model.models import model_names
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.settings.sections import Extraction, Finetune, Fusion, Model, Probe, Settings
 
-BLOCK_WINDOWS = 10  # windows in a block of the training set, if the configuration does not say
+BLOCK_WINDOWS = 10  # windows per block of the training set, if the configuration has no value
 
 
 def complete(settings: Settings) -> Settings:

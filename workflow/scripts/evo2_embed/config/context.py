@@ -1,30 +1,30 @@
-"""Long contexts in the configuration: what cannot be, and what one should know before a run."""
+"""Long contexts in the configuration: faults, and warnings before a run."""
 
 from evo2_embed.model import models
 from evo2_embed.settings.sections import Settings
 
 
 def longest_stretch(settings: Settings) -> int:
-    """Tokens of the longest stretch that may be, its BOS included; `settings` are complete."""
+    """Tokens of the longest possible stretch, BOS included; `settings` are complete."""
     windows = settings.windows
     span = windows.context.span
     return (span if windows.has_spans else windows.size) + settings.packing.bos
 
 
 def context_faults(settings: Settings) -> list[str]:
-    """What is wrong with spans and pieces, whatever the model, a line each."""
+    """Faults of spans and segments for any model, one line each."""
     windows, packing = settings.windows, settings.packing
     span, least = windows.context.span, windows.context.min
     faults = []
     if not windows.has_spans and least:
         faults.append(
-            f"windows.context.min: {least} bases before a window need a windows.context.span "
+            f"windows.context.min: {least} bases of context need a windows.context.span "
             f"(allowed with span: size: 0)"
         )
     if windows.has_spans and span < least + windows.size:
         faults.append(
             f"windows.context.span: {span} is less than a window of {windows.size} bases and "
-            f"the {least} of windows.context.min before it (allowed: at least "
+            f"its {least} bases of windows.context.min (allowed: at least "
             f"{least + windows.size}, or size)"
         )
     if packing.piece > packing.max_tokens:
@@ -36,13 +36,13 @@ def context_faults(settings: Settings) -> list[str]:
 
 
 def _whole_faults(settings: Settings) -> list[str]:
-    """What is wrong where something needs every window alone, whole in a pass."""
+    """Faults of settings that need each window alone and complete in one pack."""
     windows, packing = settings.windows, settings.packing
     span, why = windows.context.span, _needs_whole(settings)
     if why is None:
         return []
     if windows.has_spans:
-        return [f"windows.context.span: {span} does not go with {why} (allowed: size)"]
+        return [f"windows.context.span: {span} does not work with {why} (allowed: size)"]
     tokens = windows.size + packing.bos
     key = "piece" if packing.piece < packing.max_tokens else "max_tokens"
     most = min(packing.piece, packing.max_tokens)
@@ -50,13 +50,13 @@ def _whole_faults(settings: Settings) -> list[str]:
         return []
     return [
         f"packing.{key}: {most} is too small for one window of "
-        f"{tokens_of_window(settings)}, which does not run in pieces with {why} "
+        f"{tokens_of_window(settings)}, which cannot run in segments with {why} "
         f"(allowed: at least {tokens})"
     ]
 
 
 def _needs_whole(settings: Settings) -> str | None:
-    """The setting for which windows are whole; None where there is none."""
+    """The setting that needs complete windows; None if there is none."""
     if settings.packing.strategy == "padded":
         return "packing.strategy: padded"
     for name, extraction in settings.extractions.items():
@@ -66,12 +66,12 @@ def _needs_whole(settings: Settings) -> str | None:
 
 
 def model_fault(where: str, name: str, settings: Settings) -> str | None:
-    """Why a model is not for windows and spans of these sizes, in a line; None if it is.
+    """Why a model does not support windows and spans of these sizes, in one line; None if it does.
 
     Parameters
     ----------
     where : str
-        The extraction, in the configuration.
+        The extraction's key in the configuration.
     name : str
         Its model.
     settings : Settings
@@ -81,35 +81,35 @@ def model_fault(where: str, name: str, settings: Settings) -> str | None:
         return None
     if not settings.windows.has_spans:
         return (
-            f"{where}: windows.size: {tokens_of_window(settings)} are more than {name} reads at "
-            f"once (allowed: at most {trained} tokens)"
+            f"{where}: windows.size: {tokens_of_window(settings)} are more than the training "
+            f"context of {name} (allowed: at most {trained} tokens)"
         )
     if context.beyond_training:
         return None
     return (
         f"{where}: windows.context.span: {_tokens(settings, context.span)} are more than "
-        f"{name} was trained for (allowed: at most {trained} tokens, or "
+        f"the training context of {name} (allowed: at most {trained} tokens, or "
         "windows.context.beyond_training: true)"
     )
 
 
 def beyond_training(settings: Settings) -> list[str]:
-    """A warning for every extraction whose spans exceed what its model was trained for."""
+    """One warning per extraction whose span exceeds the training context of its model."""
     tokens = longest_stretch(settings)
     lengths = {
         name: (extraction.model.name, models.context_length(extraction.model.name))
         for name, extraction in settings.extractions.items()
     }
     return [
-        f"extractions.{name}: contexts of up to {tokens:,} tokens, and {model} was trained for "
-        f"{trained:,}: what its embeddings are worth there is not known"
+        f"extractions.{name}: contexts of up to {tokens:,} tokens exceed the training context of "
+        f"{model} ({trained:,} tokens): the quality of its embeddings is unknown"
         for name, (model, trained) in lengths.items()
         if tokens > trained
     ]
 
 
 def tokens_of_window(settings: Settings) -> str:
-    """What a window has to read, in words."""
+    """Size of a window with its BOS, in words."""
     return _tokens(settings, settings.windows.size)
 
 

@@ -69,7 +69,7 @@ def _extraction_faults(where: str, extraction: Extraction, settings: Settings) -
     name = extraction.model.name
     if name not in models.model_names():
         return faults
-    # Of layers that are not known, nothing can be said.
+    # Unknown layers cannot be checked further.
     faults = faults or fusion_faults(where, extraction, settings)
     fault = model_fault(where, name, settings)
     faults += [fault] if fault else []

@@ -1,6 +1,6 @@
 """A configuration to settings: checked against its schema, completed, checked across its keys.
 
-Everything a user can get wrong is found here, before any job, and all at once, one line per fault.
+All errors of the user are found here, before any job, and shown at once, one line per fault.
 """
 
 from evo2_embed.config.complete import complete, complete_extraction

@@ -1,4 +1,4 @@
-"""What in a configuration breaks its schema, one line each."""
+"""Faults of a configuration against its schema, one line each."""
 
 import difflib
 import json
@@ -9,7 +9,7 @@ from evo2_embed.settings.schema import allowed, bounds, config_schema
 
 
 def schema_faults(config: dict) -> list[str]:
-    """Every way in which a configuration breaks the schema, a line each."""
+    """All violations of the schema, one line each."""
     if not isinstance(config, dict):
         return ["config: not a mapping of keys to values"]
     errors = Draft202012Validator(config_schema()).iter_errors(config)
@@ -38,7 +38,7 @@ def _explain(error) -> list[str]:
         wanted = " or ".join(wanted) if isinstance(wanted, list) else wanted
         return [f"{prefix}{value} is of the wrong type (allowed: {wanted})"]
     if error.validator == "anyOf":
-        # A list, or a mapping, is meant as the alternative that is one: say what is wrong in it.
+        # A list, or a mapping, is compared with the alternative of its type.
         kind = {list: "array", dict: "object", str: "string"}.get(type(error.instance))
         options = schema["anyOf"]
         inner = [e for e in error.context if kind and options[e.schema_path[0]].get("type") == kind]
@@ -46,14 +46,14 @@ def _explain(error) -> list[str]:
             return [line for e in inner for line in _explain(e)]
         return [f"{prefix}{value} is not allowed (allowed: {', '.join(allowed(schema))})"]
     if error.validator == "pattern":
-        return [f"{prefix}{value} is no valid name (allowed: {error.validator_value})"]
+        return [f"{prefix}{value} is not a valid name (allowed: {error.validator_value})"]
     if error.validator == "uniqueItems":
-        return [f"{prefix}{value} has an entry twice (allowed: each once)"]
+        return [f"{prefix}{value} has a duplicate entry (allowed: each once)"]
     return [f"{prefix}{error.message.splitlines()[0][:300]}"]
 
 
 def hint(key: str, known: list[str]) -> str:
-    """What is allowed in the place of an unknown name, and what it may have been meant to be."""
+    """Allowed names for an unknown name, and the most similar one."""
     close = difflib.get_close_matches(key, known, n=1)
     allowed = f"allowed: {', '.join(known)}"
     return f"did you mean '{close[0]}'? {allowed}" if close else allowed

@@ -1,8 +1,8 @@
-"""Parameters of a model and the memory that they take, from its settings alone."""
+"""Number and memory of a model's parameters, from its settings."""
 
 from evo2_embed.model.models import inner_size
 
-# In bf16 and fp8 the weights are kept in bfloat16, but for poles and residues of the long filters.
+# In bf16 and fp8 the weights are in bfloat16, except poles and residues of the long filters.
 _ITEMSIZE = {"fp32": 4, "bf16": 2, "fp8": 2}
 _FLOAT32 = 4
 
@@ -13,7 +13,7 @@ def count_parameters(config: dict) -> dict[str, int]:
     Parameters
     ----------
     config : dict
-        As `models.model_config` gives it. D is the width, I that of the MLP.
+        From `models.model_config`. D is the width, I the width of the MLP.
 
     Returns
     -------
@@ -50,8 +50,8 @@ def count_parameters(config: dict) -> dict[str, int]:
 def weight_bytes(config: dict, precision: str) -> int:
     """Memory of the weights on the device, in bytes.
 
-    In `fp8` Transformer Engine may keep an 8-bit copy of the input projections beside them; it is
-    not counted.
+    In `fp8`, Transformer Engine may keep an additional 8-bit copy of the input projections, which
+    is not counted.
     """
     counts = count_parameters(config)
     return counts["long"] * _FLOAT32 + counts["other"] * _ITEMSIZE[precision]

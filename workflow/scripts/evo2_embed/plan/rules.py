@@ -1,4 +1,4 @@
-"""The rules of the workflow: what each one makes, and which jobs of it a run has.
+"""The rules of the workflow: the outputs of each rule, and its jobs in a run.
 
 `make status`, `make plan`, the report and the rules themselves read this one table.
 """
@@ -23,12 +23,12 @@ class Rule:
     stage : str
         Its file: `workflow/rules/{stage}.smk`.
     outputs : dict of str to str
-        By name, its files relative to `results/`, with wildcards in braces. The wildcards say how
-        many jobs there are. The first file is complete only when the job is.
+        By name, its files relative to `results/`, with wildcards in braces. The wildcards give the
+        number of jobs. The first file is complete only when the job is complete.
     needs : tuple of str
-        Keys of the configuration that all have to be set, so that a run has such jobs.
+        Keys of the configuration that must all be set for the rule to have jobs.
     reported : bool
-        Whether the report's table of times has it.
+        Whether it is in the report's table of times.
     """
 
     name: str
@@ -43,7 +43,7 @@ _COMPARE = ("compare.rows",)
 _CONTROL = ("compare.rows", "compare.control")
 _BURN_IN = ("burn_in.length",)
 
-# In the order of the data, but for the training set.
+# In the order of the data, except the training set.
 _RULES = (
     Rule("chunk_fasta", "chunk", {"chunks": "chunks/{bundle}.parquet"}, reported=True),
     Rule("pack_tokens", "pack", {"packs": "packs/{bundle}/{shard}.parquet"}, reported=True),
@@ -140,14 +140,14 @@ RULES = {rule.name: rule for rule in _RULES}
 
 @dataclass(frozen=True)
 class Job:
-    """A job of a rule: the values of its wildcards, in the order in which the output has them."""
+    """A job of a rule: the values of its wildcards, in their order in the output."""
 
     rule: Rule
     wildcards: dict[str, str]
 
     @property
     def name(self) -> str:
-        """Such as `embed_shard default/lambda/00000`."""
+        """For example `embed_shard default/lambda/00000`."""
         return " ".join([self.rule.name, *filter(None, ["/".join(self.wildcards.values())])])
 
     @property
@@ -164,7 +164,7 @@ class Job:
 def run_jobs(
     rule: Rule, settings: Settings, bundles: dict[str, Bundle], **given: str
 ) -> Iterator[Job]:
-    """The jobs of a rule that a run has.
+    """The jobs of a rule in a run.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def run_jobs(
         Complete.
     bundles : dict of str to Bundle
     **given : str
-        Values of wildcards: only jobs with them. Wildcards that the rule does not have say nothing.
+        Values of wildcards: only jobs with them. Wildcards that the rule does not have are ignored.
     """
     if not all(attrgetter(key)(settings) for key in rule.needs):
         return
@@ -190,7 +190,7 @@ def run_jobs(
 
 
 def count_jobs(settings: Settings, bundles: dict[str, Bundle]) -> dict[str, int]:
-    """Jobs by rule, of those rules that have any."""
+    """Jobs by rule, for rules with jobs."""
     counts = {
         name: sum(1 for _ in run_jobs(rule, settings, bundles)) for name, rule in RULES.items()
     }
@@ -198,7 +198,7 @@ def count_jobs(settings: Settings, bundles: dict[str, Bundle]) -> dict[str, int]
 
 
 def model_key(model: Model) -> str:
-    """The name under which a model's record is kept."""
+    """Name of a model's record."""
     if model.checkpoint is None:
         return model.name
     return f"{model.name}-{settings_digest(model.checkpoint)[:8]}"
@@ -207,7 +207,7 @@ def model_key(model: Model) -> str:
 def _values(
     wildcard: str, known: dict[str, str], settings: Settings, bundles: dict[str, Bundle]
 ) -> list[str]:
-    """Values of a wildcard, where those before it have the values that are known."""
+    """Values of a wildcard, given the values of the wildcards before it."""
     extractions = settings.extractions
     if wildcard == "bundle":
         return list(bundles)

@@ -1,1 +1,1 @@
-"""A run: its frozen settings, and how far it is."""
+"""A run: its frozen settings, and its progress."""

@@ -1,4 +1,4 @@
-"""A run: settings and plan together, made once when it starts and frozen for its jobs."""
+"""A run: settings and plan, made once at its start and frozen for its jobs."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,25 +17,25 @@ from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.rules import RULES, Job, model_key, run_jobs
 from evo2_embed.settings.sections import Model, Settings
 
-# The C versions, where PyYAML has them: a sheet may have tens of thousands of rows.
+# The C versions, if PyYAML has them: a sheet can have tens of thousands of rows.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-# Where a run is frozen, and the cache of FASTA indexes (`fasta.index_folder`).
+# File of the frozen run, and the cache of FASTA indexes (`fasta.index_folder`).
 RUN_CONFIG = "results/run_config.yaml"
 INDEXES = "results/indexes"
 
 
 @dataclass(frozen=True)
 class Run:
-    """Settings, complete, and bundles by name in the order of the sheet."""
+    """Complete settings, and bundles by name in the order of the sheet."""
 
     settings: Settings
     bundles: dict[str, Bundle]
 
     @property
     def model_keys(self) -> dict[str, str]:
-        """By extraction, the name under which its model's record is kept."""
+        """By extraction, the name of its model's record."""
         return {
             name: model_key(extraction.model)
             for name, extraction in self.settings.extractions.items()
@@ -52,10 +52,10 @@ class Run:
         return list(run_jobs(RULES[rule], self.settings, self.bundles, **given))
 
     def embed_settings(self, extraction: str) -> dict:
-        """What an extraction's embeddings depend on, but for packs and weights; keys sorted.
+        """Settings that change an extraction's embeddings, without packs and weights; keys sorted.
 
-        The path of a checkpoint is not among them: its digest is in what was made from it. Nor
-        are levels and fusions, which are made of embeddings.
+        The path of a checkpoint is not included, since files carry its digest. Levels and fusions
+        are not included, since they are made from embeddings.
         """
         settings = self.settings.extractions[extraction].to_dict()
         del settings["levels"], settings["fusion"], settings["model"]["checkpoint"]
@@ -92,7 +92,7 @@ def plan_run(config: dict, limited: bool = True) -> Run:
 
 
 def freeze(run: Run, path: str) -> None:
-    """Write a run where its jobs find it."""
+    """Write a run for its jobs."""
     bundles = [
         {"name": b.name, "n_shards": b.n_shards, "genomes": [asdict(g) for g in b.genomes]}
         for b in run.bundles.values()
@@ -107,14 +107,16 @@ def freeze(run: Run, path: str) -> None:
 
 
 def load_frozen(path: str) -> Run:
-    """Read what `freeze` wrote."""
+    """Read a file of `freeze`."""
     try:
         value = yaml.load(Path(path).read_text(), _LOADER)
         digest = value.pop("digest")
     except (OSError, yaml.YAMLError, AttributeError, KeyError) as error:
         raise InputError(f"{path}: the run's frozen settings cannot be read ({error})") from None
     if digest != settings_digest(value):
-        raise InputError(f"{path}: was edited; it belongs to the run, edit config/config.yaml")
+        raise InputError(
+            f"{path}: was edited; it belongs to the run, edit config/config.yaml instead"
+        )
     bundles = [
         Bundle(b["name"], tuple(Genome(**g) for g in b["genomes"]), b["n_shards"])
         for b in value["bundles"]

@@ -1,4 +1,4 @@
-"""How far a run is, from its files alone: nobody is asked, nothing is written."""
+"""Progress of a run, from its files only; nothing is written."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +8,8 @@ from evo2_embed.io.locks import is_held
 from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import Run
 
-RECENT = 50  # finished shards that say how fast jobs are
-_TAIL = 8 << 10  # bytes at the end of a log in which the error is looked for
+RECENT = 50  # finished shards for the speed of jobs
+_TAIL = 8 << 10  # bytes at the end of a log that are searched for the error
 
 
 @dataclass
@@ -19,15 +19,15 @@ class ShardStates:
     Attributes
     ----------
     done, running, interrupted, waiting : int
-        How many: finished; with a living job; with saved work and no job; not begun.
+        Number of shards: finished; with a running job; with saved work and no job; not started.
     tokens_done, tokens : float
-        Tokens of finished and saved work, and of all shards, as far as they are known.
+        Tokens of finished and saved work, and of all shards, as far as known.
     speed : float or None
-        Tokens a second of a job, of those that finished last or are at work.
+        Tokens per second per job, of jobs that run or finished last.
     datasets, layers : int
-        Layers and fusions whose datasets are finished, and all.
+        Number of finished datasets, and of all layers and fusions.
     finished : float
-        When the last of the finished shards was (seconds since 1970).
+        When the last shard finished (seconds since 1970).
     """
 
     done: int = 0
@@ -44,7 +44,7 @@ class ShardStates:
 
     @property
     def seconds_left(self) -> float | None:
-        """Time until the last shard is done, at this speed and with as many jobs as there are."""
+        """Time until the last shard is done, at this speed and with the current number of jobs."""
         left = self.tokens - self.tokens_done
         if left <= 0:
             return 0.0
@@ -53,7 +53,7 @@ class ShardStates:
 
 @dataclass(frozen=True)
 class Failure:
-    """A job that ended with an error and was not run again since."""
+    """A job that ended with an error and did not run again since."""
 
     job: str
     log: str
@@ -70,7 +70,7 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
     extraction : str
         Its name.
     tokens : dict of str to float
-        By bundle, the tokens that it is expected to have.
+        Expected tokens per bundle.
     """
     states = ShardStates()
     settings = run.embed_settings(extraction)
@@ -123,7 +123,7 @@ def _add_shard(states: ShardStates, folder: Path, settings: dict, expected: floa
 
 
 def _read(path: Path) -> dict | None:
-    """A JSON file; None where there is none, or one that is being replaced or is damaged."""
+    """A JSON file; None if it is missing, damaged, or being replaced."""
     try:
         return read_json(path)
     except (OSError, ValueError):
@@ -144,7 +144,7 @@ def failures(run: Run, results: Path, logs: Path) -> list[Failure]:
 
 
 def last_error(log: Path) -> str | None:
-    """The last error that a job's log tells of, in a line; None where there is none."""
+    """The last error in a job's log, in one line; None if there is none."""
     with open(log, "rb") as handle:
         handle.seek(0, 2)
         handle.seek(max(handle.tell() - _TAIL, 0))
