@@ -92,7 +92,7 @@ def test_a_close_key_is_suggested():
         ),
         ({"packing": {"max_tokens": 300, "piece": 301}}, "packing.piece: 301 is more than"),
         (context(span=299, min=100), "windows.context.span: 299 is less than a window of 200"),
-        (context(min=1), "windows.context.min: 1 bases before a window need"),
+        (context(min=1), "windows.context.min: 1 bases of context need"),
         (context(span=0), "windows.context.span: 0 is not allowed (allowed: size, a whole"),
         (
             {**context(span=500), "packing": {"strategy": "padded"}},
@@ -176,12 +176,12 @@ def test_a_run_says_at_its_start_that_spans_exceed_training(tmp_path):
     write_fasta(flow.folder / "a.fa", [("a", random_bases(500, 1))])
     flow.sheet({"a": "a.fa"})
     flow.configure(windows={"context": {"span": 1_048_577, "beyond_training": True}})
-    said = [line for line in flow.run("--until", "chunk_fasta").splitlines() if "trained" in line]
-    (line,) = said
+    output = flow.run("--until", "chunk_fasta")
+    (line,) = (line for line in output.splitlines() if "training" in line)
     assert line.startswith("warning: extractions.default: contexts of up to 1,048,577 tokens")
 
 
-def test_windows_longer_than_a_pass_run_in_pieces(complete):
+def test_windows_longer_than_a_pack_run_in_segments(complete):
     settings = complete(packing={"max_tokens": 50})
     assert settings.packing.piece == 50
     assert settings.windows.context == Context()
