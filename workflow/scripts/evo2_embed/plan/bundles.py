@@ -1,7 +1,7 @@
-"""Bundles and shards, known before anything runs: from the sheet and the sizes of its files.
+"""Bundles and shards, from the sheet and the sizes of its files, before anything runs.
 
-A *bundle* is one large genome, or consecutive small genomes of the sheet; it has one chunk table
-and is named after its first genome. A *shard* is the work of one embedding job.
+A *bundle* is one large genome, or consecutive small genomes of the sheet. It has one chunk table
+and the name of its first genome. A *shard* is the work of one embedding job.
 """
 
 import math
@@ -14,7 +14,7 @@ from evo2_embed.settings.sections import Sharding, Windows
 
 @dataclass(frozen=True)
 class Bundle:
-    """Genomes that share a chunk table, and the number of shards that their chunks go to."""
+    """Genomes that share a chunk table, and the number of their shards."""
 
     name: str
     genomes: tuple[Genome, ...]
@@ -27,12 +27,12 @@ class Bundle:
 
 
 def plan_bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) -> list[Bundle]:
-    """Put the genomes of a sheet into bundles, and say how many shards each bundle has.
+    """Put the genomes of a sheet into bundles, each with its number of shards.
 
-    A genome of at least `shard_tokens` (estimated) stands alone; smaller ones that follow one
-    another share a bundle of at most `shard_tokens`. A genome added at the end of the sheet thus
-    changes no bundle but the last. With an integer `shards` every genome stands alone, with that
-    many.
+    A genome of at least `shard_tokens` (estimated) has its own bundle. Consecutive smaller genomes
+    share a bundle of at most `shard_tokens`, so a genome added at the end of the sheet changes only
+    the last bundle. With an integer `shards`, every genome has its own bundle with that number of
+    shards.
     """
     if sharding.shards != "auto":
         return [Bundle(genome.name, (genome,), sharding.shards) for genome in genomes]

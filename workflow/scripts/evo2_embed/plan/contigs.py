@@ -1,8 +1,8 @@
 """Lengths of a genome's contigs without reading it: from its index, or from its first bytes.
 
-Files up to the size of a sample are read whole, so their lengths are exact. Of a larger one the
-first bytes say how much of it is sequence (and, compressed, how well it packs), and its size gives
-the rest. Contigs beyond the sample are taken to be like those in it.
+Files up to the size of a sample are read completely, so their lengths are exact. For larger files,
+the first bytes give the share of sequence (and the compression ratio), and the file size gives the
+total. Contigs after the sample are taken to be like those in it.
 """
 
 import zlib
@@ -13,10 +13,10 @@ from evo2_embed.genomes.sample_sheet import Genome
 
 # Bases per byte of a compressed FASTA file: 3.1 to 3.4 in the genomes that were measured.
 BASES_PER_COMPRESSED_BYTE = 3.3
-# Bytes read of all genomes of a sheet together, and of one of them.
+# Maximum bytes read of all genomes of a sheet together, and of one genome.
 ALL_SAMPLES = 64 << 20
 LEAST_SAMPLE, MOST_SAMPLE = 8 << 10, 16 << 20
-_FEW = 8  # complete records in a sample from which on the others are taken to be like them
+_FEW = 8  # complete records in a sample that are enough to represent the others
 _GZIP = b"\x1f\x8b"
 _NOT_SEQUENCE = b" \t\r\n"
 
@@ -28,9 +28,9 @@ class Contigs:
     Attributes
     ----------
     lengths : list of (float, float)
-        Bases of a contig, and how many contigs have that many.
+        Bases of a contig, and number of contigs with that length.
     exact : bool
-        Whether they were read, from an index or the whole file, or estimated.
+        Whether they come from an index or the whole file, and not from a sample.
     """
 
     lengths: list[tuple[float, float]]
@@ -55,7 +55,7 @@ def guess_bases(genome: Genome) -> float:
 
 
 def sample_size(n_genomes: int) -> int:
-    """Bytes to read of each genome of a sheet."""
+    """Bytes to read per genome of a sheet."""
     return min(max(ALL_SAMPLES // max(n_genomes, 1), LEAST_SAMPLE), MOST_SAMPLE)
 
 
@@ -66,7 +66,7 @@ def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
     ----------
     genome : Genome
     index : Path
-        Where an earlier run put the `.fai`; it need not be there.
+        Path of the `.fai` of an earlier run; it may be missing.
     sample : int
         Bytes of the file to read.
     """
@@ -81,13 +81,13 @@ def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
     if head[:2] != _GZIP:
         return _from_text(head, stat.st_size, whole)
     text, used = _unpack(head)
-    if not text:  # damaged: said where the file is read for good
+    if not text:  # damaged: a later stage reports it
         return Contigs([(stat.st_size * BASES_PER_COMPRESSED_BYTE, 1)], False)
     return _from_text(text, _unpacked_size(fasta, stat.st_size, len(text) / used), whole)
 
 
 def indexed_lengths(genome: Genome, index: Path) -> dict[str, int] | None:
-    """Bases of contigs by name, from the index if that is there and newer than the FASTA file."""
+    """Bases of contigs by name, from an index that is newer than the FASTA file."""
     if not index.exists() or index.stat().st_mtime < Path(genome.fasta).stat().st_mtime:
         return None
     try:
@@ -98,7 +98,7 @@ def indexed_lengths(genome: Genome, index: Path) -> dict[str, int] | None:
 
 
 def _from_text(text: bytes, size: float, whole: bool) -> Contigs:
-    """Contigs of a file of `size` bytes, unpacked, that begins with `text`."""
+    """Contigs of a file of `size` bytes, decompressed, that starts with `text`."""
     records = text.split(b"\n>")
     records[0] = records[0].removeprefix(b">")
     lengths = [_bases(record) for record in records]
@@ -113,7 +113,7 @@ def _from_text(text: bytes, size: float, whole: bool) -> Contigs:
 
 
 def _bases(record: bytes) -> int:
-    """Letters of a record's sequence, its header line left out."""
+    """Letters of a record's sequence, without its header line."""
     _, _, sequence = record.partition(b"\n")
     return len(sequence.translate(None, _NOT_SEQUENCE))
 
@@ -124,7 +124,7 @@ def _sequence_share(record: bytes) -> float:
 
 
 def _unpack(head: bytes) -> tuple[bytes, int]:
-    """What the first bytes of a gzip or bgzip file unpack to, and how many of them that took."""
+    """The decompressed start of a gzip or bgzip file, and the number of compressed bytes read."""
     pieces, rest = [], head
     while rest[:2] == _GZIP:
         member = zlib.decompressobj(wbits=31)
@@ -137,10 +137,10 @@ def _unpack(head: bytes) -> tuple[bytes, int]:
 
 
 def _unpacked_size(path: Path, size: int, ratio: float) -> float:
-    """Bytes of a compressed file when it is unpacked.
+    """Bytes of a compressed file after decompression.
 
-    A gzip file of one member ends with that number modulo 2^32; of several, with that of the last,
-    which is of no use then. So it is taken where it agrees with the sample.
+    A gzip file of one member ends with that number modulo 2^32. With several members it ends with
+    the number of the last one. So the number is used only if it agrees with the sample.
     """
     guess = size * ratio
     with open(path, "rb") as handle:

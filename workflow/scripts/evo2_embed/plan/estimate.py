@@ -1,7 +1,7 @@
-"""What a run will make, before it runs: windows, tokens, rows, jobs and bytes.
+"""Estimate of a run: windows, tokens, rows, jobs and bytes.
 
-It follows from the settings, the plan and the sizes of files; light, since a limit on the output is
-checked when the workflow is parsed.
+It follows from the settings, the plan and the sizes of files. No heavy imports: a limit on the
+output is checked when the workflow is parsed.
 """
 
 from dataclasses import dataclass, replace
@@ -21,11 +21,11 @@ from evo2_embed.settings.sections import Extraction, Settings, Windows
 
 @dataclass(frozen=True)
 class GenomeEstimate:
-    """What is expected of a genome.
+    """Estimate of a genome.
 
-    `tokens` are those that run through the model, with a BOS before every stretch if there is one;
-    `rows` has by bin size the rows of an extraction with such bins; `exact` says whether its
-    contigs were read, or guessed from a part of the file.
+    `tokens` run through the model, including a BOS before every stretch if there is one. `rows` has
+    the number of rows by bin size. `exact` says whether its contigs were read, or estimated from a
+    sample of the file.
     """
 
     name: str
@@ -40,9 +40,9 @@ class GenomeEstimate:
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """Rows and bytes of one layer of an extraction: its shard files together, its dataset.
+    """Rows and bytes of one layer of an extraction: all its shard files, and its dataset.
 
-    Or of one fusion, by its name, which has no shard files.
+    Or of one fusion, by its name; it has no shard files.
     """
 
     extraction: str
@@ -57,7 +57,7 @@ class LayerEstimate:
 
 @dataclass(frozen=True)
 class Estimate:
-    """All that is expected of a run."""
+    """Estimate of a run."""
 
     genomes: list[GenomeEstimate]
     layers: list[LayerEstimate]
@@ -74,7 +74,7 @@ class Estimate:
 
     @property
     def tokens(self) -> int:
-        """Tokens of all genomes: what each extraction runs through its model."""
+        """Tokens of all genomes; each extraction runs them through its model."""
         return sum(genome.tokens for genome in self.genomes)
 
     @property
@@ -89,8 +89,8 @@ class Estimate:
 
     @property
     def bytes(self) -> int:
-        """All that `results/` will hold: chunk tables, packs, shard files, datasets and, if asked
-        for, the training set."""
+        """Size of `results/`: chunk tables, packs, shard files, datasets and, with `export`, the
+        training set."""
         inputs = self.chunk_bytes + self.pack_bytes
         return inputs + self.shard_bytes + self.dataset_bytes + self.finetune_bytes
 
@@ -104,12 +104,12 @@ def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | 
         Complete.
     bundles : dict of str to Bundle
     indexes : path
-        Folder in which earlier runs left FASTA indexes; those that are up to date are read.
+        Folder of FASTA indexes of earlier runs; those that are up to date are read.
 
     Raises
     ------
     InputError
-        When a BED file cannot be read.
+        If a BED file cannot be read.
     """
     sample = sample_size(sum(len(bundle.genomes) for bundle in bundles.values()))
     bins = {extraction.bin for extraction in settings.extractions.values() if extraction.bin}
@@ -161,7 +161,7 @@ def _estimate_genome(
 def _runs(
     genome: Genome, contigs: Contigs, windows: Windows, index: Path
 ) -> tuple[float, float, bool]:
-    """Stretches, the bases that they run, and whether these are exact."""
+    """Stretches, their bases, and whether the bases are exact."""
     if not genome.regions:
         return *run_contigs(contigs.lengths, windows), contigs.exact
     lengths = indexed_lengths(genome, index)
@@ -205,7 +205,7 @@ def _estimate_layers(
 
 def _estimate_fusions(where: str, extraction: Extraction, rows: int) -> list[LayerEstimate]:
     known, pooling = layer_widths(extraction.model.name), extraction.pooling
-    # What is fused compresses as means do.
+    # Fused vectors compress like means.
     stored = replace(extraction, pooling="mean")
     fusions = []
     for name, fusion in extraction.fusion.items():
