@@ -47,7 +47,7 @@ def make_pack(segments, bos=False):
     return Pack(np.concatenate(segments), cu_seqlens)
 
 
-def pieces_of(segment, piece, alone=False):
+def packs_of(segment, piece, alone=False):
     """A segment as the packs of a stretch that runs `piece` tokens at a time.
 
     `piece` may be a list of sizes, taken in turn; with `alone` no piece knows of those before it.
@@ -75,7 +75,7 @@ def pool_pack(outputs, pack, bos, pooling):
         "context": pack.lengths - bos,
     }
     locator = RowLocator(ShardRows(keys | text, pooling), pooling, bos)
-    spans = locator.spans(pack.stretch, pack.position, pack.cu_seqlens)
+    spans = locator.spans(pack.stretch, pack.offset, pack.cu_seqlens)
     rows, values = Pooler(pooling).pool(outputs, spans)
     return {layer: vectors[np.argsort(rows)].cpu().numpy() for layer, vectors in values.items()}
 

@@ -29,13 +29,13 @@ sys.path[:0] = [
     str(ROOT / folder) for folder in ("workflow/scripts", "resources/training", "tests")
 ]
 
-from evo2_embed.engine.kv_cache import Keeping  # noqa: E402
+from evo2_embed.engine.footprint import KVCacheOptions  # noqa: E402
 from evo2_embed.engine.memory import map_large_blocks  # noqa: E402
 from evo2_embed.engine.packed import PackedEngine  # noqa: E402
 from evo2_embed.engine.stock import StockEngine  # noqa: E402
 from evo2_embed.model import models  # noqa: E402
 from evo2_embed.model.loading import load_model  # noqa: E402
-from stock import make_pack, pieces_of, random_segments  # noqa: E402
+from stock import make_pack, packs_of, random_segments  # noqa: E402
 
 LAYER = "blocks.6.mlp.l3"
 SEGMENTS = (4096, 16_384)
@@ -49,8 +49,8 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
     torch.set_num_threads(threads)
     map_large_blocks()  # as in an embedding job
     evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
-    keeping = Keeping(keys)
-    engine = PackedEngine(evo2, [LAYER], keeping)
+    kv_cache = KVCacheOptions(keys)
+    engine = PackedEngine(evo2, [LAYER], kv_cache)
     if contender == "stock":
         engine = StockEngine(evo2, [LAYER])
     engine.run(make_pack(random_segments([1000])))
@@ -58,9 +58,9 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
     if contender == "windows":
         # Two windows; only the second half of each is new.
         segments, bases = random_segments([context] * 2), context
-        packs = [pack for segment in segments for pack in pieces_of(segment, piece)]
+        packs = [pack for segment in segments for pack in packs_of(segment, piece)]
     else:
-        packs = pieces_of(
+        packs = packs_of(
             random_segments([context])[0], piece if contender == "stretch" else context
         )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -68,7 +68,7 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
     for pack in packs:
         engine.run(pack)
     seconds = time.perf_counter() - started
-    footprint = PackedEngine(evo2, [LAYER], keeping).footprint
+    footprint = PackedEngine(evo2, [LAYER], kv_cache).footprint
     return {
         "contender": contender,
         "context": context,
@@ -76,7 +76,7 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
         "keys": keys,
         "bases_per_second": round(bases / seconds, 1),
         "peak_mb": round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1),
-        "kept_mb": round(footprint.kept_bytes(context) / 2**20, 1) if context > piece else 0,
+        "kept_mb": round(footprint.cache_bytes(context) / 2**20, 1) if context > piece else 0,
     }
 
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from evo2_embed.engine.kv_cache import Keeping
+from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.io.errors import InputError
@@ -14,7 +14,7 @@ from evo2_embed.model.loading import load_model
 from evo2_embed.pack.assign import cut_segments, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stock import LAYERS, alone, assert_same, pieces_of, random_segments, save_weights
+from stock import LAYERS, alone, assert_same, packs_of, random_segments, save_weights
 
 FEW = ["blocks.3", "blocks.6.filter", "norm"]
 
@@ -58,7 +58,7 @@ def stretch(evo2):
 @pytest.mark.parametrize("piece", [4, 63, 64, 127, 128, 500, 1024, [1, 2, 3, 7, 400, 65]], ids=str)
 def test_pieces_equal_the_whole(engine, stretch, piece):
     tokens, wanted = stretch
-    assert_same(run_pieces(engine, pieces_of(tokens, piece)), wanted)
+    assert_same(run_pieces(engine, packs_of(tokens, piece)), wanted)
 
 
 @given(sizes=st.lists(st.integers(1, 700), min_size=1, max_size=6))
@@ -67,7 +67,7 @@ def test_sizes_of_pieces_do_not_matter(evo2, stretch, sizes):
     tokens, wanted = stretch
     # A hundred pieces at most.
     sizes[0] += max(0, 15 - sum(sizes) // len(sizes)) * len(sizes)
-    found = run_pieces(PackedEngine(evo2, FEW), pieces_of(tokens, sizes))
+    found = run_pieces(PackedEngine(evo2, FEW), packs_of(tokens, sizes))
     assert_same(found, {layer: wanted[layer] for layer in FEW})
 
 
@@ -94,26 +94,26 @@ def test_a_lost_state_would_show(tmp_path):
     evo2 = load_model(models.TINY, path, "fp32")
     tokens = random_segments([3000])[0]
     wanted, engine = alone(evo2, tokens, FEW), PackedEngine(evo2, FEW)
-    found = run_pieces(engine, pieces_of(tokens, 700))
-    lost = run_pieces(engine, pieces_of(tokens, 700, alone=True))
+    found = run_pieces(engine, packs_of(tokens, 700))
+    lost = run_pieces(engine, packs_of(tokens, 700, alone=True))
     for layer in FEW:
         assert rms(found[layer], wanted[layer]) < 2e-6, layer
         assert rms(lost[layer], wanted[layer]) > 0.05, layer
 
 
 @pytest.mark.parametrize(
-    ("keeping", "least", "most"),
+    ("kv_cache", "least", "most"),
     [
-        (Keeping("model", "host"), 0, 0),
-        (Keeping("bf16"), 1e-6, 2e-3),
-        (Keeping("int8", "host"), 1e-6, 5e-3),
+        (KVCacheOptions("model", "host"), 0, 0),
+        (KVCacheOptions("bf16"), 1e-6, 2e-3),
+        (KVCacheOptions("int8", "host"), 1e-6, 5e-3),
     ],
     ids=str,
 )
-def test_keys_and_values_kept_elsewhere_or_smaller(evo2, stretch, keeping, least, most):
-    packs = pieces_of(stretch[0], 256)
+def test_keys_and_values_kept_elsewhere_or_smaller(evo2, stretch, kv_cache, least, most):
+    packs = packs_of(stretch[0], 256)
     whole = run_pieces(PackedEngine(evo2, FEW), packs)
-    found = run_pieces(PackedEngine(evo2, FEW, keeping), packs)
+    found = run_pieces(PackedEngine(evo2, FEW, kv_cache), packs)
     for layer in FEW:
         assert least <= rms(found[layer], whole[layer]) <= most, layer
 
@@ -122,17 +122,17 @@ def test_segments_that_are_not_wanted_change_nothing_for_the_others(evo2):
     engine, segments = PackedEngine(evo2, FEW), random_segments([300, 250, 200])
     first = Pack(segments[0], np.array([0, 300]), 0, np.array([5]), np.array([0]), np.array([250]))
     lengths, stretch = edges_of([250, 200]), np.array([5, 6])
-    place = {"position": np.array([300, 0]), "left": np.array([0, 0])}
+    context = {"offset": np.array([300, 0]), "remaining": np.array([0, 0])}
     tokens = np.concatenate(segments[1:])
     engine.run(first)
-    whole = engine.run(Pack(tokens, lengths, 0, stretch, **place))
+    whole = engine.run(Pack(tokens, lengths, 0, stretch, **context))
     wanted = np.array([False, True])
-    part = engine.run(Pack(tokens, lengths, 0, stretch, **place, wanted=wanted))
+    part = engine.run(Pack(tokens, lengths, 0, stretch, **context, wanted=wanted))
     for layer in FEW:
         assert torch.equal(part[layer][250:], whole[layer][250:])
         assert not torch.equal(part[layer][:250], whole[layer][:250])
-    with pytest.raises(ValueError, match="stretch 5 goes on, and what is before it did not run"):
-        engine.run(Pack(tokens, lengths, 0, stretch, **place))
+    with pytest.raises(ValueError, match="stretch 5: its earlier segments did not run"):
+        engine.run(Pack(tokens, lengths, 0, stretch, **context))
 
 
 def test_a_pack_that_did_not_fit_leaves_the_past_as_it_was(evo2, stretch, monkeypatch, caplog):
@@ -148,7 +148,7 @@ def test_a_pack_that_did_not_fit_leaves_the_past_as_it_was(evo2, stretch, monkey
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     tokens, wanted = stretch
     with caplog.at_level(logging.WARNING):
-        found = run_pieces(engine, pieces_of(tokens, 600))
+        found = run_pieces(engine, packs_of(tokens, 600))
     assert "600 tokens were too many" in caplog.text
     assert_same(found, {layer: wanted[layer] for layer in FEW})
 
@@ -156,9 +156,9 @@ def test_a_pack_that_did_not_fit_leaves_the_past_as_it_was(evo2, stretch, monkey
 def test_a_segment_that_does_not_fit_runs_in_pieces(evo2, stretch):
     tokens, wanted = stretch
     small = PackedEngine(evo2, FEW)
-    small.free = small.footprint.kept_bytes(len(tokens)) + 12 << 20
-    found = run_pieces(small, pieces_of(tokens, len(tokens)))
+    small.free = small.footprint.cache_bytes(len(tokens)) + 12 << 20
+    found = run_pieces(small, packs_of(tokens, len(tokens)))
     assert_same(found, {layer: wanted[layer] for layer in FEW})
-    small.free = small.footprint.kept_bytes(len(tokens))
-    with pytest.raises(InputError, match=r"tokens need .* keys and values of 1500 tokens .* free"):
-        small.run(pieces_of(tokens, len(tokens))[0])
+    small.free = small.footprint.cache_bytes(len(tokens))
+    with pytest.raises(InputError, match=r"tokens need .* KV cache of 1500 tokens .* free"):
+        small.run(packs_of(tokens, len(tokens))[0])

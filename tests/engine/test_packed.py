@@ -19,7 +19,7 @@ from stock import (
     alone,
     assert_same,
     make_pack,
-    pieces_of,
+    packs_of,
     random_segments,
     save_weights,
     segments_of,
@@ -142,7 +142,7 @@ def test_the_settings_of_every_model(build, name):
     pack, engine = make_pack(random_segments([300, 1, 64, 129])), PackedEngine(evo2, layers)
     assert_equal_to_stock(evo2, engine, pack, layers)
     tokens = segments_of(pack)[0]
-    pieces = [engine.run(piece) for piece in pieces_of(tokens, [140, 25])]
+    pieces = [engine.run(piece) for piece in packs_of(tokens, [140, 25])]
     found = {layer: torch.cat([each[layer] for each in pieces]) for layer in layers}
     assert_same(found, alone(evo2, tokens, layers))
 

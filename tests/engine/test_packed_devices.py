@@ -4,7 +4,7 @@ import pytest
 import torch
 from evo2_embed.engine import check
 from evo2_embed.engine.check import check_engine
-from evo2_embed.engine.kv_cache import KeysValues
+from evo2_embed.engine.kv_cache import KVCache
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import InputError
@@ -106,15 +106,15 @@ def test_the_self_check_stops_an_engine_that_differs(evo2, fault, monkeypatch):
     if fault == "rotary":
         engine.blocks[3].rotary.frequencies = torch.zeros(16)
     if fault == "leak":
-        engine.blocks[0].short._mend_heads = lambda *_: None
+        engine.blocks[0].short._redo_heads = lambda *_: None
     if fault == "nan":
         engine.blocks[0].short.taps = engine.blocks[0].short.taps * torch.nan  # differs by nan
     if fault == "filter":
         engine.blocks[2].inner.residues = engine.blocks[2].inner.residues * 1.05
     if fault == "state":
-        engine.blocks[2].inner._go_on = lambda *_: None
+        engine.blocks[2].inner._add_earlier = lambda *_: None
     if fault == "past":
-        monkeypatch.setattr(KeysValues, "tiles", lambda *_: ())
+        monkeypatch.setattr(KVCache, "tiles", lambda *_: ())
     with pytest.raises(InputError, match=r"layer 'norm': .* differs .* fp32 allows 1e-05"):
         check_engine(engine, evo2, ["norm"], "fp32")
 

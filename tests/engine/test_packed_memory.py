@@ -6,13 +6,13 @@ import logging
 import numpy as np
 import pytest
 import torch
-from evo2_embed.engine.kv_cache import Keeping
+from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.memory import free_bytes, free_in_control_groups
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.segments import Segments
 from evo2_embed.io.errors import InputError
 from runs import ROOT, run_python
-from stock import LAYERS, assert_same, make_pack, pieces_of, random_segments
+from stock import LAYERS, assert_same, make_pack, packs_of, random_segments
 
 
 def test_a_pack_that_does_not_fit_runs_in_parts(evo2, engine):
@@ -63,8 +63,8 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, engine, monkeypat
         ),
         ("[make_pack(random_segments([150] * 700))]", ["norm"]),
         ("[make_pack(random_segments([5000, 4100, 3300, 2500, 1500, 700] * 7))]", ["norm"]),
-        ("pieces_of(random_segments([36_000])[0], 18_000)", ["norm"]),
-        ("pieces_of(random_segments([36_000])[0], 18_000)", ["norm", "int8"]),
+        ("packs_of(random_segments([36_000])[0], 18_000)", ["norm"]),
+        ("packs_of(random_segments([36_000])[0], 18_000)", ["norm", "int8"]),
     ],
     ids=["long", "windows", "reads", "mixed", "piece", "piece, int8"],
 )
@@ -76,18 +76,18 @@ from pathlib import Path
 import numpy as np, torch
 sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "resources" / "training")!r}]
 from evo2_embed.model import models
-from evo2_embed.engine.kv_cache import Keeping
+from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.segments import Segments
 from evo2_embed.model.loading import load_model
-from stock import make_pack, pieces_of, random_segments
+from stock import make_pack, packs_of, random_segments
 
 def resident(field):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
-engine = PackedEngine(evo2, {layers}, Keeping({kind!r}))
+engine = PackedEngine(evo2, {layers}, KVCacheOptions({kind!r}))
 engine.run(make_pack(random_segments([1000, 70])))
 *before, pack = {packs}
 for earlier in before:
@@ -111,8 +111,8 @@ print((peak - before) / engine.footprint.bytes(Segments(pack)))
 @pytest.mark.parametrize("kv_type", ["model", "bf16", "int8"])
 @pytest.mark.parametrize("layer", ["embedding_layer", "blocks.0", "blocks.3", "blocks.5", "norm"])
 def test_the_memory_formula_counts_the_state_of_a_stretch(evo2, layer, kv_type):
-    engine = PackedEngine(evo2, [layer], Keeping(kv_type))
-    first, _ = pieces_of(random_segments([300])[0], 200)
+    engine = PackedEngine(evo2, [layer], KVCacheOptions(kv_type))
+    first, _ = packs_of(random_segments([300])[0], 200)
     engine.run(first)
     (states,) = engine.states.open.values()
     kept, other = 0, 0
@@ -121,7 +121,7 @@ def test_the_memory_formula_counts_the_state_of_a_stretch(evo2, layer, kv_type):
             other += value.nbytes
         else:
             kept += value.values.nbytes + (0 if value.scales is None else value.scales.nbytes)
-    assert (kept, other) == (engine.footprint.kept_bytes(300), engine.footprint.state)
+    assert (kept, other) == (engine.footprint.cache_bytes(300), engine.footprint.state)
 
 
 def test_free_memory_is_that_of_the_control_group(tmp_path):

@@ -21,7 +21,7 @@ sys.path[:0] = [
 from evo2_embed.engine.packed import PackedEngine  # noqa: E402
 from evo2_embed.model import models  # noqa: E402
 from evo2_embed.model.loading import load_model  # noqa: E402
-from stock import LAYERS, alone, pieces_of, random_segments, save_weights  # noqa: E402
+from stock import LAYERS, alone, packs_of, random_segments, save_weights  # noqa: E402
 
 PIECES = (16_384, 8192, 4096, 2048, 1024, 4097, 1000, 127)
 # Poles of the implicit filters are so much slower, their residues so much larger, in `slow`.
@@ -44,7 +44,7 @@ def main(tokens: int, pieces: list[int], weights: str) -> None:
         )
     # What a lost state would look like: windows that know nothing of what is before them.
     engine = PackedEngine(evo2, ["norm"])
-    windows = torch.cat([engine.run(p)["norm"] for p in pieces_of(segment, 2048, alone=True)])
+    windows = torch.cat([engine.run(p)["norm"] for p in packs_of(segment, 2048, alone=True)])
     difference = (windows - stock["norm"]).square().mean().sqrt()
     print(f"windows of 2,048 alone, norm: {difference / stock['norm'].square().mean().sqrt():.2f}")
 
@@ -67,7 +67,7 @@ def _compare(evo2, segment: np.ndarray, piece: int, stock: dict) -> tuple[dict, 
     engine = PackedEngine(evo2, LAYERS)
     largest, squares = dict.fromkeys(LAYERS, 0.0), dict.fromkeys(LAYERS, 0.0)
     first, seconds = 0, 0.0
-    for pack in pieces_of(segment, piece):
+    for pack in packs_of(segment, piece):
         started = time.perf_counter()
         found = engine.run(pack)
         seconds += time.perf_counter() - started

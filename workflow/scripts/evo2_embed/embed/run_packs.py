@@ -13,7 +13,7 @@ from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.store import RowStore
 from evo2_embed.engine.check import check_engine
-from evo2_embed.engine.kv_cache import Keeping
+from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.pack import Engine, Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
@@ -44,7 +44,7 @@ def prepare_engine(
     layers = extraction.layers
     if extraction.engine == "stock":
         return StockEngine(evo2, layers), None
-    engine = PackedEngine(evo2, layers, Keeping(extraction.kv_type, kv_device))
+    engine = PackedEngine(evo2, layers, KVCacheOptions(extraction.kv_type, kv_device))
     found = check_engine(engine, evo2, layers, extraction.precision)
     worst = max(found["difference"].values())
     log.info("self-check: at most %.1e from Evo2.forward, allowed %g", worst, found["tolerance"])

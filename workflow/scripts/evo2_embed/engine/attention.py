@@ -3,19 +3,20 @@
 import torch
 import torch.nn.functional as F
 
-from evo2_embed.engine.kv_cache import Keeping, KeysValues
+from evo2_embed.engine.footprint import KVCacheOptions
+from evo2_embed.engine.kv_cache import KVCache
 from evo2_embed.engine.scratch import Scratch
 from evo2_embed.engine.segments import Segments
-from evo2_embed.engine.states import Carry
+from evo2_embed.engine.states import BlockState
 
-KV = "keys and values"  # their name among the states of a block
+KV = "kv cache"  # its name in the state of a block
 
 
 class RotaryPositions:
-    """Cosines and sines of rotary positions, as the block's own embedding of them has them.
+    """Cosines and sines of rotary positions, computed as the block's own rotary embedding does.
 
-    They are made for the tokens at hand, where the module keeps a table of all that are before,
-    too. Its scaling and its rounding to the type of the model are kept.
+    That module keeps a table from position 0 on; here only the positions of the tile are computed.
+    Its scaling and its rounding to the model's type are the same.
     """
 
     def __init__(self, rotary: torch.nn.Module):
@@ -25,11 +26,11 @@ class RotaryPositions:
             self.frequencies = rotary._compute_inv_freq(device=self.frequencies.device)
 
     def __call__(
-        self, place: torch.Tensor, dtype: torch.dtype
+        self, position: torch.Tensor, dtype: torch.dtype
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosine and sine, (t, 1, 1, head_dim / 2) each in float32, of places (t,) in stretches."""
-        place = place.to(self.frequencies.dtype) / self.scaling
-        angle = torch.outer(place, self.frequencies)[:, None, None]
+        """Cosine and sine of positions (t,) in stretches: float32, (t, 1, 1, head_dim / 2) each."""
+        position = position.to(self.frequencies.dtype) / self.scaling
+        angle = torch.outer(position, self.frequencies)[:, None, None]
         return angle.cos().to(dtype).float(), angle.sin().to(dtype).float()
 
 
@@ -41,7 +42,7 @@ def rotate(qk: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
     qk : Tensor, (t, 2, heads, head_dim)
     cos, sin : Tensor, (t, 1, 1, head_dim / 2)
     """
-    first, second = qk.float().chunk(2, -1)
+    first, second = qk.float().chunk(2, -1)  # (t, 2, heads, head_dim / 2) each
     rotated = torch.cat(
         [(first * cos).addcmul_(second, sin, value=-1), (second * cos).addcmul_(first, sin)], -1
     )
@@ -53,57 +54,59 @@ def attend(
     segments: Segments,
     attention: torch.nn.Module,
     scratch: Scratch,
-    carry: Carry,
-    keeping: Keeping,
+    state: BlockState,
+    options: KVCacheOptions,
 ) -> torch.Tensor:
-    """Causal attention of each segment to itself, and to what is before it in its stretch.
+    """Causal attention of each segment to itself and to the earlier tokens of its stretch.
 
     Parameters
     ----------
     qkv : Tensor, (T, 3, heads, head_dim)
-        Rotated.
+        Queries, keys and values; queries and keys are rotated.
     attention : Module
-        Vortex's inner attention: its flash kernel for segments of any length, where it is in use.
-    carry : Carry
-        Keys and values of earlier pieces; takes those that later ones need.
-    keeping : Keeping
-        How it keeps them.
+        Vortex's inner attention. Its flash kernel, if it is in use, takes segments of any length.
+    state : BlockState
+        Has the KV caches of earlier segments; takes those that later segments need.
+    options : KVCacheOptions
 
     Returns
     -------
     Tensor, (T, heads, head_dim)
     """
-    _keep(qkv, segments, carry, keeping)
+    _fill_caches(qkv, segments, state, options)
     if not len(segments.continued) and hasattr(attention, "window_size"):
         ends = torch.from_numpy(segments.ends).to(qkv.device, torch.int32)
         return attention(qkv, cu_seqlens=F.pad(ends, (1, 0)), max_seqlen=segments.longest)
     if not len(segments.continued) and segments.uniform:
+        # (T, ...) is a view of (S, length, ...)
         return _causal(qkv.view(-1, segments.longest, *qkv.shape[1:])).flatten(0, 1)
-    out = scratch.get("context", (len(qkv), *qkv.shape[2:]), qkv)
+    out = scratch.get("context", (len(qkv), *qkv.shape[2:]), qkv)  # (T, heads, head_dim)
     _attend_in_batches(qkv, segments, out)
-    for segment, state in zip(segments.continued, carry.before, strict=True):
+    for segment, before in zip(segments.continued, state.before, strict=True):
         span = slice(int(segments.starts[segment]), int(segments.ends[segment]))
-        out[span] = _attend_to_past(qkv[span], state.get(KV), int(segments.before[segment]))
+        out[span] = _attend_with_cache(qkv[span], before.get(KV), int(segments.offset[segment]))
     return out
 
 
-def _keep(qkv: torch.Tensor, segments: Segments, carry: Carry, keeping: Keeping) -> None:
-    """Keep the keys and values of the pieces whose stretches go on."""
-    for segment, state in zip(segments.going_on, carry.after, strict=True):
+def _fill_caches(
+    qkv: torch.Tensor, segments: Segments, state: BlockState, options: KVCacheOptions
+) -> None:
+    """Store the keys and values of the segments whose stretch continues."""
+    for segment, after in zip(segments.unfinished, state.after, strict=True):
         row = segments.row_of(segment)
         if row is None:
-            state[KV] = KeysValues(int(segments.stretch_tokens[segment]), qkv, keeping)
+            after[KV] = KVCache(int(segments.stretch_tokens[segment]), qkv, options)
         else:
-            state[KV] = carry.before[row][KV]
+            after[KV] = state.before[row][KV]
         span = slice(int(segments.starts[segment]), int(segments.ends[segment]))
-        state[KV].put(int(segments.before[segment]), qkv[span, 1:])
+        after[KV].put(int(segments.offset[segment]), qkv[span, 1:])
 
 
-def _attend_to_past(qkv: torch.Tensor, past: KeysValues | None, tokens: int) -> torch.Tensor:
-    """Attention of a piece (n, 3, heads, head_dim) to itself and to the `tokens` before it.
+def _attend_with_cache(qkv: torch.Tensor, cache: KVCache | None, tokens: int) -> torch.Tensor:
+    """Attention of a segment (n, 3, heads, head_dim) to itself and to `tokens` tokens in its cache.
 
-    Every part of the past is attended to on its own; the parts are put together by the logarithms
-    of their sums of exponentials, so no mask and no matrix of scores is ever made.
+    Attention to the segment and to each tile of the cache is computed separately and combined by
+    log-sum-exp, so there is neither a mask nor a matrix of scores.
 
     Returns
     -------
@@ -114,11 +117,11 @@ def _attend_to_past(qkv: torch.Tensor, past: KeysValues | None, tokens: int) -> 
     q, k, v = qkv.permute(1, 2, 0, 3)[:, None]  # (1, heads, n, head_dim) each
     out, total = _partial(q, k, v, causal=True)
     out = out.float()
-    for keys, values in past.tiles(tokens) if past is not None else ():
-        more, logarithm = _partial(q, keys, values, causal=False)
-        both = torch.logaddexp(total, logarithm)  # (1, heads, n)
+    for keys, values in cache.tiles(tokens) if cache is not None else ():
+        more, logsumexp = _partial(q, keys, values, causal=False)
+        both = torch.logaddexp(total, logsumexp)  # (1, heads, n)
         out *= (total - both).exp()[..., None]
-        out.addcmul_(more.float(), (logarithm - both).exp()[..., None])
+        out.addcmul_(more.float(), (logsumexp - both).exp()[..., None])
         total = both
     return out[0].transpose(0, 1)
 
@@ -126,8 +129,11 @@ def _attend_to_past(qkv: torch.Tensor, past: KeysValues | None, tokens: int) -> 
 def _partial(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, causal: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention to some of the keys, and the logarithm of the sum of exponentials of the scores,
-    (1, heads, n), by the kernels behind `scaled_dot_product_attention`, which does not tell it."""
+    """Attention to some of the keys, (1, heads, n, head_dim), and the log-sum-exp of its scores,
+    (1, heads, n).
+
+    `scaled_dot_product_attention` does not return the log-sum-exp; the kernels behind it do.
+    """
     kernels = torch.ops.aten
     if not q.is_cuda:
         return kernels._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal)
@@ -139,7 +145,7 @@ def _partial(
 
 
 def _attend_in_batches(qkv: torch.Tensor, segments: Segments, out: torch.Tensor) -> None:
-    """Attention of the segments that begin a stretch, in batches of like length."""
+    """Attention of the segments that begin a stretch, in batches of similar length."""
     for members in segments.batches(segments.fresh):
         lengths, starts = segments.lengths[members], segments.starts[members]
         longest = int(lengths.max())
@@ -148,12 +154,12 @@ def _attend_in_batches(qkv: torch.Tensor, segments: Segments, out: torch.Tensor)
             batch = qkv[span].view(len(members), longest, *qkv.shape[1:])
             out[span] = _causal(batch).flatten(0, 1)
             continue
-        # What fills a row up repeats the segment's last token; no token of its segment sees it.
-        place = torch.arange(longest)
+        # Padding repeats the segment's last token; it is to the right of all tokens of the segment.
+        position = torch.arange(longest)
         lengths = torch.from_numpy(lengths)[:, None]
-        rows = torch.from_numpy(starts)[:, None] + torch.minimum(place, lengths - 1)
-        kept = (place < lengths).to(qkv.device)
-        rows = rows.to(qkv.device)
+        rows = torch.from_numpy(starts)[:, None] + torch.minimum(position, lengths - 1)
+        kept = (position < lengths).to(qkv.device)  # (B, longest)
+        rows = rows.to(qkv.device)  # token indices, (B, longest)
         out[rows[kept]] = _causal(qkv[rows])[kept]
 
 

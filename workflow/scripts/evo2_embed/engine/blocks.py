@@ -1,8 +1,8 @@
 """The four kinds of StripedHyena 2 blocks, over a pack.
 
-`hcs`, `hcm` and `hcl` are Hyena cascades with a short, medium and long inner filter, `mha` is
-attention. A block changes the residual stream (T, D) in place; work that needs no other token is
-done a tile of tokens at a time, so that what it makes stays small, and on a CPU in the cache.
+`hcs`, `hcm` and `hcl` are Hyena cascades with a short, medium and long inner filter; `mha` is
+attention. A block changes the residual stream (T, D) in place. Work that needs no other token is
+done one tile of tokens at a time, so that its intermediate results stay small, on a CPU in cache.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,37 +12,36 @@ import torch
 from evo2_embed.engine.attention import RotaryPositions, attend, rotate
 from evo2_embed.engine.cascade import inner_filter, projection_rows
 from evo2_embed.engine.filters import ShortFilter
-from evo2_embed.engine.footprint import channels_at_once
-from evo2_embed.engine.kv_cache import Keeping
+from evo2_embed.engine.footprint import KVCacheOptions, channels_at_once
 from evo2_embed.engine.scratch import Scratch, linear
 from evo2_embed.engine.segments import Segments
-from evo2_embed.engine.states import Carry
+from evo2_embed.engine.states import BlockState
 
 # Receives the output of a part of a block: name within the block, first token, values (t, width).
 Tap = Callable[[str, int, torch.Tensor], None]
 
-# Outputs in the order in which they come about; "" is the block itself.
+# Outputs in the order in which they are computed; "" is the block itself.
 HYENA_PARTS = ("pre_norm", "projections", "filter", "out_filter_dense")
 ATTENTION_PARTS = ("pre_norm", "inner_mha_cls.Wqkv", "inner_mha_cls.out_proj", "inner_mha_cls")
 MLP_PARTS = ("post_norm", "mlp.l1", "mlp.act", "mlp.l2", "mlp.l3", "mlp", "")
 
 
 class Block:
-    """What the kinds of blocks share: the tiles, and the MLP.
+    """What all kinds of blocks share: tiles, norms and the MLP.
 
     Parameters
     ----------
     block : Module
-        Vortex's.
+        Vortex's block.
     last : str
-        The last of the parts that is asked for; nothing after it is computed.
+        The last requested part; nothing after it is computed.
     tile : int
-        Tokens in a tile.
+        Tokens per tile.
 
     Attributes
     ----------
     parts : tuple of str
-        Outputs of the block but for its MLP, in the order in which they come about.
+        Outputs of the block before its MLP, in the order in which they are computed.
     """
 
     parts: tuple[str, ...]
@@ -54,28 +53,28 @@ class Block:
         self._last = self._order[last]
 
     def ends_before(self, part: str) -> bool:
-        """Whether nothing from this part on is asked for."""
+        """Whether nothing from this part on is requested."""
         return self._last < self._order[part]
 
     def tiles(self, segments: Segments) -> Iterator[tuple[int, int]]:
-        """First and last token of each tile."""
+        """First token and end of each tile."""
         for start in range(0, segments.total, self.tile):
             yield start, min(start + self.tile, segments.total)
 
     def norm(self, norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Root-mean-square norm of a tile (t, D), as the module does it."""
+        """Root-mean-square norm of a tile (t, D), computed as the module does."""
         if norm.use_flash_rmsnorm:
             return norm(x)
-        length = x.norm(2, dim=-1, keepdim=True).mul_(self.width**-0.5).add_(norm.eps)
+        length = x.norm(2, dim=-1, keepdim=True).mul_(self.width**-0.5).add_(norm.eps)  # (t, 1)
         return torch.div(x, length, out=self.scratch.get("normed", x.shape, x)).mul_(norm.scale)
 
     def finish(self, x: torch.Tensor, start: int, mixed: torch.Tensor, tap: Tap) -> None:
-        """Add what the mixer gives for a tile, and run the MLP.
+        """Add the output of the Hyena cascade or the attention for a tile, and run the MLP.
 
         Parameters
         ----------
         x, mixed : Tensor, (t, D)
-            The tile of the residual stream; changed in place.
+            The tile of the residual stream, changed in place, and what is added to it.
         """
         x += mixed
         if self.ends_before("post_norm"):
@@ -91,11 +90,11 @@ class Block:
         tap("mlp.act", start, gate)
         if self.ends_before("mlp.l2"):
             return
-        values = self.scratch.linear("mlp.l2", normed, mlp.l2)
+        values = self.scratch.linear("mlp.l2", normed, mlp.l2)  # (t, inner)
         tap("mlp.l2", start, values)
         if self.ends_before("mlp.l3"):
             return
-        added = self.scratch.linear("added", values.mul_(gate), mlp.l3)
+        added = self.scratch.linear("added", values.mul_(gate), mlp.l3)  # (t, D)
         tap("mlp.l3", start, added)
         tap("mlp", start, added)
         x += added
@@ -103,9 +102,10 @@ class Block:
 
 
 class HyenaBlock(Block):
-    """`hcs`, `hcm` and `hcl`: y = x2 * filter(x1 * v), with (x2, x1, v) the filtered projections.
+    """`hcs`, `hcm` and `hcl`: y = x2 * filter(x1 * v), where x2, x1 and v are the projections after
+    their short filter.
 
-    The columns of the projections lie as the checkpoint has them: interleaved, by head or one
+    The order of the projections' columns is that of the checkpoint: interleaved, by head or one
     after the other.
     """
 
@@ -121,40 +121,41 @@ class HyenaBlock(Block):
         self.rows = projection_rows(cascade, self.width)
         self.fp8 = block.projections.use_fp8_input_projections
 
-    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
+    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState) -> None:
         """Run the block over the residual stream x (T, D), in place."""
         if isinstance(self.inner, ShortFilter):
-            self._run_short(x, segments, tap, carry)
+            self._run_short(x, segments, tap, state)
             return
-        x2_all, u = self.scratch.get("sequence", (3, self.width, len(x)), x)[:2]
-        for start, stop, x2, x1, v in self._gates(x, segments, tap, carry):
+        # Two thirds of a buffer that the attention uses for queries, keys and values.
+        x2_all, u = self.scratch.get("sequence", (3, self.width, len(x)), x)[:2]  # (D, T) each
+        for start, stop, x2, x1, v in self._gates(x, segments, tap, state):
             x2_all[:, start:stop] = x2
             torch.mul(x1, v, out=u[:, start:stop])
         if self.ends_before("filter"):
             return
-        self._mix(u, x2_all, segments, carry)
+        self._mix(u, x2_all, segments, state)
         for start, stop in self.tiles(segments):
             self._finish(x[start:stop], start, u[:, start:stop], tap)
 
-    def _run_short(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
-        """`hcs`: the inner filter reaches so little that the whole block goes tile by tile."""
-        carried = self._carried("u", self.width, self.inner.reach, x)
-        tails = carry.tails("u", self.width, self.inner.reach, x)
-        for start, stop, x2, x1, v in self._gates(x, segments, tap, carry):
-            u = next(carried)
+    def _run_short(self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState) -> None:
+        """`hcs`: the inner filter reaches so few tokens that the whole block runs tile by tile."""
+        buffers = self._buffers("u", self.width, self.inner.reach, x)
+        history = state.history("u", self.width, self.inner.reach, x)
+        for start, stop, x2, x1, v in self._gates(x, segments, tap, state):
+            u = next(buffers)  # (D, reach + t)
             torch.mul(x1, v, out=u[:, self.inner.reach :])
             out = self.scratch.get("filtered u", x2.shape, x, torch.float32)
-            y = self.inner(u, segments, start, out, tails)
+            y = self.inner(u, segments, start, out, history)  # float32, (D, t)
             self._finish(x[start:stop], start, y.to(x.dtype).mul_(x2), tap)
 
     def _gates(
-        self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry
+        self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState
     ) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Tile by tile: its first and last token, and x2, x1 and v, (D, t) each."""
+        """Tile by tile: its first token and end, and x2, x1 and v, (D, t) each."""
         reach = self.short.reach
-        carried = self._carried("z", 3 * self.width, reach, x)
-        tails = carry.tails("z", 3 * self.width, reach, x)
-        for (start, stop), z in zip(self.tiles(segments), carried, strict=True):
+        buffers = self._buffers("z", 3 * self.width, reach, x)
+        history = state.history("z", 3 * self.width, reach, x)
+        for (start, stop), z in zip(self.tiles(segments), buffers, strict=True):
             normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
             if self.ends_before("projections"):
@@ -164,16 +165,16 @@ class HyenaBlock(Block):
             if self.ends_before("filter"):
                 continue
             out = self.scratch.get("filtered z", (len(z), stop - start), x, torch.float32)
-            y = self.short(z, segments, start, out, tails).to(x.dtype)
+            y = self.short(z, segments, start, out, history).to(x.dtype)  # (3 D, t)
             if self.short_bias is not None:
                 y += self.short_bias[:, None]
             x2, x1, v = (y[rows] for rows in self.rows)
             yield start, stop, x2, x1, v
 
-    def _carried(
+    def _buffers(
         self, name: str, channels: int, reach: int, x: torch.Tensor
     ) -> Iterator[torch.Tensor]:
-        """Tile by tile a buffer (C, reach + t), whose first columns are the last tile's last."""
+        """Per tile a buffer (C, reach + t); its first columns are the last of the tile before."""
         for start in range(0, len(x), self.tile):
             tokens = min(self.tile, len(x) - start)
             if start == 0:
@@ -198,19 +199,22 @@ class HyenaBlock(Block):
         if projections.bias is not None:
             out += projections.bias[:, None]
 
-    def _mix(self, u: torch.Tensor, x2: torch.Tensor, segments: Segments, carry: Carry) -> None:
-        """The inner filter over all of u (D, T), in place, and the gate x2."""
+    def _mix(
+        self, u: torch.Tensor, x2: torch.Tensor, segments: Segments, state: BlockState
+    ) -> None:
+        """Apply the inner filter to all of u (D, T), in place, and multiply by x2 (D, T)."""
         blocks = segments.blocks(u.device)
         tokens = blocks.count * blocks.size
         channels = channels_at_once(self.channel_elements, tokens, self.inner.channel_step)
-        borders = self.inner.borders(u, carry)
+        borders = self.inner.borders(u, state)
         for first in range(0, self.width, channels):
             rows = slice(first, first + channels)
-            values = blocks.split(u[rows].float())
-            y = blocks.join(self.inner(values, blocks, first, self.scratch, borders))
+            values = blocks.split(u[rows].float())  # (C, N, size)
+            y = blocks.join(self.inner(values, blocks, first, self.scratch, borders))  # (C, T)
             torch.mul(y.to(u.dtype), x2[rows], out=u[rows])
 
     def _finish(self, x: torch.Tensor, start: int, y: torch.Tensor, tap: Tap) -> None:
+        """The part of the block after its filter, for a tile x (t, D) and y (D, t)."""
         tap("filter", start, y.t())
         if self.ends_before("out_filter_dense"):
             return
@@ -220,32 +224,32 @@ class HyenaBlock(Block):
 
 
 class AttentionBlock(Block):
-    """`mha`: rotary attention."""
+    """`mha`: attention with rotary positions."""
 
     parts = ATTENTION_PARTS
 
-    def __init__(self, block, last, tile, scratch, keeping: Keeping):
+    def __init__(self, block, last, tile, scratch, kv_cache: KVCacheOptions):
         super().__init__(block, last, tile, scratch)
-        self.rotary, self.keeping = RotaryPositions(block.inner_mha_cls.rotary_emb), keeping
+        self.rotary, self.kv_cache = RotaryPositions(block.inner_mha_cls.rotary_emb), kv_cache
 
-    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, carry: Carry) -> None:
+    def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState) -> None:
         """Run the block over the residual stream x (T, D), in place."""
         mha = self.block.inner_mha_cls
         qkv = self.scratch.get("sequence", (len(x), 3, mha.num_heads, mha.head_dim), x)
-        place = torch.from_numpy(segments.place).to(x.device)
+        position = torch.from_numpy(segments.stretch_position).to(x.device)  # (T,)
         for start, stop in self.tiles(segments):
             normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
             if self.ends_before("inner_mha_cls.Wqkv"):
                 continue
-            tile = qkv[start:stop]
+            tile = qkv[start:stop]  # (t, 3, heads, head_dim)
             linear(normed, mha.Wqkv, out=tile.flatten(1))
-            rotate(tile[:, :2], *self.rotary(place[start:stop], x.dtype))
-            # Vortex rotates in place: this is what its Wqkv gives, seen from outside.
+            rotate(tile[:, :2], *self.rotary(position[start:stop], x.dtype))
+            # Vortex rotates in place, so its Wqkv output is rotated when a hook returns it.
             tap("inner_mha_cls.Wqkv", start, tile.flatten(1))
         if self.ends_before("inner_mha_cls.out_proj"):
             return
-        context = attend(qkv, segments, mha.inner_attn, self.scratch, carry, self.keeping)
+        context = attend(qkv, segments, mha.inner_attn, self.scratch, state, self.kv_cache)
         context = context.flatten(1)  # (T, D)
         for start, stop in self.tiles(segments):
             mixed = self.scratch.linear("mixed", context[start:stop], mha.out_proj)

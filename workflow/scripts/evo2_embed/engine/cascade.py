@@ -1,4 +1,4 @@
-"""What vortex's module of a Hyena cascade says of its filter and its projections."""
+"""What vortex's module of a Hyena cascade says about its filter and its projections."""
 
 import numpy as np
 import torch
@@ -12,14 +12,14 @@ def inner_filter(cascade: torch.nn.Module, width: int) -> ShortFilter | MediumFi
     """The filter inside a cascade of this width."""
     if cascade.h is None:
         return LongFilter(cascade.log_poles, cascade.residues, cascade.D)
-    # By Fourier transform vortex takes the first tap for the present token, else the last one.
+    # With its Fourier transform, vortex's first tap is for the present token; else its last one.
     if cascade.fir_inner_filter_length >= MEDIUM_TAPS:
         return MediumFilter(cascade.h, cascade.D)
     return ShortFilter(cascade.h, width)
 
 
-def projection_rows(cascade: torch.nn.Module, width: int) -> list:
-    """Which rows of the projections x2, x1 and v are: a slice each where there is one."""
+def projection_rows(cascade: torch.nn.Module, width: int) -> list[slice | torch.Tensor]:
+    """The rows of the projections (3 D, t) that are x2, x1 and v: a slice each if possible."""
     rows = np.arange(3 * width)
     if cascade.config.interleave:
         rows = np.concatenate([rows[first::3] for first in range(3)])

@@ -1,6 +1,6 @@
-"""How much memory a pack needs beside the weights, from the lengths of its segments.
+"""The memory that a pack needs beside the weights, from the lengths of its segments.
 
-It needs no torch: what a job will take is known before it runs.
+Needs no torch: the plan computes with it before any job runs.
 """
 
 from dataclasses import dataclass
@@ -8,20 +8,36 @@ from dataclasses import dataclass
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.model.models import inner_size, widths_of
 
-# Numbers in a tile of the residual stream: on a CPU what stays in its cache, on a GPU what keeps
-# it busy.
+# Elements of a tile of the residual stream: on a CPU it stays in the cache, on a GPU it keeps the
+# GPU busy.
 TILE_ELEMENTS = {"cpu": 2**18, "cuda": 2**26}
 MIN_TILE = 256  # tokens
-# Numbers in the channels that the medium and long filters take at once.
+# Elements of the channels that the medium and long filters process at once.
 CHANNEL_ELEMENTS = {"cpu": 2**19, "cuda": 2**26}
-# Tokens of a past that are attended to, and brought to the device or to the model's type, at once.
+# Tokens of a KV cache that are attended to, and copied to the device or the model's type, at once.
 KV_TILE = 16_384
-# Bytes of a number of kept keys and values, where not that of the model.
+# Bytes per element of a KV cache that is not in the model's type.
 KV_BYTES = {"bf16": 2, "int8": 1}
 # Shortest explicit filter that vortex applies by Fourier transform (taps), and we blockwise.
 MEDIUM_TAPS = 128
 # Parts of a block that need no other token.
 _BEFORE_MIXER = {"pre_norm", "projections", "inner_mha_cls.Wqkv"}
+
+
+@dataclass(frozen=True)
+class KVCacheOptions:
+    """How the keys and values of a stretch are kept for its later segments.
+
+    Attributes
+    ----------
+    type : {"model", "bf16", "int8"}
+        In the model's type, in bfloat16, or as int8 with a scale per token and head.
+    device : {"device", "host"}
+        On the device of the model, or in host memory.
+    """
+
+    type: str = "model"
+    device: str = "device"
 
 
 @dataclass(frozen=True)
@@ -33,19 +49,18 @@ class Footprint:
     width, inner, head : int
         Of the residual stream (D), of the MLP (I) and of an attention head.
     outputs : int
-        Widths of the layers that are asked for, together.
+        Sum of the widths of the requested layers.
     itemsize : int
-        Bytes of a number of the model's type (e).
+        Bytes per element of the model's type (e).
     tile : int
-        Tokens that token-by-token work takes at once (t).
+        Tokens per tile, for work that needs no other token (t).
     channel_elements, channel_step : int
-        Numbers that the medium and long filters take at once, and the fewest channels.
+        Elements that the medium and long filters process at once, and the fewest channels.
     attention_blocks : int
-        Blocks that keep keys and values.
+        Blocks with a KV cache (a).
     state : int
-        Bytes of the other states of a stretch: the last inputs of filters, the modes.
-    kv_type, kv_device : str
-        As in `engines.keysvalues.Keeping`.
+        Bytes per stretch of the other states: the last inputs of filters, the modes.
+    kv_cache : KVCacheOptions
     """
 
     width: int
@@ -58,8 +73,7 @@ class Footprint:
     channel_step: int
     attention_blocks: int
     state: int
-    kv_type: str = "model"
-    kv_device: str = "device"
+    kv_cache: KVCacheOptions = KVCacheOptions()
 
     @classmethod
     def of_model(
@@ -68,8 +82,7 @@ class Footprint:
         layers: list[str],
         itemsize: int,
         device: str,
-        kv_type: str = "model",
-        kv_device: str = "device",
+        kv_cache: KVCacheOptions = KVCacheOptions(),
     ) -> "Footprint":
         """The footprint of the packed engine, from the StripedHyena settings of its model.
 
@@ -78,9 +91,9 @@ class Footprint:
         config : dict
             As `models.model_config` gives it.
         layers : list of str
-            The layers that are asked for.
+            The requested layers.
         itemsize : int
-            Bytes per number of the model's type.
+            Bytes per element of the model's type.
         device : {"cpu", "cuda"}
         """
         width, widths = config["hidden_size"], widths_of(config)
@@ -99,45 +112,36 @@ class Footprint:
             channel_step=width // config["hcm_filter_groups"] if blockwise else 1,
             attention_blocks=len(attention),
             state=sum(_state_bytes(config, block, itemsize) for block in mixing - attention),
-            kv_type=kv_type,
-            kv_device=kv_device,
+            kv_cache=kv_cache,
         )
 
-    def kept_bytes(self, tokens: int) -> int:
-        """Bytes of the keys and values of so many tokens of stretches.
+    def cache_bytes(self, tokens: int) -> int:
+        """Bytes of the KV cache of this many tokens of stretches.
 
-        In each of a attention blocks 2 D numbers a token of b bytes, and for int8 a scale of four
-        bytes for every head: 2 a D b (1 + 4 / head).
+        In each of a attention blocks 2 D elements per token of b bytes, and for int8 a scale of
+        four bytes per head: 2 a D b (1 + 4 / head).
         """
-        b = KV_BYTES.get(self.kv_type, self.itemsize)
-        scales = 4 * (self.width // self.head) if self.kv_type == "int8" else 0
-        return tokens * self.attention_blocks * 2 * (self.width * b + scales)
+        scales = 4 * (self.width // self.head) if self.kv_cache.type == "int8" else 0
+        return tokens * self.attention_blocks * 2 * (self.width * self._kv_itemsize + scales)
 
     def bytes(self, segments: SegmentLengths) -> int:
-        """Peak of a pack, in bytes, weights left out.
+        """Peak memory of a pack, in bytes, without the weights and the KV cache (`cache_bytes`).
 
         Held all the time, for T tokens, tiles of t tokens, and C channels of A tokens (of whole
         blocks) in the medium and long filters:
 
-        - T (64 + (4 D + outputs) e): token ids and places; the residual stream, what mixes along
-          the sequence (3 D), and the layers asked for;
+        - T (64 + (4 D + outputs) e): token ids and indices; the residual stream, the input of the
+          filters or the attention (3 D), and the requested layers;
         - t ((7 D + 2 I) e + 16 (D + head)): a tile's norm, projections, filtered projections,
           rotary positions, MLP;
-        - 16 C A: what the medium filter spreads, and its sum, in float32.
+        - 16 C A: what the medium filter spreads, and its sum, in float32;
+        - three times the state of each segment that continues a stretch.
 
-        Beside that the largest of
+        In addition the largest of
 
-        - a tile's projections, gates and taps in another type, where the model is not float32;
+        - a tile's projections, gates and taps in float32, if the model is not in float32;
         - 12 C A: the medium and long filters' input, states and output;
-        - attention: its output; where the segments are not of one length, for one batch of them the
-          output again, and where those are not of one length, or not neighbours, queries, keys and
-          values as well, all filled up to the longest segment, and the output without what fills
-          up; for a segment of n tokens that goes on with a stretch, n D (2 e + 8) for its parts,
-          and where keys and values have to be brought to the device or to the model's type, those
-          of `KV_TILE` tokens.
-
-        Beside that, for every segment that goes on with a stretch, its states three times. The keys
-        and values of stretches are not in it (`kept_bytes`).
+        - the attention (`_attention`).
         """
         tokens, width, size = segments.total, self.width, self.itemsize
         tile = min(self.tile, tokens)
@@ -155,26 +159,39 @@ class Footprint:
         return held + max(converted, 12 * filtered, self._attention(segments))
 
     def _attention(self, segments: SegmentLengths) -> int:
-        """Bytes that the attention makes beside its input."""
+        """Bytes that the attention makes beside its input.
+
+        Its output; of segments of different lengths one padded batch (`_attended`); for a segment
+        of n tokens that continues a stretch n D (2 e + 8) for the parts that are combined, and the
+        copy of `KV_TILE` tokens of a cache that is elsewhere or in another type.
+        """
         vector = self.width * self.itemsize
         fresh = _attended(segments) * vector
         if not len(segments.continued):
             return fresh
         longest = int(segments.lengths[segments.continued].max())
-        past = min(KV_TILE, int(segments.before.max()))
-        parts = longest * (2 * vector + 8 * self.width) + past * self._brought()
+        earlier = min(KV_TILE, int(segments.offset.max()))
+        parts = longest * (2 * vector + 8 * self.width) + earlier * self._copied()
         return max(fresh, segments.total * vector + parts)
 
-    def _brought(self) -> int:
-        """Bytes of a token's keys and values on their way to the device and the model's type."""
-        if self.kv_device == "device" and self.kv_type == "model":
+    def _copied(self) -> int:
+        """Bytes per token to copy keys and values to the device and the model's type."""
+        if self.kv_cache == KVCacheOptions():
             return 0
-        b = KV_BYTES.get(self.kv_type, self.itemsize)
-        return 2 * self.width * (b + self.itemsize + (4 if self.kv_type == "int8" else 0))
+        scaled = 4 if self.kv_cache.type == "int8" else 0
+        return 2 * self.width * (self._kv_itemsize + self.itemsize + scaled)
+
+    @property
+    def _kv_itemsize(self) -> int:
+        return KV_BYTES.get(self.kv_cache.type, self.itemsize)
 
 
 def _attended(segments: SegmentLengths) -> int:
-    """Vectors that the attention makes of segments that begin a stretch."""
+    """Vectors (T', D) that the attention makes of the segments that begin a stretch.
+
+    The output of the pack; for the largest batch once more its output, and if that has to be padded
+    queries, keys and values, and the output without padding as well.
+    """
     if not len(segments.fresh) or segments.uniform:
         return segments.total
     lengths = segments.lengths
@@ -188,12 +205,12 @@ def _attended(segments: SegmentLengths) -> int:
 
 
 def channels_at_once(elements: int, tokens: int, step: int) -> int:
-    """How many channels of this many tokens are about `elements` numbers: some whole steps."""
+    """Number of channels, in whole steps, whose tokens are about `elements` elements."""
     return max(1, elements // (tokens * step)) * step
 
 
 def _mixing_blocks(config: dict, layers: list[str]) -> set[int]:
-    """The blocks that get as far as their filter, or their attention, for these layers."""
+    """The blocks whose filter or attention runs for these layers."""
     if "norm" in layers:
         return set(range(config["num_layers"]))
     asked = [layer.split(".", 2) for layer in layers if layer != "embedding_layer"]

@@ -1,4 +1,4 @@
-"""How much memory there is for a pack."""
+"""The memory that is free for a pack."""
 
 import ctypes
 from pathlib import Path
@@ -8,19 +8,19 @@ import psutil
 import torch
 
 LARGE_BLOCK = 1 << 20
-# Free memory at the end of the heap that is kept: small tensors come and go there.
+# Free memory at the end of the heap that stays with the process, for small tensors.
 _TRIM = 64 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
-# Of the memory that is free, what a pack may take: the allocator needs some for itself.
+# Share of the free memory that a pack may take: the allocator needs some for itself.
 SHARE = 0.9
 
 
 def map_large_blocks() -> None:
-    """Have large blocks of memory of this process given back to the system when they are freed.
+    """Have this process return large blocks of memory to the system as soon as they are freed.
 
-    glibc moves the size from which it does so up to 32 MiB, as blocks come and go. Then tensors lie
-    between the states that stretches keep, and the process grows from piece to piece.
+    By default glibc raises the size from which it does so, up to 32 MiB, as blocks come and go.
+    Tensors then lie between the states of stretches, and the process grows from segment to segment.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
@@ -29,7 +29,7 @@ def map_large_blocks() -> None:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that a pack may take on a device."""
+    """Bytes that a pack may take on a device."""
     if device.type == "cuda":
         reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(SHARE * (torch.cuda.mem_get_info(device)[0] + reusable))
@@ -37,22 +37,22 @@ def free_bytes(device: torch.device) -> int:
 
 
 def free_host_bytes() -> int:
-    """Memory that is free in the machine or, where that is less, in the control group of this
-    process (a SLURM job's, for one)."""
+    """Free memory of the machine or, if less, of this process's control group (such as a SLURM
+    job's)."""
     groups = Path("/proc/self/cgroup")
     lines = groups.read_text().splitlines() if groups.exists() else []
     return int(min(psutil.virtual_memory().available, free_in_control_groups(lines)))
 
 
 def free_in_control_groups(lines: list[str], root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes left in the memory control groups of a process; infinity where none has a limit.
+    """Bytes left in the memory control groups of a process; infinity if none has a limit.
 
     Parameters
     ----------
     lines : list of str
-        Of `/proc/self/cgroup`: number, controllers (none in version 2) and path.
+        From `/proc/self/cgroup`: number, controllers (none in version 2) and path.
     root : Path
-        Where control groups are mounted.
+        Where the control groups are mounted.
     """
     free = np.inf
     for line in lines:
@@ -79,7 +79,7 @@ def _limit_left(group: Path, names: tuple[str, str]) -> float:
 
 
 def _reclaimable(group: Path) -> int:
-    """File pages of a control group, which the kernel gives up when memory is wanted."""
+    """File pages of a control group, which the kernel frees when memory is needed."""
     fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     return int(fields.get("inactive_file", 0)) + int(fields.get("active_file", 0))
 

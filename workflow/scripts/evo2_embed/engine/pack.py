@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-_OF_SEGMENTS = ("stretch", "position", "left", "wanted")
+_PER_SEGMENT = ("stretch", "offset", "remaining", "wanted")
 
 
 @dataclass(frozen=True)
@@ -18,31 +18,32 @@ class Pack:
     ----------
     tokens : ndarray of uint8, (T,) or, padded, (S * width,)
     cu_seqlens : ndarray of int64, (S + 1,)
-        Where segments start and end among the T tokens that are no pads.
+        Where segments start and end among the T tokens that are not padding.
     width : int
-        Tokens in a row of a padded pack; 0 for a packed one.
-    stretch, position, left : ndarray of int64, (S,)
-        A segment may be a piece of a stretch, whose pieces run in several packs, in their order:
-        number of the stretch, and its tokens before and after the segment. Without them every
-        segment is a stretch of its own.
+        Tokens per row of a padded pack; 0 for a packed one.
+    stretch, offset, remaining : ndarray of int64, (S,)
+        A segment may be a part of a stretch, whose segments run in order in several packs: the
+        number of the stretch, and its tokens before and after the segment. By default each segment
+        is a whole stretch.
     wanted : ndarray of bool, (S,)
-        Segments whose outputs are not, though they keep their place, need no past.
+        False for segments whose outputs are not needed: they keep their rows in the outputs, and
+        need no earlier segments.
     """
 
     tokens: np.ndarray
     cu_seqlens: np.ndarray
     width: int = 0
     stretch: np.ndarray | None = None
-    position: np.ndarray | None = None
-    left: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    remaining: np.ndarray | None = None
     wanted: np.ndarray | None = None
 
     def __post_init__(self):
         segments = len(self.cu_seqlens) - 1
         for name, default in (
             ("stretch", np.arange(segments)),
-            ("position", np.zeros(segments, np.int64)),
-            ("left", np.zeros(segments, np.int64)),
+            ("offset", np.zeros(segments, np.int64)),
+            ("remaining", np.zeros(segments, np.int64)),
             ("wanted", np.ones(segments, bool)),
         ):
             if getattr(self, name) is None:
@@ -55,25 +56,25 @@ class Pack:
 
     @property
     def kept(self) -> np.ndarray:
-        """Which tokens of a padded pack are no pads, (S, width)."""
+        """Which tokens of a padded pack are not padding, (S, width)."""
         return np.arange(self.width) < self.lengths[:, None]
 
-    def part(self, first: int, last: int) -> "Pack":
+    def split(self, middle: int) -> tuple["Pack", "Pack"]:
+        """A packed pack as two packs, the second of which starts with segment `middle`."""
+        return self._subset(0, middle), self._subset(middle, len(self.lengths))
+
+    def _subset(self, first: int, last: int) -> "Pack":
         """The segments [first, last) of a packed pack."""
         ends = self.cu_seqlens[first : last + 1]
         return replace(
             self,
             tokens=self.tokens[ends[0] : ends[-1]],
             cu_seqlens=ends - ends[0],
-            **{name: getattr(self, name)[first:last] for name in _OF_SEGMENTS},
+            **{name: getattr(self, name)[first:last] for name in _PER_SEGMENT},
         )
 
-    def parts(self, middle: int) -> tuple["Pack", "Pack"]:
-        """A packed pack as two, the second of which begins with the segment `middle`."""
-        return self.part(0, middle), self.part(middle, len(self.lengths))
-
-    def halves(self) -> tuple["Pack", "Pack"]:
-        """A pack of one segment as two, with a piece of it each."""
+    def halve(self) -> tuple["Pack", "Pack"]:
+        """A pack of one segment as two packs of half a segment, of the same stretch."""
         total = len(self.tokens)
         middle = total // 2
         return (
@@ -81,17 +82,17 @@ class Pack:
                 self,
                 tokens=self.tokens[:middle],
                 cu_seqlens=np.array([0, middle]),
-                left=self.left + total - middle,
+                remaining=self.remaining + total - middle,
             ),
             replace(
                 self,
                 tokens=self.tokens[middle:],
                 cu_seqlens=np.array([0, total - middle]),
-                position=self.position + middle,
+                offset=self.offset + middle,
             ),
         )
 
-    def without_pads(self) -> "Pack":
+    def without_padding(self) -> "Pack":
         """The same segments, end to end."""
         if not self.width:
             return self
@@ -110,6 +111,6 @@ class Engine(Protocol):
         Returns
         -------
         dict of str to Tensor, (T, width of the layer)
-            By layer; tokens in the order of the pack, pads left out, on the device of the layer.
+            By layer; tokens in the order of the pack, without padding, on the layer's device.
         """
         ...

@@ -1,12 +1,11 @@
-"""The packed engine: all segments of a pack in one pass, each as if it were alone."""
+"""The packed engine: all segments of a pack in one forward pass, independent of each other."""
 
 import re
 
 import torch
 
 from evo2_embed.engine.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
-from evo2_embed.engine.footprint import MIN_TILE, Footprint
-from evo2_embed.engine.kv_cache import Keeping
+from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
 from evo2_embed.engine.memory import free_bytes, gib
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.scratch import Scratch
@@ -19,25 +18,25 @@ from evo2_embed.io.logs import log
 class PackedEngine:
     """An executor over the modules of a loaded StripedHyena; see `Engine`.
 
-    It runs up to the deepest of the layers, and no further. A pack that does not fit the memory
-    that is free when the engine is made runs in parts, and a segment that does not in pieces.
+    It runs up to the deepest requested layer, and no further. A pack that does not fit the memory
+    that is free when the engine is made runs as two packs or more, a single segment too.
 
     Parameters
     ----------
     evo2 : evo2.models.Evo2
     layers : list of str
-    keeping : Keeping
-        How the keys and values of a stretch are kept for its later pieces.
+    kv_cache : KVCacheOptions
+        How the keys and values of a stretch are kept for its later segments.
 
     Raises
     ------
     InputError
-        When it cannot give one of the layers, or run this model.
+        When it cannot give one of the layers.
     """
 
-    def __init__(self, evo2, layers: list[str], keeping: Keeping | None = None):
+    def __init__(self, evo2, layers: list[str], kv_cache: KVCacheOptions | None = None):
         self.model, self.layers = evo2.model, layers
-        self.keeping = keeping or Keeping()
+        self.kv_cache = kv_cache or KVCacheOptions()
         self.states = States()
         self.device = self.model.embedding_layer.weight.device
         self.scratch = Scratch()
@@ -47,13 +46,12 @@ class PackedEngine:
             layers,
             self.model.embedding_layer.weight.element_size(),
             self.device.type,
-            self.keeping.kind,
-            self.keeping.place,
+            self.kv_cache,
         )
         self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
         self.free = min(free_bytes(torch.device(x)) for x in self._devices())
         self.free_host = free_bytes(torch.device("cpu"))
-        self.most_tokens: int | None = None  # smaller than a pack after a pack was too large
+        self.most_tokens: int | None = None  # set when a pack was too large
 
     @torch.inference_mode()
     def run(self, pack: Pack) -> dict[str, torch.Tensor]:
@@ -64,47 +62,46 @@ class PackedEngine:
         InputError
             When there is too little memory.
         """
-        pack = pack.without_pads()
+        pack = pack.without_padding()
         outputs = _Outputs(self.layers, len(pack.tokens))
         self._run(pack, outputs, 0)
         return outputs.values
 
     def _run(self, pack: Pack, outputs: "_Outputs", first: int) -> None:
-        """Run a pack, whole or in parts, whose outputs start at the token `first`."""
+        """Run a pack, divided if need be, whose outputs start at row `first`."""
         segments = Segments(pack)
         fits = self._fits(segments)
         if fits and self._forward(pack, segments, outputs, first):
             return
-        parts = pack.halves() if len(segments.lengths) == 1 else pack.parts(segments.middle())
-        for part in parts:
-            self._run(part, outputs, first)
-            first += len(part.tokens)
+        one = len(segments.lengths) == 1
+        for smaller in pack.halve() if one else pack.split(segments.middle()):
+            self._run(smaller, outputs, first)
+            first += len(smaller.tokens)
 
     def _fits(self, segments: Segments) -> bool:
-        """Whether there should be memory enough for a pack in one pass.
+        """Whether a pack should fit the free memory in one forward pass.
 
         Raises
         ------
         InputError
-            When there is not, and the pack is too small to be divided.
+            When it does not, and is too small to be divided.
         """
-        needed, kept = self.footprint.bytes(segments), self.states.tokens_with(segments)
-        on_device, host = self.footprint.kept_bytes(kept), 0
-        if self.keeping.place == "host":
+        needed, cached = self.footprint.bytes(segments), self.states.tokens_with(segments)
+        on_device, host = self.footprint.cache_bytes(cached), 0
+        if self.kv_cache.device == "host":
             on_device, host = 0, on_device
         fits = needed + on_device <= self.free and host <= self.free_host
         if not fits and (host > self.free_host or _is_least(segments)):
             where, free = (self.device, self.free) if not host else ("the host", self.free_host)
             raise InputError(
-                f"{segments.total} tokens need {gib(needed)} beside the weights, the keys and "
-                f"values of {kept} tokens {gib(on_device + host)}, and {where} has {gib(free)} "
-                "free: use a shorter windows.context.span, kv_type int8, kv_device host or more "
-                "memory"
+                f"{segments.total} tokens need {gib(needed)} beside the weights, the KV cache of "
+                f"{cached} tokens {gib(on_device + host)}, and {where} has {gib(free)} free: use a "
+                "shorter windows.context.span, kv_type int8, kv_device host or more memory"
             )
         return fits and segments.total <= (self.most_tokens or segments.total)
 
     def _forward(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> bool:
-        """Run a pack in one pass; whether there was memory enough for it."""
+        """Run a pack in one forward pass; False if it did not fit the memory."""
         try:
             self._run_blocks(pack, segments, outputs, first)
             return True
@@ -126,17 +123,17 @@ class PackedEngine:
         return False
 
     def _run_blocks(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> None:
-        # A copy: what is read from a file may not be written to, and torch asks for that.
+        # A copy: arrays that are read from a file are read-only, and torch warns about those.
         ids = torch.from_numpy(pack.tokens.copy()).to(self.device).long()
         weight = self.model.embedding_layer.weight
         x = self.scratch.get("x", (segments.total, weight.shape[1]), weight)  # (T, D)
         torch.index_select(weight, 0, ids, out=x)
         outputs.put("embedding_layer", first, x)
-        carries = self.states.carries(segments, len(self.blocks))
-        for index, (block, carry) in enumerate(zip(self.blocks, carries, strict=True)):
+        states = self.states.enter(segments, len(self.blocks))
+        for index, (block, state) in enumerate(zip(self.blocks, states, strict=True)):
             x = x.to(self.model.block_idx_to_device[index])
-            block(x, segments, outputs.tap(f"blocks.{index}", first), carry)
-        self.states.update(segments, carries)
+            block(x, segments, outputs.tap(f"blocks.{index}", first), state)
+        self.states.leave(segments, states)
         if "norm" in self.layers:
             x = x.to(self.model.norm.scale.device)
             tile = self.footprint.tile
@@ -148,26 +145,26 @@ class PackedEngine:
         if not hasattr(block, "inner_mha_cls"):
             elements = self.footprint.channel_elements
             return HyenaBlock(block, last, self.footprint.tile, self.scratch, elements)
-        return AttentionBlock(block, last, self.footprint.tile, self.scratch, self.keeping)
+        return AttentionBlock(block, last, self.footprint.tile, self.scratch, self.kv_cache)
 
     def _devices(self) -> set[str]:
         return {str(self.device), *map(str, self.model.block_idx_to_device.values())}
 
 
 def _is_least(segments: Segments) -> bool:
-    """Whether a pack is so small that it is not divided."""
+    """Whether a pack is too small to be divided."""
     return segments.total <= MIN_TILE
 
 
 class _Outputs:
-    """The token embeddings of the layers asked for, filled tile by tile."""
+    """The token embeddings of the requested layers, filled tile by tile."""
 
     def __init__(self, layers: list[str], tokens: int):
         self.layers, self.tokens = layers, tokens
         self.values: dict[str, torch.Tensor] = {}
 
     def put(self, layer: str, first: int, values: torch.Tensor) -> None:
-        """Keep the output (t, width) of a layer for the tokens from `first` on."""
+        """Store the output (t, width) of a layer for the tokens from `first` on."""
         if layer not in self.layers:
             return
         if layer not in self.values:
@@ -175,27 +172,27 @@ class _Outputs:
         self.values[layer][first : first + len(values)] = values
 
     def tap(self, block: str, first: int) -> Tap:
-        """Where a block puts the outputs of its parts."""
+        """A function to which a block gives the outputs of its parts."""
         return lambda part, start, values: self.put(
             f"{block}.{part}" if part else block, first + start, values
         )
 
 
 def _last_parts(model: torch.nn.Module, layers: list[str]) -> list[str]:
-    """The last part that is asked for of every block that is needed."""
-    asked = [_split_name(model, layer) for layer in layers]
+    """The last part to compute of each block that is needed."""
+    requested = [_split_name(model, layer) for layer in layers]
     if any(layer == "norm" for layer in layers):
         return [""] * len(model.blocks)
-    deepest = max((block for block, _ in asked), default=-1)
+    deepest = max((block for block, _ in requested), default=-1)
     if deepest < 0:
         return []
     order = _parts(model.blocks[deepest])
-    last = max((part for block, part in asked if block == deepest), key=order.index)
+    last = max((part for block, part in requested if block == deepest), key=order.index)
     return [""] * deepest + [last]
 
 
 def _split_name(model: torch.nn.Module, layer: str) -> tuple[int, str]:
-    """Number of the block and name of the part of it; -1 for layers outside the blocks."""
+    """Index of a layer's block and name of its part; -1 for layers outside the blocks."""
     if layer == "embedding_layer" or (layer == "norm" and model.norm is not None):
         return -1, layer
     match = re.fullmatch(r"blocks\.(\d+)(?:\.(.+))?", layer)

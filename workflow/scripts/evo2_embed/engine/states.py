@@ -1,8 +1,8 @@
-"""What goes from one piece of a stretch to the next, so that a piece sees the whole past.
+"""What a stretch keeps from one of its segments to the next, so that no context is cut off.
 
 A filter of K taps needs its last K - 1 inputs, an implicit filter its modal state, attention the
-keys and values of all tokens. With them a piece gives what it would give in one pass with all that
-is before it: nothing is cut off.
+keys and values of all earlier tokens. With these a segment gives what it would give in one forward
+pass over the whole stretch up to its end.
 """
 
 import torch
@@ -11,133 +11,132 @@ from evo2_embed.engine.segments import Segments
 
 
 class States:
-    """The states of all stretches that are open: begun, and not ended.
+    """The states of all open stretches: begun, and not finished.
 
-    They change when a pack is through, all at once, so that a pack that did not fit the memory can
-    be run again.
+    They change only after a pack has run, so a pack that did not fit the memory can run again.
     """
 
     def __init__(self):
-        self.open: dict[int, list[dict]] = {}  # by stretch, one dict a block
-        self.tokens: dict[int, int] = {}  # of those stretches
+        self.open: dict[int, list[dict]] = {}  # by stretch, one dict per block
+        self.tokens: dict[int, int] = {}  # by stretch, all its tokens
 
-    def carries(self, segments: Segments, blocks: int) -> list["Carry"]:
-        """What the blocks carry into, and out of, a pack.
+    def enter(self, segments: Segments, blocks: int) -> list["BlockState"]:
+        """The states in which a pack enters the blocks, one per block.
 
         Raises
         ------
         ValueError
-            When a piece goes on with a stretch whose past did not run here.
+            When a segment continues a stretch whose earlier segments did not run here.
         """
         nothing: list[dict] = [{} for _ in range(blocks)]
         before = []
         for segment in segments.continued:
             stretch = int(segments.stretch[segment])
             if segments.wanted[segment] and stretch not in self.open:
-                raise ValueError(f"stretch {stretch} goes on, and what is before it did not run")
+                raise ValueError(f"stretch {stretch}: its earlier segments did not run")
             before.append(self.open.get(stretch, nothing) if segments.wanted[segment] else nothing)
-        return [Carry([states[block] for states in before], segments) for block in range(blocks)]
+        return [BlockState([states[i] for states in before], segments) for i in range(blocks)]
 
-    def update(self, segments: Segments, carries: list["Carry"]) -> None:
-        """Take what a pack leaves, and forget the stretches that end in it."""
+    def leave(self, segments: Segments, blocks: list["BlockState"]) -> None:
+        """Keep the states in which a pack leaves the blocks; drop those of finished stretches."""
         for segment in segments.continued[segments.wanted[segments.continued]]:
             stretch = int(segments.stretch[segment])
             del self.open[stretch], self.tokens[stretch]
-        for row, segment in enumerate(segments.going_on):
+        for row, segment in enumerate(segments.unfinished):
             stretch = int(segments.stretch[segment])
-            self.open[stretch] = [carry.after[row] for carry in carries]
+            self.open[stretch] = [block.after[row] for block in blocks]
             self.tokens[stretch] = int(segments.stretch_tokens[segment])
 
     def tokens_with(self, segments: Segments) -> int:
-        """Tokens of the stretches that are open while a pack runs, or will be then."""
+        """Tokens of all stretches that are open during or after a pack."""
         mine = {
             int(segments.stretch[segment]): int(segments.stretch_tokens[segment])
-            for segment in segments.going_on
+            for segment in segments.unfinished
         }
         return sum({**self.tokens, **mine}.values())
 
 
-class Carry:
-    """The states of one block at the borders of a pack's pieces.
+class BlockState:
+    """The state of one block before and after the segments of a pack.
 
     Attributes
     ----------
     before : list of dict, P
-        By segment that goes on with a stretch (`Segments.continued`): its state, by name. Empty
-        for a segment whose outputs are not wanted.
+        Per segment that continues a stretch (`Segments.continued`): its state, by name. Empty for
+        a segment whose outputs are not wanted.
     after : list of dict, F
-        By segment whose stretch goes on (`Segments.going_on`), to be filled in.
+        Per segment whose stretch continues (`Segments.unfinished`): to be filled in.
     """
 
     def __init__(self, before: list[dict], segments: Segments):
         self.before, self.segments = before, segments
-        self.after: list[dict] = [{} for _ in segments.going_on]
+        self.after: list[dict] = [{} for _ in segments.unfinished]
 
     def stacked(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor | None:
-        """A state of all segments that go on with a stretch, (P, *shape); zeros where there is
-        none. None without such segments."""
+        """A state of all segments that continue a stretch, (P, *shape), zero if there is none;
+        None without such segments."""
         if not self.before:
             return None
         zeros = like.new_zeros(shape)
         return torch.stack([state.get(name, zeros) for state in self.before])
 
-    def tails(self, name: str, channels: int, reach: int, like: torch.Tensor) -> "Tails":
+    def history(self, name: str, channels: int, reach: int, like: torch.Tensor) -> "FilterHistory":
         """The last inputs of a filter that looks back `reach` tokens."""
-        return Tails(self, name, self.stacked(name, (channels, reach), like), reach)
+        return FilterHistory(self, name, self.stacked(name, (channels, reach), like), reach)
 
 
-class Tails:
-    """Last inputs of a filter at the borders of a pack's pieces.
+class FilterHistory:
+    """The last inputs of a filter before and after the segments of a pack.
 
     Attributes
     ----------
     before : Tensor or None, (P, C, reach)
-        Those before the pieces that go on with a stretch.
+        Inputs before the segments that continue a stretch.
     """
 
-    def __init__(self, carry: Carry, name: str, before: torch.Tensor | None, reach: int):
-        self.carry, self.name, self.before, self.reach = carry, name, before, reach
+    def __init__(self, state: BlockState, name: str, before: torch.Tensor | None, reach: int):
+        self.state, self.name, self.before, self.reach = state, name, before, reach
 
     def keep(self, values: torch.Tensor, first: int) -> None:
-        """Keep the last inputs of the pieces that end in `values`, and whose stretches go on.
+        """Keep the last inputs of the segments that end in `values` and whose stretch continues.
 
         Parameters
         ----------
         values : Tensor, (C, t)
-            The inputs of the tokens from `first` on of a pack.
+            The inputs of the pack's tokens from `first` on.
         """
-        segments, stop = self.carry.segments, first + values.shape[1]
-        for row, segment in enumerate(segments.going_on):
+        segments, stop = self.state.segments, first + values.shape[1]
+        for row, segment in enumerate(segments.unfinished):
             end, length = int(segments.ends[segment]), int(segments.lengths[segment])
             start = end - min(length, self.reach)
             if start < first or end > stop:
                 continue
-            tail = values[:, start - first : end - first]
+            last = values[:, start - first : end - first]
             if length < self.reach:
-                tail = torch.cat([self._before(segment, length, tail), tail], 1)
-            self.carry.after[row][self.name] = tail.clone()
+                last = torch.cat([self._earlier(segment, length, last), last], 1)
+            self.state.after[row][self.name] = last.clone()
 
-    def _before(self, segment: int, length: int, like: torch.Tensor) -> torch.Tensor:
-        """The inputs before a segment that are still among the last ones behind it."""
-        row = self.carry.segments.row_of(segment)
+    def _earlier(self, segment: int, length: int, like: torch.Tensor) -> torch.Tensor:
+        """The inputs before a short segment that still belong to the last `reach`."""
+        row = self.state.segments.row_of(segment)
         if row is None:
             return like.new_zeros(len(like), self.reach - length)
         return self.before[row, :, length:]
 
 
 class ModalStates:
-    """Modal states of an implicit filter at the borders of a pack's pieces.
+    """The modal states of an implicit filter before and after the segments of a pack.
 
     Attributes
     ----------
     before : Tensor of float64 or None, (P, C, 16)
-        Those before the pieces that go on with a stretch.
+        States before the segments that continue a stretch.
     after : Tensor of float64, (F, C, 16)
-        Those behind the pieces whose stretch goes on, to be filled in.
+        States after the segments whose stretch continues, to be filled in.
     """
 
-    def __init__(self, carry: Carry, shape: tuple[int, ...], device: torch.device):
-        self.after = torch.empty(len(carry.after), *shape, dtype=torch.float64, device=device)
-        self.before = carry.stacked("modes", shape, self.after)
-        for state, after in zip(carry.after, self.after, strict=True):
-            state["modes"] = after
+    def __init__(self, state: BlockState, shape: tuple[int, ...], device: torch.device):
+        self.after = torch.empty(len(state.after), *shape, dtype=torch.float64, device=device)
+        self.before = state.stacked("modes", shape, self.after)
+        for kept, after in zip(state.after, self.after, strict=True):
+            kept["modes"] = after

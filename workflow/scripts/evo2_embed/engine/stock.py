@@ -1,4 +1,4 @@
-"""The stock engine: `Evo2.forward` on segments of one length, so that no pad ever enters."""
+"""The stock engine: `Evo2.forward` on segments of one length, so without padding."""
 
 import numpy as np
 import torch
@@ -7,7 +7,7 @@ from evo2_embed.engine.pack import Pack
 
 
 class StockEngine:
-    """`Evo2.forward`, unchanged: the reference for any other engine."""
+    """`Evo2.forward`, unchanged: the reference for any other engine; see `Engine`."""
 
     def __init__(self, evo2, layers: list[str]):
         self.evo2, self.layers = evo2, layers
@@ -21,24 +21,24 @@ class StockEngine:
         lengths = pack.lengths
         for length in np.unique(lengths):
             segments = np.flatnonzero(lengths == length)
-            where = (pack.cu_seqlens[segments][:, None] + np.arange(length)).reshape(-1)
-            batch = self._forward(pack.tokens[where].reshape(len(segments), length))
-            where = torch.from_numpy(where).to(self.device)
+            tokens = (pack.cu_seqlens[segments][:, None] + np.arange(length)).reshape(-1)
+            batch = self._forward(pack.tokens[tokens].reshape(len(segments), length))
+            rows = torch.from_numpy(tokens).to(self.device)
             for layer, values in batch.items():  # (segments, length, width of the layer)
-                values = values.reshape(len(where), -1)
+                values = values.reshape(len(rows), -1)
                 if layer not in outputs:
                     outputs[layer] = values.new_empty(int(pack.cu_seqlens[-1]), values.shape[1])
-                outputs[layer][where] = values
+                outputs[layer][rows] = values
         return outputs
 
     def _run_padded(self, pack: Pack) -> dict[str, torch.Tensor]:
         rows = self._forward(pack.tokens.reshape(-1, pack.width))
-        # The model is causal, so pads to the right of a segment do not reach it.
-        kept = torch.from_numpy(pack.kept).to(self.device)
+        # The model is causal, so padding to the right of a segment does not reach it.
+        kept = torch.from_numpy(pack.kept).to(self.device)  # (S, width)
         return {layer: values[kept] for layer, values in rows.items()}
 
     def _forward(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """Token embeddings of equally long rows, (B, L) to (B, L, width of the layer)."""
+        """Token embeddings of rows of one length, (B, L) to (B, L, width of the layer)."""
         ids = torch.from_numpy(rows.astype(np.int64)).to(self.device)
         _, outputs = self.evo2.forward(ids, return_embeddings=True, layer_names=self.layers)
         # FP8 pads the input projections to a multiple of 16 tokens.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evo2_embed.config.context import longest_stretch
-from evo2_embed.engine.footprint import MIN_TILE, Footprint
+from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.model.models import context_length, model_config
 from evo2_embed.plan.parameters import weight_bytes
@@ -95,8 +95,8 @@ def _in_segments(memory: Footprint, stretch: int, longest: int, max_tokens: int)
         lengths.append(max_tokens % longest)
     before = np.array([max(stretch - length, 0) for length in lengths])
     needed = memory.bytes(SegmentLengths(np.array(lengths), before))
-    kept = memory.kept_bytes(stretch * len(lengths)) if stretch > longest else 0
-    return (needed, kept) if memory.kv_device == "host" else (needed + kept, 0)
+    kept = memory.cache_bytes(stretch * len(lengths)) if stretch > longest else 0
+    return (needed, kept) if memory.kv_cache.device == "host" else (needed + kept, 0)
 
 
 def _footprint_of(settings: Settings, wanted: Extraction) -> Footprint:
@@ -105,6 +105,5 @@ def _footprint_of(settings: Settings, wanted: Extraction) -> Footprint:
         wanted.layers,
         4 if wanted.precision == "fp32" else 2,
         "cuda",
-        kv_type=wanted.kv_type,
-        kv_device=settings.runtime.kv_device,
+        KVCacheOptions(wanted.kv_type, settings.runtime.kv_device),
     )
