@@ -55,5 +55,5 @@ def _explain(error) -> list[str]:
 def hint(key: str, known: list[str]) -> str:
     """Allowed names for an unknown name, and the most similar one."""
     close = difflib.get_close_matches(key, known, n=1)
-    allowed = f"allowed: {', '.join(known)}"
-    return f"did you mean '{close[0]}'? {allowed}" if close else allowed
+    names = f"allowed: {', '.join(known)}"
+    return f"did you mean '{close[0]}'? {names}" if close else names
