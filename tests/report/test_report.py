@@ -3,11 +3,17 @@
 import json
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
+from evo2_embed.io.tables import CHUNKS, table_writer
 from evo2_embed.report import html
+from evo2_embed.report.gc import add_gc
 from evo2_embed.report.probes import verdict
 from evo2_embed.report.projection import project
 from evo2_embed.report.stages import read_stages
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 RNG = np.random.default_rng(0)
 
@@ -45,11 +51,44 @@ def test_text_from_outside_cannot_become_markup():
             {"winner": "norm", "beats_gc_kmers": False},
             "It is not significantly better than GC",
         ),
+        (
+            {"scores": dict.fromkeys(["norm", "gc_kmers", "shuffled_labels"]), "winner": "norm"},
+            "norm is the only layer. It is significantly better than GC",
+        ),
     ],
 )
 def test_a_winner_is_named_only_if_there_is_one(record, said):
-    whole = {"best": "norm", "winner": None, "undecided": [], "beats_gc_kmers": True, **record}
-    assert said in verdict(whole)
+    whole = {"best": "norm", "winner": None, "undecided": [], "beats_gc_kmers": True}
+    scores = dict.fromkeys([*"abcdef", "norm", "gc_kmers", "shuffled_labels"])
+    assert said in verdict({**whole, "scores": scores, **record})
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40), st.booleans()), min_size=1),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9), st.booleans()), min_size=1),
+)
+@settings(deadline=None, max_examples=40)
+def test_rows_have_the_gc_content_of_the_last_chunk_that_holds_them(tmp_path_factory, held, asked):
+    path = tmp_path_factory.mktemp("gc") / "chunks.parquet"
+    strands = {True: "+", False: "-"}
+    held = sorted({(start, start + size, strands[plus]) for start, size, plus in held})
+    asked = sorted((start, start + size, strands[plus]) for start, size, plus in asked)
+    columns = dict.fromkeys(CHUNKS.names, [0] * len(held))
+    columns |= dict(zip(("start", "end", "strand"), zip(*held, strict=True), strict=True))
+    columns |= {"name": [None] * len(held), "gc": [i / len(held) for i in range(len(held))]}
+    for name in ("genome", "contig"):
+        columns[name] = pa.array(["g"] * len(held)).cast(CHUNKS.field(name).type)
+    arrays = [pa.array(columns[field.name], field.type) for field in CHUNKS]
+    with table_writer(path, CHUNKS) as writer:
+        writer.write_table(pa.Table.from_arrays(arrays, schema=CHUNKS), row_group_size=3)
+    keys = pl.DataFrame(asked, schema=["start", "end", "strand"], orient="row")
+    keys = keys.with_columns(genome=pl.lit("g"), contig=pl.lit("g"))
+    found = add_gc(keys, [str(path)])
+    for start, end, strand, gc in found.select("start", "end", "strand", "gc").iter_rows():
+        holders = [c for c in held if c[0] <= start and end <= c[1] and c[2] == strand]
+        last = max((c[0] for c in holders), default=None)
+        allowed = [np.float32(held.index(c) / len(held)) for c in holders if c[0] == last]
+        assert gc in allowed if holders else gc is None
 
 
 def test_components_are_those_with_most_variance_and_always_the_same():

@@ -22,8 +22,8 @@ def burn_in_files(wildcards):
     return [genome.fasta for genome in BURN_IN_BUNDLE.genomes]
 
 
-def burn_in_places(wildcards):
-    """What decides which bases run to measure the burn-in of an extraction."""
+def burn_in_target(wildcards):
+    """What decides on which bases the burn-in of an extraction is measured."""
     return {
         "code": CODE_VERSIONS["burn_in"],
         "length": longest_context(SETTINGS, wildcards.extraction),
@@ -38,7 +38,7 @@ def burn_in_memory(wildcards):
 
 
 rule pack_burn_in:
-    """Pack a stretch of {params.places[length]} bases, and {params.places[starts]} short ones in it."""
+    """Pack a stretch of {params.target[length]} bases, and {params.target[starts]} short ones in it."""
     input:
         chunks=f"results/chunks/{BURN_IN_BUNDLE.name}.parquet",
         files=burn_in_files,
@@ -55,7 +55,7 @@ rule pack_burn_in:
         mem_mb=2000,
     params:
         genomes=BURN_IN_GENOMES,
-        places=burn_in_places,
+        target=burn_in_target,
         settings=PACK_SETTINGS,
         indexes=INDEXES,
     script:

@@ -7,11 +7,7 @@
 #      results/probes/{extraction}.json and .parquet, results/finetune/summary.json
 # out: results/report.html, results/summary.txt
 
-from evo2_embed.plan.rules import RULES
-
 REPORT_SETTINGS = {"code": CODE_VERSIONS["report"], **SETTINGS.report.to_dict()}
-# Rules in the report's table of times.
-STAGES = [name for name, rule in RULES.items() if rule.reported]
 
 
 rule write_report:
@@ -39,6 +35,5 @@ rule write_report:
         settings=REPORT_SETTINGS,
         probe=SETTINGS.probe and SETTINGS.probe.to_dict(),
         genomes=GENOMES,
-        stages=STAGES,
     script:
         "../scripts/write_report.py"

@@ -1,6 +1,6 @@
 """Compare the layers of an extraction without labels.
 
-In: the records of its layers, the record of the embeddings of shuffled windows if there is one.
+In: the records of its layers, and of the embeddings of shuffled windows if there are any.
 Out: a JSON file, see `compare.layers.compare_layers`.
 """
 
@@ -11,7 +11,8 @@ from evo2_embed.io.logs import logged_to
 def main(
     layers: list[str], records: list[str], control: str | None, settings: dict, output: str
 ) -> None:
-    compare_layers(dict(zip(layers, records, strict=True)), control, settings, output)
+    by_layer = dict(zip(layers, records, strict=True))
+    compare_layers(by_layer, control, settings["rows"], settings["code"], output)
 
 
 if "snakemake" in globals():

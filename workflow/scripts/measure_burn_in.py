@@ -1,4 +1,4 @@
-"""Measure how the embeddings of an extraction change with the context before them.
+"""Measure how the embeddings of an extraction change with upstream context.
 
 In: the pack file of its stretches, the record of their embeddings. Out: a JSON file, see
 `burn_in.measure.measure_burn_in`.
@@ -9,7 +9,7 @@ from evo2_embed.io.logs import logged_to
 
 
 def main(packs: str, record: str, settings: dict, output: str) -> None:
-    measure_burn_in(packs, record, settings, output)
+    measure_burn_in(packs, record, settings["code"], output)
 
 
 if "snakemake" in globals():

@@ -9,10 +9,10 @@ from evo2_embed.io.logs import log, logged_to
 
 
 def main(
-    chunks: str, genomes: list[list], places: dict, settings: dict, indexes: str, packs: str
+    chunks: str, genomes: list[list], target: dict, settings: dict, indexes: str, packs: str
 ) -> None:
     bundle = [Genome(*row) for row in genomes]
-    found = pack_burn_in(bundle, chunks, places, settings, indexes, packs)
+    found = pack_burn_in(bundle, chunks, target, settings, indexes, packs)
     log.info("%s", found["reason"] or found["place"])
 
 
@@ -21,7 +21,7 @@ if "snakemake" in globals():
         main(
             snakemake.input.chunks,
             snakemake.params.genomes,
-            snakemake.params.places,
+            snakemake.params.target,
             snakemake.params.settings,
             snakemake.params.indexes,
             snakemake.output.packs,

@@ -1,4 +1,4 @@
-"""Pack windows whose bases are shuffled, for the comparison of layers.
+"""Pack windows with shuffled bases, a control for the comparison of layers.
 
 In: chunk tables and FASTA files of a few bundles. Out: a pack file (`tables.PACKS`).
 """

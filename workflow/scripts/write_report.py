@@ -10,10 +10,11 @@ from pathlib import Path
 from evo2_embed.analysis.probes.rows import label_rows
 from evo2_embed.io.files import atomic_path
 from evo2_embed.io.logs import logged_to
+from evo2_embed.plan.rules import RULES
 from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import load_results, render_summary
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.sections import Probe, Report
 
 BENCHMARKS = Path("benchmarks")
 
@@ -25,13 +26,14 @@ def main(
     settings: dict,
     probe: dict | None,
     genomes: list[str],
-    stages: list[str],
     report: str,
     summary: str,
 ) -> None:
     results = load_results(manifests, speeds)
     labels = probe and partial(label_rows, probe=Probe.from_dict(probe), genomes=genomes)
-    page = render_report(results, sources, read_stages(BENCHMARKS, stages), settings, labels)
+    settings = Report.from_dict({key: settings[key] for key in ("points", "umap")})
+    stages = read_stages(BENCHMARKS, [rule for rule in RULES if rule != "write_report"])
+    page = render_report(results, sources, stages, settings, labels)
     with atomic_path(summary) as temporary:
         temporary.write_text(render_summary(results))
     with atomic_path(report) as temporary:
@@ -53,7 +55,6 @@ if "snakemake" in globals():
             snakemake.params.settings,
             snakemake.params.probe,
             snakemake.params.genomes,
-            snakemake.params.stages,
             snakemake.output.report,
             snakemake.output.summary,
         )

@@ -4,8 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
@@ -103,9 +107,7 @@ class Shard:
     def tables(self, layer: str, dtype: str, rows: ShardRows) -> Iterator[pa.Table]:
         """The shard's rows, row group by row group, checked."""
         known = self.record["layers"][layer]
-        path = self.path.parent / known["file"]
-        schema = embeddings_schema(known["width"], dtype, chunk=True)
-        file = open_table(path, schema, known["sha256"], path.parent)
+        path, file = _open_layer(self.path, known, dtype)
         if file.metadata.num_rows != rows.count:
             raise InputError(
                 f"{path}: {file.metadata.num_rows} rows, and its chunks have {rows.count}"
@@ -117,6 +119,30 @@ class Shard:
             values = vectors_to_numpy(table["embedding"], known["width"])
             yield check_embeddings(table, values, str(path))
             row += len(table)
+
+
+def read_shard_layer(path: str, layer: str) -> tuple[pl.DataFrame, np.ndarray]:
+    """All rows of a layer of one shard: keys, and embeddings as float32, (rows, width).
+
+    Parameters
+    ----------
+    path : str
+        Record of the shard.
+    layer : str
+    """
+    record = read_json(path)
+    known = record["layers"][layer]
+    _, file = _open_layer(Path(path), known, record["settings"]["extraction"]["dtype"])
+    table = file.read()
+    values = vectors_to_numpy(table["embedding"], known["width"]).astype(np.float32, copy=False)
+    return to_polars(table.drop_columns(["embedding"])), values
+
+
+def _open_layer(record: Path, known: dict, dtype: str) -> tuple[Path, pq.ParquetFile]:
+    """The file of a layer; `known` is its entry in the record of the shard."""
+    path = record.parent / known["file"]
+    schema = embeddings_schema(known["width"], dtype, chunk=True)
+    return path, open_table(path, schema, known["sha256"], record.parent)
 
 
 def check_shared(shards: list[Shard], settings: dict) -> dict:

@@ -27,15 +27,12 @@ class Rule:
         number of jobs. The first file is complete only when the job is complete.
     needs : tuple of str
         Keys of the configuration that must all be set for the rule to have jobs.
-    reported : bool
-        Whether it is in the report's table of times.
     """
 
     name: str
     stage: str
     outputs: dict[str, str]
     needs: tuple[str, ...] = ()
-    reported: bool = False
 
 
 _SHARD = "shards/{extraction}/{bundle}/{shard}"
@@ -45,93 +42,49 @@ _BURN_IN = ("burn_in.length",)
 
 # In the order of the data, except the training set.
 _RULES = (
-    Rule("chunk_fasta", "chunk", {"chunks": "chunks/{bundle}.parquet"}, reported=True),
-    Rule("pack_tokens", "pack", {"packs": "packs/{bundle}/{shard}.parquet"}, reported=True),
+    Rule("chunk_fasta", "chunk", {"chunks": "chunks/{bundle}.parquet"}),
+    Rule("pack_tokens", "pack", {"packs": "packs/{bundle}/{shard}.parquet"}),
     Rule("check_machine", "machine", {"record": "machine/{model}.json"}),
     Rule("fetch_model", "model", {"record": "models/{model}.json"}),
     Rule(
-        "embed_shard",
-        "embed",
-        {"record": f"{_SHARD}/shard.json", "speed": f"{_SHARD}/speed.json"},
-        reported=True,
+        "embed_shard", "embed", {"record": f"{_SHARD}/shard.json", "speed": f"{_SHARD}/speed.json"}
     ),
-    Rule(
-        "aggregate_embeddings",
-        "aggregate",
-        {"record": "embeddings/{extraction}/{layer}.json"},
-        reported=True,
-    ),
-    Rule(
-        "fit_fusion",
-        "fusion",
-        {"parameters": "fusions/{extraction}/{fusion}.npz"},
-        reported=True,
-    ),
-    Rule(
-        "fuse_layers",
-        "fusion",
-        {"record": "embeddings/{extraction}/{fusion}.json"},
-        reported=True,
-    ),
+    Rule("aggregate_embeddings", "aggregate", {"record": "embeddings/{extraction}/{layer}.json"}),
+    Rule("fit_fusion", "fusion", {"parameters": "fusions/{extraction}/{fusion}.npz"}),
+    Rule("fuse_layers", "fusion", {"record": "embeddings/{extraction}/{fusion}.json"}),
     Rule("shuffle_windows", "compare", {"packs": "controls/packs.parquet"}, _CONTROL),
     Rule(
         "embed_control",
         "compare",
-        {
-            "record": "controls/{extraction}/shard.json",
-            "speed": "controls/{extraction}/speed.json",
-        },
+        {"record": "controls/{extraction}/shard.json", "speed": "controls/{extraction}/speed.json"},
         _CONTROL,
-        reported=True,
     ),
-    Rule(
-        "compare_layers",
-        "compare",
-        {"comparison": "comparisons/{extraction}.json"},
-        _COMPARE,
-        reported=True,
-    ),
+    Rule("compare_layers", "compare", {"comparison": "comparisons/{extraction}.json"}, _COMPARE),
     Rule("pack_burn_in", "burn_in", {"packs": "burn_in/{extraction}.packs.parquet"}, _BURN_IN),
     Rule(
         "embed_burn_in",
         "burn_in",
-        {
-            "record": "burn_in/{extraction}/shard.json",
-            "speed": "burn_in/{extraction}/speed.json",
-        },
+        {"record": "burn_in/{extraction}/shard.json", "speed": "burn_in/{extraction}/speed.json"},
         _BURN_IN,
-        reported=True,
     ),
-    Rule(
-        "measure_burn_in",
-        "burn_in",
-        {"measured": "burn_in/{extraction}.json"},
-        _BURN_IN,
-        reported=True,
-    ),
+    Rule("measure_burn_in", "burn_in", {"measured": "burn_in/{extraction}.json"}, _BURN_IN),
     Rule("check_labels", "probe", {"record": "probes/{extraction}.labels.json"}, ("probe",)),
     Rule(
         "probe_layers",
         "probe",
         {"record": "probes/{extraction}.json", "table": "probes/{extraction}.parquet"},
         ("probe",),
-        reported=True,
     ),
     Rule("write_manifest", "aggregate", {"manifest": "embeddings/{extraction}/manifest.json"}),
     Rule("split_chunks", "finetune", {"blocks": "export/blocks.parquet"}, ("export",)),
     Rule(
-        "export_packs",
-        "finetune",
-        {"record": "export/{bundle}/{shard}/export.json"},
-        ("export",),
-        reported=True,
+        "export_packs", "finetune", {"record": "export/{bundle}/{shard}/export.json"}, ("export",)
     ),
     Rule(
         "write_finetune",
         "finetune",
         {"summary": "finetune/summary.json", "card": "finetune/README.md"},
         ("export",),
-        reported=True,
     ),
     Rule("write_report", "report", {"report": "report.html", "summary": "summary.txt"}),
 )

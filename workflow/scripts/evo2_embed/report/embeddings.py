@@ -7,10 +7,12 @@ import numpy as np
 import polars as pl
 
 from evo2_embed.dataset.dataset import Dataset
-from evo2_embed.dataset.sampling import Sample, sample_dataset
+from evo2_embed.dataset.sampling import evenly
+from evo2_embed.report.gc import add_gc
 from evo2_embed.report.html import choice, data, note, section
-from evo2_embed.report.projection import Projection, project
+from evo2_embed.report.projection import project
 from evo2_embed.report.summary import Result
+from evo2_embed.settings.sections import Report
 
 MOST_CONTIGS = 40  # in the menu
 
@@ -18,7 +20,7 @@ MOST_CONTIGS = 40  # in the menu
 Labels = Callable[[pl.DataFrame], np.ndarray]
 
 
-def embeddings(result: Result, chunks: list[str], settings: dict, labels: Labels | None) -> str:
+def embeddings(result: Result, chunks: list[str], settings: Report, labels: Labels | None) -> str:
     """The section of one extraction.
 
     Parameters
@@ -26,27 +28,25 @@ def embeddings(result: Result, chunks: list[str], settings: dict, labels: Labels
     result : Result
     chunks : list of str
         Chunk tables of all bundles, for the GC share of rows.
-    settings : dict
-        The section `report` of the configuration.
+    settings : Report
     labels : callable, optional
-        Gives the label of each row, if labels were given.
+        Gives the label of each row, if there are labels.
     """
     keys, datasets, empty = [], {}, []
     for name, dataset in result.datasets.items():
         if not dataset["rows"]:
             empty.append(name)
             continue
-        sample = sample_dataset(
-            Dataset(result.folder / f"{name}.json", dataset), chunks, settings["points"]
-        )
-        described = _keys(sample.keys, labels)
+        opened = Dataset(result.folder / f"{name}.json", dataset)
+        rows, vectors = opened.read_at(evenly(opened.rows, settings.points))
+        described = _keys(add_gc(rows, chunks), labels)
         if described not in keys:
             keys.append(described)
         datasets[name] = {
             "keys": keys.index(described),
-            "note": f"{len(sample.vectors):,} of {dataset['rows']:,} rows, evenly spaced; "
+            "note": f"{len(vectors):,} of {dataset['rows']:,} rows, evenly spaced; "
             f"{dataset['width']:,} dimensions.",
-            **_points(sample, settings["umap"]),
+            **_points(vectors, settings.umap),
         }
     body = note(f"No rows: {', '.join(empty)}.") if empty else ""
     if datasets:
@@ -102,8 +102,8 @@ def _numbers(names: list[str], of: list[str]) -> list[int]:
     return [index[name] for name in names]
 
 
-def _points(sample: Sample, umap: bool) -> dict:
-    found: Projection | None = project(sample.vectors, umap)
+def _points(vectors: np.ndarray, umap: bool) -> dict:
+    found = project(vectors, umap)
     if found is None:
         return {"pcs": None, "shares": [], "umap": None}
     return {

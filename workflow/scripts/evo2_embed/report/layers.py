@@ -88,7 +88,7 @@ def _cosines(described: dict) -> str:
     known = {layer: m for layer, m in described.items() if m["cosine"] is not None}
     low, middle, high = (
         zip(*(m["cosine_quantiles"] for m in known.values()), strict=True)
-        if (known)
+        if known
         else ((), (), ())
     )
     figure.add_scatter(

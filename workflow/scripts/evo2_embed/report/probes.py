@@ -5,18 +5,19 @@ from html import escape
 import plotly.graph_objects as go
 import polars as pl
 
+from evo2_embed.analysis.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.report.html import PALETTE, note, plot, says, table
 
 NAMES = {
-    "gc_kmers": "GC and k-mer counts",
-    "shuffled_labels": "shuffled labels",
+    GC_KMERS: "GC and k-mer counts",
+    SHUFFLED: "shuffled labels",
     "roc_auc": "area under the ROC curve",
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
     "r2": "R²",
     "spearman": "Spearman's correlation",
 }
-BASES = ("gc_kmers", "shuffled_labels")
+BASELINES = (GC_KMERS, SHUFFLED)
 MOST_NAMED = 4  # layers named in a sentence
 
 
@@ -45,7 +46,9 @@ def probes(record: dict, values: pl.DataFrame) -> str:
 def verdict(record: dict) -> str:
     """Which layer is best, in one sentence, and whether it is better than k-mer counts."""
     best, others = record["best"], record["undecided"]
-    if record["winner"]:
+    if len(record["scores"]) == 1 + len(BASELINES):
+        first = f"{best} is the only layer."
+    elif record["winner"]:
         first = f"{best} is significantly better than all other layers."
     else:
         named = ", ".join(others[:MOST_NAMED])
@@ -59,8 +62,8 @@ def verdict(record: dict) -> str:
 def _figure(record: dict) -> str:
     figure = go.Figure()
     scores = record["scores"]
-    for bases, color in ((False, PALETTE[0]), (True, PALETTE[1])):
-        names = [name for name in scores if (name in BASES) == bases]
+    for baseline, color in ((False, PALETTE[0]), (True, PALETTE[1])):
+        names = [name for name in scores if (name in BASELINES) == baseline]
         means = [scores[name]["mean"] for name in names]
         figure.add_scatter(
             x=means,
@@ -75,7 +78,7 @@ def _figure(record: dict) -> str:
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
     figure.add_vline(
-        x=scores["gc_kmers"]["mean"], line={"dash": "dot", "color": PALETTE[1], "width": 1}
+        x=scores[GC_KMERS]["mean"], line={"dash": "dot", "color": PALETTE[1], "width": 1}
     )
     figure.update_layout(
         title="Linear probe on each layer",

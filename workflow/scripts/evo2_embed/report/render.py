@@ -18,6 +18,7 @@ from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
+from evo2_embed.settings.sections import Report
 
 HERE = Path(__file__).resolve().parent
 
@@ -52,7 +53,7 @@ def render_report(
     results: list[Result],
     sources: Sources,
     stages: list[Stage],
-    settings: dict,
+    settings: Report,
     labels: Labels | None,
 ) -> str:
     """The page.
@@ -62,10 +63,9 @@ def render_report(
     results : list of Result
     sources : Sources
     stages : list of Stage
-    settings : dict
-        The section `report` of the configuration.
+    settings : Report
     labels : callable, optional
-        Gives the label of each row, if labels were given.
+        Gives the label of each row, if there are labels.
     """
     compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
     measured = {Path(path).stem: read_json(path) for path in sources.burn_in}

@@ -1,5 +1,5 @@
-"""Burn-in: how embeddings change with the context before them, measured on a contig of the run.
+"""Burn-in: how embeddings change with upstream context, measured on one contig of the run.
 
-`places` says which bases run (light), `packs` writes their pack file, `curves` are functions of
-arrays, `measure` puts them to use.
+`limits` has the size of a measurement (light), `stretches` says which bases run, `packs` writes
+their pack file, `curves` has functions of arrays, `measure` writes the result.
 """

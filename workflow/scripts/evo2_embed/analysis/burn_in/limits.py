@@ -1,23 +1,27 @@
-"""The longest context of a burn-in, and the memory to measure it. Light: rules import it."""
+"""Limits of a measurement: bases, context and memory. Light: rules ask for them."""
 
 from evo2_embed.model.models import context_length, layer_widths
 from evo2_embed.settings.sections import BurnIn, Extraction, Settings
 
-# Bases per embedding: few, to know how far each is from the start; some, so that it depends more on
-# the sequence around it than on its last letters.
+# Bases per row. Few, so that the distance from the start is known well; not one, so that an
+# embedding depends on more than the last letter.
 ROW = 32
+# A contig or context with fewer bases is too short to measure.
+MIN_LENGTH = 1024
 
-BASE_MB = 1500  # the libraries
+BASE_MB = 1500
 
 
 def longest_context(settings: Settings, extraction: str) -> int:
-    """Most bases that the longest context may have: what the configuration asks for, as far as the
-    extraction's model was trained for it, and one pass takes it where it has to.
+    """Maximum bases of the longest context: `burn_in.length`, or a lower limit of the model.
+
+    The model has a training context. Padded packs and the stock engine also run a whole stretch
+    in one pack; the packed engine can run a stretch in several.
 
     Parameters
     ----------
     settings : Settings
-        Complete.
+        Complete settings.
     extraction : str
         Its name.
     """
@@ -28,17 +32,17 @@ def longest_context(settings: Settings, extraction: str) -> int:
     return min(settings.burn_in.length, min(tokens) - packing.bos)
 
 
-def measure_mb(extraction: Extraction, settings: BurnIn) -> int:
-    """MB for measuring an extraction: the rows of its widest layer, as read and as numbers.
+def measure_mb(extraction: Extraction, burn_in: BurnIn) -> int:
+    """MB to measure an extraction: the rows of its widest layer, as read and as arrays.
 
     Parameters
     ----------
     extraction : Extraction
-        Complete.
-    settings : BurnIn
+        Complete settings.
+    burn_in : BurnIn
     """
     widths = layer_widths(extraction.model.name)
     widest = max(widths[layer] for layer in extraction.layers)
     in_row = min(extraction.bin or ROW, ROW)
-    rows = settings.length * (1 + settings.starts / 4) / in_row
+    rows = burn_in.length * (1 + burn_in.starts / 4) / in_row
     return BASE_MB + round(3 * rows * widest * 4 / 1_000_000)

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyfaidx
 
-from evo2_embed.analysis.burn_in.limits import ROW
-from evo2_embed.analysis.burn_in.places import MIN_LENGTH, place_stretches
+from evo2_embed.analysis.burn_in.limits import MIN_LENGTH, ROW
+from evo2_embed.analysis.burn_in.stretches import stretch_bounds
 from evo2_embed.genomes.fasta import (
     IS_AMBIGUOUS,
     IS_GC,
@@ -25,41 +25,42 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 from evo2_embed.pack.write import PackSource, write_packs
 
-_LOOKS = 17  # places of a contig that are looked at for one with no ambiguous letters
+_CANDIDATES = 17  # positions where the longest stretch may start
 
 
 def pack_burn_in(
     genomes: list[Genome],
     chunks: str,
-    places: dict,
+    target: dict,
     settings: dict,
     indexes: str,
     output: str,
 ) -> dict:
-    """Write the packs of the burn-in: of the longest contig of a bundle, one long stretch and short
-    ones that begin within it.
+    """Write the packs of the burn-in: one long stretch of the longest contig of a bundle, and short
+    stretches that start within it.
 
     Parameters
     ----------
     genomes : list of Genome
-        The bundle's.
+        Of the bundle.
     chunks : str
         Path of the bundle's chunk table.
-    places : dict
-        `length` (most bases of the longest context), `starts`, `strand` and `code`.
+    target : dict
+        What to measure: `length` (maximum bases of the longest stretch), `starts` (maximum number
+        of short stretches), `strand` and `code`.
     settings : dict
         `packing` (the section of the configuration) and `code`.
     indexes : str
         Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
-        Path of the pack file (`tables.PACKS`); `chunk` counts its rows. It has no packs where the
-        contig is too short.
+        Path of the pack file (`tables.PACKS`); its column `chunk` counts rows. It has no packs if
+        the contig is too short.
 
     Returns
     -------
     dict
-        `reason`, why there is nothing to measure, or None, and `place`, what the long stretch is.
-        The file's metadata has it as `burn_in`.
+        `reason`, why there is nothing to measure, or None, and `place`, the longest stretch. The
+        metadata of the file has it as `burn_in`.
     """
     file = open_table(chunks, CHUNKS)
     chunked = table_metadata(file)
@@ -70,11 +71,11 @@ def pack_burn_in(
         index_folder(indexes, len(genomes)) as folder,
         open_fasta(genome.fasta, fasta_index(folder, name)) as fasta,
     ):
-        found = _choose(fasta, genome, contig, places, lower_case)
-        table = _rows(fasta, genome.fasta, found["place"], places, lower_case)
+        found = _choose(fasta, genome, contig, target, lower_case)
+        table = _rows(fasta, genome.fasta, found["place"], target["starts"], lower_case)
     origin = {
         "settings": settings,
-        "digest": settings_digest([settings, places, chunked["digest"]]),
+        "digest": settings_digest([settings, target, chunked["digest"]]),
         "chunks_digest": chunked["digest"],
         "burn_in": found,
     }
@@ -83,7 +84,7 @@ def pack_burn_in(
 
 
 def _longest_contig(file: pq.ParquetFile) -> tuple[str, str]:
-    """Genome and contig whose chunks reach furthest; of several, the first."""
+    """Genome and contig with the chunk that ends furthest from the start; the first of several."""
     table = pl.from_arrow(file.read(["genome", "contig", "end"]))
     ends = table.group_by("genome", "contig", maintain_order=True).agg(pl.col("end").max())
     row = ends.row(int(ends["end"].arg_max()), named=True)
@@ -91,43 +92,44 @@ def _longest_contig(file: pq.ParquetFile) -> tuple[str, str]:
 
 
 def _choose(
-    fasta: pyfaidx.Fasta, genome: Genome, contig: str, places: dict, lower_case: str
+    fasta: pyfaidx.Fasta, genome: Genome, contig: str, target: dict, lower_case: str
 ) -> dict:
-    """Where the long stretch is, or the reason why there is none."""
+    """The longest stretch, or the reason why there is none."""
     if contig not in fasta.faidx.index:
-        raise InputError(f"{genome.fasta}: no record '{short(contig)}'; it changed: rerun")
+        raise InputError(f"{genome.fasta}: no record '{short(contig)}'; the file changed: rerun")
     bases = fasta.faidx.index[contig].rlen
-    length = min(places["length"], bases)
+    length = min(target["length"], bases)
     if length < MIN_LENGTH:
         why = (
             f"the longest contig, '{short(contig)}' of {genome.name}, has {bases:,}"
             if bases < MIN_LENGTH
-            else f"a pack (packing.max_tokens) takes {places['length']:,}"
+            else f"the model and packing.max_tokens allow a stretch of {target['length']:,}"
         )
         return {"reason": f"{why} bases, and {MIN_LENGTH:,} are needed", "place": None}
-    stretches = place_stretches(length, places["starts"])
+    stretches = stretch_bounds(length, target["starts"])
     length = int(stretches[0, 1])
-    start = _clear_start(fasta, genome.fasta, contig, length, places["strand"], lower_case)
-    place = {
+    start = _clear_start(fasta, genome.fasta, contig, length, target["strand"], lower_case)
+    longest = {
         "genome": genome.name,
         "contig": contig,
         "start": start,
         "end": start + length,
-        "strand": places["strand"],
+        "strand": target["strand"],
         "starts": len(stretches) - 1,
         "stretch": int(stretches[1, 1] - stretches[1, 0]),
         "row": ROW,
     }
-    return {"reason": None, "place": place}
+    return {"reason": None, "place": longest}
 
 
 def _clear_start(
     fasta: pyfaidx.Fasta, source: str, contig: str, length: int, strand: str, lower_case: str
 ) -> int:
-    """Start of the bases to run: at the strand's start, or where the first of some evenly spaced
-    places has no ambiguous letters, or fewest. Many contigs begin with nothing but N."""
+    """Start of the longest stretch on the contig: the first of some evenly spaced positions, from
+    the start of the strand, that gives no ambiguous letters, or the one with fewest. Many contigs
+    start with a run of N."""
     last = fasta.faidx.index[contig].rlen - length
-    starts = np.unique(np.linspace(0, last, _LOOKS).astype(np.int64)).tolist()
+    starts = np.unique(np.linspace(0, last, _CANDIDATES).astype(np.int64)).tolist()
     starts = starts if strand == "+" else [last - start for start in starts]
     counts = []
     for start in starts:
@@ -139,33 +141,34 @@ def _clear_start(
 
 
 def _rows(
-    fasta: pyfaidx.Fasta, source: str, place: dict | None, places: dict, lower_case: str
+    fasta: pyfaidx.Fasta, source: str, longest: dict | None, starts: int, lower_case: str
 ) -> pa.Table:
-    """The rows of all stretches, as chunks (`tables.CHUNKS`); none where there is no place."""
-    if place is None:
+    """The rows of all stretches, as chunks (`tables.CHUNKS`)."""
+    if longest is None:
         return CHUNKS.empty_table()
-    stretches = place_stretches(place["end"] - place["start"], places["starts"])
-    counts = (stretches[:, 1] - stretches[:, 0]) // ROW
+    first, last = longest["start"], longest["end"]
+    bounds = stretch_bounds(last - first, starts)
+    counts = (bounds[:, 1] - bounds[:, 0]) // ROW
     stretch = np.repeat(np.arange(len(counts)), counts)
     context = np.concatenate([np.arange(1, count + 1) for count in counts]) * ROW
-    end = stretches[stretch, 0] + context  # on the strand that runs, from the long stretch's start
-    start = place["start"] + end - ROW if place["strand"] == "+" else place["end"] - end
-    bases = (place["contig"], place["start"], place["end"])
-    tokens = fetch_tokens(fasta, *bases, lower_case, source).reshape(-1, ROW)
+    # Ends of rows in bases from the start of the longest stretch, on its strand.
+    end = bounds[stretch, 0] + context
+    start = first + end - ROW if longest["strand"] == "+" else last - end
+    tokens = fetch_tokens(fasta, longest["contig"], first, last, lower_case, source)
+    tokens = tokens.reshape(-1, ROW)
     measured = {
         "gc": IS_GC[tokens].mean(axis=1),
         "ambiguous": IS_AMBIGUOUS[tokens].mean(axis=1),
         "crc32": np.array([zlib.crc32(row) for row in tokens]),
     }
-    number = (start - place["start"]) // ROW
     columns = {
         "chunk": np.arange(len(stretch)),
-        **{key: [place[key]] * len(stretch) for key in ("genome", "contig", "strand")},
+        **{key: [longest[key]] * len(stretch) for key in ("genome", "contig", "strand")},
         "start": start,
         "end": start + ROW,
         "name": [None] * len(stretch),
         "length": np.full(len(stretch), ROW),
-        **{key: values[number] for key, values in measured.items()},
+        **{key: values[(start - first) // ROW] for key, values in measured.items()},
         "stretch": stretch,
         "context": context,
     }

@@ -1,4 +1,4 @@
 """Comparison of an extraction's layers without labels.
 
-`control` makes shuffled windows, `measures` are functions of arrays, `layers` puts both to use.
+`control` packs shuffled windows, `measures` has functions of arrays, `layers` writes the result.
 """

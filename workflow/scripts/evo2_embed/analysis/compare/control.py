@@ -1,4 +1,4 @@
-"""Windows with their bases shuffled: what a layer makes of a sequence that is none."""
+"""Windows with shuffled bases: a control with the composition of real windows, but no biology."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,11 @@ SEED = 0
 
 
 class ShuffledSequences(Sequences):
-    """Tokens of windows in random order: the same letters, nothing of their order."""
+    """Sequences that give the tokens of a window in random order."""
 
     def copy_tokens(self, genome, contig, strand, start, end, windows, out: np.ndarray) -> None:
-        """As `Sequences.copy_tokens` for stretches of one window, then shuffled; the order depends
-        on the letters alone."""
+        """`Sequences.copy_tokens` for a stretch of one window, then shuffled. The order depends on
+        the window's checksum alone."""
         super().copy_tokens(genome, contig, strand, start, end, windows, out)
         np.random.default_rng([SEED, int(windows[0, 2])]).shuffle(out)
 
@@ -31,20 +31,20 @@ def pack_shuffled(
     indexes: str,
     output: str,
 ) -> PackMetadata:
-    """Write a pack file of shuffled windows, evenly spaced over bundles; each is a stretch.
+    """Write a pack file of shuffled windows, evenly spaced in each bundle; each is a stretch.
 
     Parameters
     ----------
     bundles : list of (str, list of Genome)
-        Chunk tables, and the genomes of each.
+        Chunk table and genomes of each bundle.
     number : int
-        Windows to take; from every bundle as many, as far as it has them.
+        Number of windows, the same from every bundle; fewer if a bundle has fewer.
     settings : dict
         `packing` (the section of the configuration) and `code`.
     indexes : str
         Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
-        Path of the pack file (`tables.PACKS`); `chunk` counts its segments.
+        Path of the pack file (`tables.PACKS`); its column `chunk` counts the windows.
     """
     share = -(-number // len(bundles))
     digests, sources, first = [], [], 0
@@ -65,7 +65,7 @@ def pack_shuffled(
 
 
 def _alone(rows: pa.Table, first: int) -> pa.Table:
-    """Chunks with numbers from `first` on, each a stretch of its own."""
+    """The chunks with new numbers, from `first` on, each a stretch of its own."""
     numbers = np.arange(first, first + len(rows))
     changed = {"chunk": numbers, "stretch": numbers, "context": rows["length"].to_numpy()}
     for name, values in changed.items():

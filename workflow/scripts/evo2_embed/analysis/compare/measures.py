@@ -1,28 +1,28 @@
-"""What embeddings are like, whatever they are for: functions of arrays.
+"""Properties of embeddings, without labels: functions of arrays.
 
 Sources: effective rank, Roy and Vetterli (2007), doi:10.5281/zenodo.40328; linear CKA, Kornblith et
 al. (2019), arXiv:1905.00414, with the unbiased HSIC of Song et al. (2012), so that it does not grow
-with the width of a layer.
+with the dimensions of a layer.
 """
 
 import numpy as np
 
 
 def gram(values: np.ndarray) -> np.ndarray:
-    """Inner products (n, n) of the rows (n, width), centred, in float32."""
+    """Inner products of centred rows: (n, width) to float32, (n, n)."""
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     return (centred @ centred.T).astype(np.float32)
 
 
 def spectrum(products: np.ndarray) -> np.ndarray:
-    """Singular values, descending, of the centred rows that `products` (n, n) belongs to."""
+    """Singular values of centred rows, descending, (n,), from their `gram` matrix (n, n)."""
     values = np.linalg.eigvalsh(products.astype(np.float64))[::-1]
     return np.sqrt(np.maximum(values, 0))
 
 
 def effective_rank(singular: np.ndarray) -> float:
-    """How many directions the rows use, as it were: the exponential of the entropy of the singular
-    values' shares. 0 where all rows are equal."""
+    """Number of directions that the rows use: the exponential of the entropy of the shares of the
+    singular values. 0 if all rows are equal."""
     total = singular.sum()
     if not total:
         return 0.0
@@ -31,7 +31,7 @@ def effective_rank(singular: np.ndarray) -> float:
 
 
 def variance_share(singular: np.ndarray, components: int) -> float:
-    """Share of the variance that the first principal components hold; 0 where there is none."""
+    """Share of the variance in the first principal components; 0 if there is no variance."""
     total = (singular**2).sum()
     return float((singular[:components] ** 2).sum() / total) if total else 0.0
 
@@ -53,8 +53,8 @@ def cka(grams: list[np.ndarray]) -> np.ndarray:
     Returns
     -------
     ndarray, (layers, layers)
-        About 1 where one is the other turned and scaled, about 0 (or slightly below) where they
-        have nothing in common; NaN where all rows of a layer are equal, or there are fewer than 4.
+        About 1 for layers that are equal up to rotation and scale, about 0 (or slightly below) for
+        independent layers. NaN if all rows of a layer are equal, or there are fewer than 4 rows.
     """
     result = np.full((len(grams), len(grams)), np.nan)
     if len(grams[0]) < 4:
@@ -70,13 +70,19 @@ def cka(grams: list[np.ndarray]) -> np.ndarray:
 def hsic(one: np.ndarray, two: np.ndarray) -> float:
     """Unbiased estimate of the dependence of two kernels (n, n), n > 3 (Song et al., eq. 5)."""
     n = len(one)
-    # The diagonal is left out: each row resembles itself, whatever the layers have in common.
+    # Without the diagonal: each row is similar to itself, also in independent layers.
     own_one, own_two = np.diagonal(one).astype(float), np.diagonal(two).astype(float)
     rows_one = one.sum(axis=1, dtype=np.float64) - own_one
     rows_two = two.sum(axis=1, dtype=np.float64) - own_two
     trace = np.vdot(one.astype(np.float64), two) - own_one @ own_two
     sums = rows_one.sum() * rows_two.sum() / ((n - 1) * (n - 2))
     return float(trace + sums - 2 * (rows_one @ rows_two) / (n - 2)) / (n * (n - 3))
+
+
+def rounded(value: float | None) -> float | None:
+    """A number for JSON: six digits, because further digits differ between machines; None for what
+    is not finite."""
+    return None if value is None or not np.isfinite(value) else float(f"{value:.6g}")
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

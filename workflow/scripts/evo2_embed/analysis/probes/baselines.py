@@ -32,7 +32,7 @@ def gc_kmers(keys: pl.DataFrame, bundles: list[list[Genome]], indexes: str) -> n
         genome, contig, start, end, strand.
     bundles : list of list of Genome
     indexes : str
-        Folder with the indexes of genomes that have a bundle of their own.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
 
     Returns
     -------

@@ -41,7 +41,7 @@ def check_labels(
     code : int
         Version of the code, for the record.
     indexes : str
-        Folder with the indexes of genomes that have a bundle of their own.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
         JSON file to write: `Design.describe`, the settings, the digest of the labels.
 

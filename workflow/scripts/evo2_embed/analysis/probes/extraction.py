@@ -84,7 +84,7 @@ def probe_extraction(
     code : int
         Version of the code, for the record.
     indexes : str
-        Folder with the indexes of genomes that have a bundle of their own.
+        Folder that keeps FASTA indexes (`fasta.index_folder`).
     table : str
         Parquet file to write (`PROBES`).
     record : str
