@@ -2,9 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from tabulate import tabulate
-
-from evo2_embed.io.text import human_bytes
+from evo2_embed.io.text import human_bytes, text_table, wrapped
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.estimate import Estimate, GenomeEstimate
 from evo2_embed.plan.peak import SEGMENTS, Peak
@@ -85,16 +83,9 @@ def as_text(cost: Cost) -> str:
         ),
         ("Datasets", _datasets(cost)),
         ("Disk", _disk(cost)),
-        ("Before you start", "\n".join(f"- {line}" for line in cost.warnings)),
+        ("Before you start", "\n".join(wrapped(f"- {line}") for line in cost.warnings)),
     ]
     return "\n\n".join(f"{title}\n{text}" for title, text in sections if text) + "\n"
-
-
-def _table(rows: list[dict], left: int) -> str:
-    """Rows as a table; the first `left` columns hold words, the others numbers."""
-    columns = len(rows[0])
-    align = ["left"] * left + ["right"] * (columns - left)
-    return tabulate(rows, headers="keys", colalign=align, disable_numparse=True)
 
 
 def _genomes(cost: Cost) -> str:
@@ -109,7 +100,7 @@ def _genomes(cost: Cost) -> str:
     if len(genomes) > 1:
         rows.append(_sum("all", genomes, f"{cost.estimate.shards:,}"))
     notes = [] if all(g.exact for g in genomes) else ["~ estimated from the file size"]
-    return "\n".join([_table(rows, 1), *notes])
+    return "\n".join([text_table(rows), *notes])
 
 
 def _genome(genome: GenomeEstimate, shards: str) -> dict:
@@ -143,7 +134,7 @@ def _jobs(cost: Cost) -> str:
     others = ", ".join(f"{number:,} {name}" for name, number in rest.items())
     tokens = cost.estimate.tokens / max(cost.estimate.shards, 1)
     each = f"{jobs['embed_shard']:,} embed_shard of about {tokens:,.0f} tokens"
-    return f"{each}\nother jobs: {others}"
+    return f"{each}\n{wrapped(f'other jobs: {others}')}"
 
 
 def _hours(cost: Cost) -> str:
@@ -163,15 +154,17 @@ def _hours(cost: Cost) -> str:
                     "from": f"[{sources.index(source) + 1}]",
                 }
             )
-    lines = [_table(rows, 2)] if rows else []
-    lines += [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    lines = [text_table(rows, 2)] if rows else []
+    lines += [wrapped(f"[{number}] {source}") for number, source in enumerate(sources, 1)]
     if any(speed.kind == "published" for speeds in cost.speeds.values() for speed in speeds):
         lines.append("published speeds are from other code; the first jobs here measure the speed")
     unknown = [name for name, speeds in cost.speeds.items() if not speeds]
     if unknown:
         lines.append(
-            f"{', '.join(unknown)}: speed unknown. A first job measures it (for example a sheet "
-            "with one small genome), or set runtime.tokens_per_second."
+            wrapped(
+                f"{', '.join(unknown)}: speed unknown. A first job measures it (for example a "
+                "sheet with one small genome), or set runtime.tokens_per_second."
+            )
         )
     return "\n".join(lines)
 
@@ -198,7 +191,7 @@ def _memory(cost: Cost) -> str:
         if on_host:
             row["KV cache on the host"] = human_bytes(peak.host)
         rows.append(row)
-    return _table(rows, 3) if rows else ""
+    return text_table(rows, 3) if rows else ""
 
 
 def _contexts(cost: Cost) -> str:
@@ -214,7 +207,7 @@ def _contexts(cost: Cost) -> str:
         for name, contexts in cost.contexts.items()
         for context, sizes in contexts.items()
     ]
-    return _table(rows, 1) if rows else ""
+    return text_table(rows) if rows else ""
 
 
 def _datasets(cost: Cost) -> str:
@@ -230,7 +223,7 @@ def _datasets(cost: Cost) -> str:
         }
         for layer in cost.estimate.layers
     ]
-    return _table(rows, 4)
+    return text_table(rows, 4)
 
 
 def _row(pooling: str | dict) -> str:
@@ -249,4 +242,4 @@ def _disk(cost: Cost) -> str:
         "training set": estimate.finetune_bytes,
     }
     shown = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items() if size)
-    return f"{human_bytes(estimate.bytes)} ({shown}); {human_bytes(cost.free)} free"
+    return wrapped(f"{human_bytes(estimate.bytes)} ({shown}); {human_bytes(cost.free)} free")

@@ -4,10 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from tabulate import tabulate
-
 from evo2_embed.io.files import read_json
-from evo2_embed.io.text import human_bytes
+from evo2_embed.io.text import human_bytes, text_table
 from evo2_embed.pack.metadata import PackCounts
 
 
@@ -128,11 +126,10 @@ def render_summary(results: list[Result]) -> str:
     first = results[0]
     layer = next(iter(first.manifest["layers"]))
     skipped = [f"skipped: {number:,} x {reason}" for reason, number in first.skipped.items()]
-    table = tabulate(summary_rows(results), headers="keys", disable_numparse=True)
     return "\n".join(
         [
             "",
-            table,
+            text_table(summary_rows(results)),
             "",
             *(skipped or ["nothing was skipped"]),
             "",

@@ -2,8 +2,7 @@
 
 from dataclasses import asdict
 
-from tabulate import tabulate
-
+from evo2_embed.io.text import text_table
 from evo2_embed.run.status import Failure, ShardStates
 
 SHOWN_FAILURES = 10
@@ -24,10 +23,10 @@ def as_json(states: dict[str, ShardStates], failed: list[Failure]) -> dict:
 
 
 def as_text(states: dict[str, ShardStates], failed: list[Failure]) -> str:
-    """The state as a table, and the failures."""
-    rows = [_row(name, state) for name, state in states.items()]
-    align = ["left"] + ["right"] * (len(rows[0]) - 1)
-    lines = [tabulate(rows, headers="keys", colalign=align, disable_numparse=True), ""]
+    """The state as two tables, and the failures."""
+    shards = text_table([_shards(name, state) for name, state in states.items()])
+    tokens = text_table([_tokens(name, state) for name, state in states.items()])
+    lines = [shards, "", tokens, ""]
     if failed:
         lines.append(f"{len(failed):,} job(s) failed and did not run again since:")
         lines += [f"- {f.job}: {f.error}\n  {f.log}" for f in failed[:SHOWN_FAILURES]]
@@ -38,19 +37,25 @@ def as_text(states: dict[str, ShardStates], failed: list[Failure]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, state: ShardStates) -> dict:
+def _shards(name: str, state: ShardStates) -> dict:
     shards = state.done + state.running + state.interrupted + state.waiting
-    share = state.tokens_done / state.tokens if state.tokens else 0.0
     return {
         "extraction": name,
         "shards done": f"{state.done:,} of {shards:,}",
         "running": f"{state.running:,}",
         "interrupted": f"{state.interrupted:,}",
         "waiting": f"{state.waiting:,}",
+        "datasets": f"{state.datasets} of {state.layers}",
+    }
+
+
+def _tokens(name: str, state: ShardStates) -> dict:
+    share = state.tokens_done / state.tokens if state.tokens else 0.0
+    return {
+        "extraction": name,
         "tokens done": f"{state.tokens_done:,.0f} of {state.tokens:,.0f} ({share:.1%})",
         "tokens/s per job": f"{state.speed:,.0f}" if state.speed else "-",
         "time left": _left(state),
-        "datasets": f"{state.datasets} of {state.layers}",
     }
 
 
