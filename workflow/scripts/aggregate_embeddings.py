@@ -1,7 +1,7 @@
-"""Put the shards of one layer together.
+"""Merge the shards of one layer into its dataset.
 
 In: the records of an extraction's shards and the files they name, the chunk tables.
-Out: the layer's dataset (`tables.embeddings_schema`), its record.
+Out: the dataset of the layer (`tables.embeddings_schema`), its record.
 """
 
 from evo2_embed.dataset.aggregate import aggregate_layer

@@ -1,6 +1,6 @@
 """Write the chunks of one shard as rows of a training set.
 
-In: its pack file, the table of blocks. Out: a file for each form and split, and their record.
+In: its pack file, the table of blocks. Out: one file per form and split, and their record.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""See that a model's weights are at hand.
+"""Fetch or check the weights of a model.
 
-In: a local checkpoint, or a name. Out: a record with path and digest.
+In: a local checkpoint, or the name of a model. Out: a record with path and digest.
 """
 
 from evo2_embed.io.logs import logged_to

@@ -1,4 +1,4 @@
-"""Say which blocks of the genomes are for validation.
+"""Choose the blocks of the genomes for validation.
 
 In: the chunk tables. Out: the table of blocks (`split.BLOCKS`).
 """

@@ -1,4 +1,4 @@
-"""Put the training set together.
+"""Assemble the training set.
 
 In: the records of all shards and the files they name, the chunk tables, the table of blocks.
 Out: the folder with both forms, its card and its summary.

@@ -1,4 +1,4 @@
-"""Write down what an extraction's datasets are and were made from.
+"""Describe the datasets of an extraction, their settings and inputs.
 
 In: the records of its layers and fusions, the chunk tables. Out: manifest.json.
 """

@@ -1,7 +1,7 @@
-"""One process, one GPU: jobs on one machine claim GPUs of their own.
+"""One process per GPU: each job locks free GPUs and sees only those.
 
-A claim is a lock, `flock(2)`, on a file that stands for the GPU. The kernel gives it back when the
-process ends, however it ends. The lock files are empty and stay.
+The lock of a GPU is a lock, `flock(2)`, on a file for the GPU. The kernel releases it when the
+process ends, for whatever reason. The lock files are empty and are never removed.
 """
 
 import contextlib
@@ -20,10 +20,10 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.locks import try_lock
 from evo2_embed.io.logs import log
 
-# Not the folder of TMPDIR, which may be one's own: all users of the machine have to meet here.
+# Not in TMPDIR, which may differ between users: all users of the machine must use one folder.
 LOCKS = Path("/tmp/evo2-embed-gpus")
 
-# Names of a job, by scheduler; with the part of the job that has GPUs to itself.
+# Variables that name a job, by scheduler, and the part of the job that has its own GPUs.
 _JOB_NAMES = (
     ("SLURM_JOB_ID", "SLURM_STEP_ID"),
     ("LSB_JOBID", "LSB_JOBINDEX"),
@@ -33,15 +33,15 @@ _JOB_NAMES = (
 
 
 class GpusTakenError(InputError):
-    """Other jobs have the GPUs, and the caller does not want to wait."""
+    """Other jobs use the GPUs, and the caller does not want to wait."""
 
 
 @dataclass(frozen=True)
 class Gpu:
     """A GPU, or a MIG instance of one.
 
-    `name` is what `CUDA_VISIBLE_DEVICES` takes. `key` is the same for every process of the machine:
-    the UUID where it is known, since containers and control groups number their devices anew.
+    `name` is its name in `CUDA_VISIBLE_DEVICES`. `key` is the same for every process of the
+    machine: the UUID if it is known, because containers and control groups renumber devices.
     """
 
     name: str
@@ -49,29 +49,28 @@ class Gpu:
 
 
 def claim_gpus(count: int, folder: Path = LOCKS, wait: bool = True) -> list[str]:
-    """Take GPUs that no other job of this machine has, and show this process no others.
+    """Lock free GPUs until this process ends, and hide all others from it.
 
-    To be called once, before CUDA is used: it sets `CUDA_VISIBLE_DEVICES`. The GPUs are this
-    process's until it ends.
+    Call it once, before CUDA is used: it sets `CUDA_VISIBLE_DEVICES`.
 
     Parameters
     ----------
     count : int
-        How many. 0 hides every GPU, since vortex uses any that it sees.
+        Number of GPUs. 0 hides all GPUs, because vortex uses any GPU that it sees.
     folder : Path
-        Where the lock files are.
+        Folder of the lock files.
     wait : bool
-        Wait for GPUs that others have; otherwise a `GpusTakenError`.
+        Wait until other jobs release enough GPUs; otherwise raise `GpusTakenError`.
 
     Returns
     -------
     list of str
-        Names as in `CUDA_VISIBLE_DEVICES`; none where the machine has no GPU.
+        Names as in `CUDA_VISIBLE_DEVICES`; empty if the machine has no GPU.
 
     Raises
     ------
     InputError
-        When fewer GPUs are visible than wanted, or the folder is not fit for locks.
+        If fewer GPUs are visible than wanted, or if the folder cannot hold locks.
     """
     visible = visible_gpus() if count else []
     if not visible:
@@ -81,27 +80,27 @@ def claim_gpus(count: int, folder: Path = LOCKS, wait: bool = True) -> list[str]
     if len(visible) < count:
         raise InputError(
             f"the job asks for {count} GPUs and sees {len(visible)} "
-            f"({', '.join(gpu.name for gpu in visible)}): set its resource gpu to what is there"
+            f"({', '.join(gpu.name for gpu in visible)}): set its resource gpu to {len(visible)}"
         )
     scope = scheduler_job() if len(visible) <= count else ""
     locks = _Locks(folder)
     files = {gpu.name: _file_name(scope + gpu.key) for gpu in visible}
     taken = locks.take(files, count)
     if not taken and not wait:
-        raise GpusTakenError(f"other jobs have the GPUs of this machine ({', '.join(files)})")
+        raise GpusTakenError(f"other jobs use the GPUs of this machine ({', '.join(files)})")
     if not taken:
-        log.info("other jobs have the GPUs of this machine (%s): waiting", ", ".join(files))
+        log.info("other jobs use the GPUs of this machine (%s): waiting", ", ".join(files))
     while not taken:
-        # Of uneven length, so that two jobs that want several do not take turns in failing.
+        # A random pause, so that two jobs that want several GPUs do not block each other forever.
         time.sleep(random.uniform(0.3, 1.0))
         taken = locks.take(files, count)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
-    log.info("GPU %s, of %d visible, is this job's own", ", ".join(taken), len(visible))
+    log.info("this job uses GPU %s (of %d visible)", ", ".join(taken), len(visible))
     return taken
 
 
 def visible_gpus() -> list[Gpu]:
-    """The GPUs that CUDA would show to this process, in its order; asks neither torch nor CUDA."""
+    """The GPUs that CUDA would show to this process, in its order, found without torch or CUDA."""
     machine = driver_gpus() or _device_files()
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is None:
@@ -110,15 +109,15 @@ def visible_gpus() -> list[Gpu]:
     for name in given.split(","):
         gpu = _named(name.strip(), machine)
         if gpu is None:
-            break  # as CUDA does it: what follows a name that it does not know is not visible
+            break  # like CUDA: all entries after an unknown name are not visible
         gpus.setdefault(gpu.key, gpu)
     return list(gpus.values())
 
 
 def driver_gpus() -> list[list[Gpu]]:
-    """What nvidia-smi lists: of every GPU itself, or its MIG instances where it has any.
+    """The GPUs that nvidia-smi lists; for a GPU with MIG instances, these.
 
-    They are named by UUID: CUDA numbers unlike GPUs in another order than the driver.
+    They are named by UUID, because CUDA and the driver may number different GPUs differently.
     """
     if shutil.which("nvidia-smi") is None:
         return []
@@ -127,7 +126,7 @@ def driver_gpus() -> list[list[Gpu]]:
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("nvidia-smi -L gives no answer: %s", error)
+        log.warning("nvidia-smi -L failed: %s", error)
         return []
     devices: list[list[str]] = []
     for line in answer.splitlines():
@@ -156,10 +155,10 @@ def _named(name: str, machine: list[list[Gpu]]) -> Gpu | None:
 
 
 def scheduler_job() -> str:
-    """Name of the scheduler's job that this process is part of; empty if it is none.
+    """Name of the scheduler's job that this process belongs to; empty if there is none.
 
-    A scheduler that gave a job its GPUs has seen to it that no other job has them. Only processes
-    of the same job, of a Snakemake that runs inside it for one, have to share them out.
+    A scheduler gives GPUs to one job only. Then only processes of the same job, such as those of a
+    Snakemake inside it, have to lock them.
     """
     for names in _JOB_NAMES:
         if os.environ.get(names[0]):
@@ -172,7 +171,7 @@ def _file_name(key: str) -> str:
 
 
 class _Locks:
-    """A folder of lock files: every user may add one, and nobody remove another's."""
+    """A folder of lock files: all users may add files, and nobody can remove those of others."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -182,19 +181,19 @@ class _Locks:
         except FileExistsError:
             pass
         except OSError as error:
-            raise InputError(f"{folder}: cannot be made ({error.strerror})") from error
+            raise InputError(f"{folder}: cannot be created ({error.strerror})") from error
         try:
             self.handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError as error:
-            raise InputError(f"{folder}: is not the folder of GPU locks: remove it") from error
+            raise InputError(f"{folder}: not a folder for GPU locks: remove it") from error
         if os.fstat(self.handle).st_mode & 0o1777 != 0o1777:
-            raise InputError(f"{folder}: needs the rights 1777 (chmod 1777), or to be removed")
+            raise InputError(f"{folder}: needs mode 1777: run chmod 1777, or remove it")
         # systemd-tmpfiles does not remove a folder that is locked.
         while not try_lock(self.handle, shared=True):
             time.sleep(0.1)
 
     def take(self, files: dict[str, str], count: int) -> list[str]:
-        """Lock `count` of the files, or none; the names of the GPUs that they stand for."""
+        """Lock `count` of the files (by GPU name), or none; returns the names of their GPUs."""
         held: dict[str, int] = {}
         for name, file in files.items():
             handle = self._open(file)
@@ -203,31 +202,31 @@ class _Locks:
                 continue
             held[name] = handle
             if len(held) == count:
-                # The descriptors stay open, and the files locked, until the process ends; programs
-                # that it starts do not inherit them.
+                # The descriptors stay open, so the files stay locked, until the process ends. Child
+                # processes do not inherit them.
                 return list(held)
         for handle in held.values():
             os.close(handle)
         return []
 
     def _open(self, name: str) -> int:
-        """Open for reading, which is enough for a lock: the file may be another user's."""
-        # Not O_CREAT alone: in such a folder the kernel refuses that for another user's file.
+        """Open for reading, which is enough for a lock: another user may own the file."""
+        # O_CREAT without O_EXCL fails on another user's file in a folder with mode 1777.
         with contextlib.suppress(FileExistsError), _exact_rights():
             os.close(os.open(name, os.O_CREAT | os.O_EXCL, 0o644, dir_fd=self.handle))
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
             handle = os.open(name, flags, dir_fd=self.handle)
         except OSError as error:
-            raise InputError(f"{self.folder / name}: no lock file ({error.strerror})") from error
+            raise InputError(f"{self.folder / name}: not a lock file ({error.strerror})") from error
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise InputError(f"{self.folder / name}: is no lock file: remove it")
+            raise InputError(f"{self.folder / name}: not a lock file: remove it")
         return handle
 
 
 @contextlib.contextmanager
 def _exact_rights() -> Iterator[None]:
-    """What is made in the block has the rights that are asked for, whatever the umask."""
+    """Files created in the block get exactly the given mode, whatever the umask."""
     mask = os.umask(0)
     try:
         yield

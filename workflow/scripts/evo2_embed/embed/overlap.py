@@ -1,17 +1,18 @@
-"""Work beside the model's: what comes next is read, and what is done is stored, in threads."""
+"""Reading and storing in threads, while the model runs."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import torch
 
 _END = object()
 
 
 def read_ahead(items: Iterator) -> Iterator:
-    """The items of an iterator; while one is in use, a thread makes the next."""
+    """The items of an iterator; a thread computes the next item while one is in use."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, _END)
         while (item := coming.result()) is not _END:
@@ -20,9 +21,9 @@ def read_ahead(items: Iterator) -> Iterator:
 
 
 class Storer:
-    """Calls done in order by one thread; at most `waiting` of them wait at a time.
+    """Runs calls in order in one thread; at most `waiting` calls wait at a time.
 
-    An error of a call is raised by a later `submit`, or at the end of the `with` block.
+    An error in a call is raised by a later `submit`, or at the end of the `with` block.
     """
 
     def __init__(self, waiting: int = 4):
@@ -39,31 +40,31 @@ class Storer:
             self.calls.popleft().result()
 
     def submit(self, call: Callable, *arguments: Any) -> None:
-        """Have `call(*arguments)` done soon; wait while too many calls do."""
+        """Queue `call(*arguments)`; wait while the queue is full."""
         while self.calls and (self.calls[0].done() or len(self.calls) >= self.waiting):
             self.calls.popleft().result()
         self.calls.append(self.pool.submit(call, *arguments))
 
 
 class HostCopy:
-    """A tensor on its way to the host, without waiting for the device.
+    """An asynchronous copy of a tensor to host memory.
 
-    From a GPU it goes to pinned memory, on the stream that computes it.
+    A tensor on a GPU is copied to pinned memory, on the stream that computes it.
     """
 
     def __init__(self, values: torch.Tensor):
-        self.arrived = None
+        self.copied = None
         if values.is_cuda:
             host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
             host.copy_(values, non_blocking=True)
             with torch.cuda.device(values.device):
-                self.arrived = torch.cuda.Event()
-                self.arrived.record()
+                self.copied = torch.cuda.Event()
+                self.copied.record()
             values = host
         self.values = values
 
-    def numpy(self):
-        """The values, once they have arrived."""
-        if self.arrived is not None:
-            self.arrived.synchronize()
+    def numpy(self) -> np.ndarray:
+        """The values; waits until the copy is complete."""
+        if self.copied is not None:
+            self.copied.synchronize()
         return self.values.numpy()

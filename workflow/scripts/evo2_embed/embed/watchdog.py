@@ -1,7 +1,7 @@
-"""A process beside a job that ends it when it makes no progress.
+"""A process that ends a job that makes no progress.
 
-A process of its own, since a job that hangs may hang in the driver of its device with Python's lock
-held, or be stopped. It imports the standard library only.
+It is a separate process, because a job may hang in the GPU driver while it holds Python's global
+lock, or may be stopped. It imports only the standard library.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ import subprocess
 import sys
 import time
 
-# The job is asked for its tracebacks with this signal, and has so many seconds for them.
+# The signal that makes the job print its tracebacks, and the seconds that it gets for this.
 _DUMP, _GRACE = signal.SIGUSR2, 2
-_STEPS = 20
+_STEPS = 20  # of waiting, see `watch`
 
 
 class Watchdog:
-    """Ends this process when `beat` is not called for `seconds`; 0: never.
+    """Ends this process if `beat` is not called for `seconds`; 0: never.
 
     The reason and the tracebacks of all threads go to standard error.
     """
@@ -43,18 +43,18 @@ class Watchdog:
         self.process = None
 
     def beat(self) -> None:
-        """Say that there was progress."""
+        """Report progress."""
         if self.process is None:
             return
-        # Without a watchdog the work goes on.
+        # If the watchdog is gone, the job continues without it.
         with contextlib.suppress(BrokenPipeError):
             os.write(self.process.stdin.fileno(), b".")
 
 
 def watch(pid: int, seconds: float) -> None:
-    """Read beats from standard input until it ends; end `pid` after `seconds` without one.
+    """Read beats from standard input until it closes; end `pid` after `seconds` without one.
 
-    Time is counted in steps: a pause of the whole machine, or of both processes, is one step.
+    Time is counted in steps, so a pause of the whole machine or of both processes counts as one.
     """
     silent = 0
     while silent < _STEPS:
