@@ -205,8 +205,8 @@ def test_records_that_are_not_those_of_the_bundles_are_refused(records, said):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"first_stretch": 99}, "begins at stretch 99, not"),
-        ({"n_stretches": 1}, "begins at stretch"),
+        ({"first_stretch": 99}, "starts at stretch 99, not"),
+        ({"n_stretches": 1}, "starts at stretch"),
         ({"n_chunks": 3}, "the shards have"),
         ({"stop_chunk": 1}, "of its stretches"),
     ],

@@ -42,9 +42,9 @@ PACKAGES = (
     "report",
 )
 
-# Raised, one stage at a time, when a change to the code changes that stage's results: it stands in
-# the params of the stage's rule, so Snakemake reruns the stage and what is below it. An edit that
-# changes no result, nor the form of its file, does not raise it.
+# Raised per stage if a change of the code changes the results of that stage. It is in the params of
+# the stage's rule, so Snakemake reruns the stage and everything after it. An edit that changes
+# neither a result nor the format of its file does not raise it.
 CODE_VERSIONS = {
     "chunk": 3,
     "pack": 3,

@@ -1,4 +1,4 @@
-"""The shards of an extraction when they are put together: whole, of one kind, complete."""
+"""Checks of an extraction's shards before they are merged: undamaged, alike, complete."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ from evo2_embed.io.tables import (
 )
 from evo2_embed.pack.read import CHUNK_KEYS
 
-# What all shards of a dataset have in common. The version of the code that makes results is among
-# the settings; a release that changes none does not part old shards from new ones.
+# Entries that are equal in all shards of a dataset. The settings include the version of the code,
+# which changes only with results. So shards of an older release with equal results can be used.
 SHARED = ("settings", "packing", "checkpoint_sha256", "packages")
 
 
@@ -73,7 +73,7 @@ class BundleFiles:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard's record, and the bundle it is of."""
+    """A shard's record, and its bundle."""
 
     bundle: BundleFiles
     path: Path
@@ -86,7 +86,7 @@ class Shard:
 
     @property
     def stop(self) -> int:
-        """Number of the first stretch behind the shard's."""
+        """Number of the first stretch after the shard."""
         return self.record["first_stretch"] + self.record["n_stretches"]
 
     def expected_rows(self, pooling: str | dict) -> ShardRows:
@@ -99,8 +99,8 @@ class Shard:
         table = table.filter(pa.array(mine))
         if len(table) != record["n_chunks"]:
             raise InputError(
-                f"{self.path}: {record['n_chunks']} chunks, and {self.bundle.chunks} has "
-                f"{len(table)} of its stretches; rerun to redo it"
+                f"{self.path}: {record['n_chunks']} chunks, but {self.bundle.chunks} has "
+                f"{len(table)} for its stretches; rerun to redo it"
             )
         return ShardRows({name: to_numpy(table[name]) for name in CHUNK_KEYS}, pooling)
 
@@ -110,7 +110,7 @@ class Shard:
         path, file = _open_layer(self.path, known, dtype)
         if file.metadata.num_rows != rows.count:
             raise InputError(
-                f"{path}: {file.metadata.num_rows} rows, and its chunks have {rows.count}"
+                f"{path}: {file.metadata.num_rows} rows, but its chunks have {rows.count}"
             )
         row = 0
         for group in range(file.num_row_groups):
@@ -146,27 +146,27 @@ def _open_layer(record: Path, known: dict, dtype: str) -> tuple[Path, pq.Parquet
 
 
 def check_shared(shards: list[Shard], settings: dict) -> dict:
-    """See that all shards are of one kind, and of the settings of this run."""
+    """Check that all shards are alike, and have the settings of this run."""
     first = shards[0]
     for shard in shards:
         if shard.record["settings"] != settings:
             raise InputError(
-                f"{shard.path}: made with other settings than this run's; rerun to redo it"
+                f"{shard.path}: made with other settings than this run; rerun to redo it"
             )
         for key in SHARED:
             if shard.record[key] != first.record[key]:
                 raise InputError(
                     f"{shard.path}: {key} differs from that of {first.path} "
-                    f"({shard.record[key]} against {first.record[key]}); a dataset has one: "
+                    f"({shard.record[key]} against {first.record[key]}): "
                     "delete the older of the two folders and rerun"
                 )
     return {key: first.record[key] for key in SHARED}
 
 
 def worst_check(shards: list[Shard], layer: str) -> dict | None:
-    """What the engine's self-checks found for a layer, the largest difference of all shards.
+    """The engine's self-check for a layer: the largest difference of all shards.
 
-    None where there was nothing to check: the stock engine, or shards with no chunks.
+    None if nothing was checked: for the stock engine, or for shards without chunks.
     """
     checks = [shard.record["self_check"] for shard in shards if shard.record["self_check"]]
     if not checks:
@@ -175,7 +175,7 @@ def worst_check(shards: list[Shard], layer: str) -> dict | None:
 
 
 def check_ranges(shards: list[Shard]) -> None:
-    """See that a bundle's shards cover its stretches and chunks, each once."""
+    """Check that a bundle's shards cover its stretches and chunks, each once."""
     table = open_table(shards[0].bundle.chunks, CHUNKS)
     origin = table_metadata(table)
     expected = 0
@@ -184,7 +184,7 @@ def check_ranges(shards: list[Shard]) -> None:
             raise InputError(f"{shard.path}: made from another chunk table; rerun to redo it")
         if shard.record["first_stretch"] != expected:
             raise InputError(
-                f"{shard.path}: begins at stretch {shard.record['first_stretch']}, not {expected}"
+                f"{shard.path}: starts at stretch {shard.record['first_stretch']}, not {expected}"
             )
         expected = shard.stop
     if expected != origin["n_stretches"]:
@@ -207,5 +207,5 @@ def _check_keys(table: pa.Table, expected: dict[str, pa.Array], path: Path, firs
             pairs = zip(found.to_pylist(), column.to_pylist(), strict=True)
             row, (got, wanted) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
             raise InputError(
-                f"{path}: row {first + row}: {name} is {got!r}, and its chunk says {wanted!r}"
+                f"{path}: row {first + row}: {name} is {got!r}, but {wanted!r} in its chunk"
             )

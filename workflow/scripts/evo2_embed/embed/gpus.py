@@ -144,7 +144,7 @@ def _device_files() -> list[list[Gpu]]:
 
 
 def _named(name: str, machine: list[list[Gpu]]) -> Gpu | None:
-    """The GPU of an entry of `CUDA_VISIBLE_DEVICES`."""
+    """The GPU for an entry of `CUDA_VISIBLE_DEVICES`."""
     if name.isdecimal():
         number = int(name)
         return Gpu(name, machine[number][0].key if number < len(machine) else f"number-{number}")
