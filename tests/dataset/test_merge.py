@@ -208,7 +208,7 @@ def test_records_that_are_not_those_of_the_bundles_are_refused(records, said):
         ({"first_stretch": 99}, "starts at stretch 99, not"),
         ({"n_stretches": 1}, "starts at stretch"),
         ({"n_chunks": 3}, "the shards have"),
-        ({"stop_chunk": 1}, "of its stretches"),
+        ({"stop_chunk": 1}, "for its stretches"),
     ],
 )
 def test_a_shard_that_is_not_what_it_says_is_refused(complete, change, said):

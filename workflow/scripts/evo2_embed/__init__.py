@@ -1,28 +1,28 @@
 """The library behind the workflow's scripts. It knows nothing of Snakemake.
 
-The packages follow the data. A package imports from those above it, never from those below::
+The packages follow the data. A package imports only from packages above it::
 
     io          files, tables, digests, locks, logs
     settings    the keys of the configuration: types, bounds, defaults, descriptions
     genomes     the sample sheet and FASTA files: index, lines, bases
     chunk       FASTA -> chunk table: windows, stretches, measures
     pack        chunk table + FASTA -> pack files
-    model       a model's layers and limits; a checkpoint on disk -> a model on a device
-    engine      packs -> token embeddings, on PyTorch and the stock package
-    embed       pack file -> the embeddings of one shard, safe from kills and hangs
-    dataset     shards -> the dataset of a layer
+    model       layers and limits of models; weights; loading
+    engine      packs -> token embeddings: packed and stock
+    embed       pack file -> the embeddings of a shard: pooling, saved work, GPUs
+    dataset     shards -> datasets; reading datasets
     analysis    datasets -> compare, burn_in, fusion, probes
     finetune    pack files -> a training set
-    config      the configuration, completed and checked
-    plan        what a run will make, and what that takes: time, memory, disk
-    run         the frozen settings of a run, and how far it is
+    config      a configuration, completed and checked
+    plan        what a run will make and cost: jobs, time, memory, disk
+    run         the frozen settings of a run, and its progress
     doctor      checks of a machine
-    report      what a person looks at
+    report      the report page and the summary
 """
 
 __version__ = "0.1.0"
 
-# In the order in which they may import one another.
+# In the order of the data.
 PACKAGES = (
     "io",
     "settings",
