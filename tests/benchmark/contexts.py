@@ -7,9 +7,9 @@ Every measurement runs in its own process, which embeds random bases with the bu
   used: every base is computed twice, and sees at least half of `context`;
 - stock: `Evo2.forward` over all of `context` at once.
 
-Out: `results/benchmark/contexts.json`, a list of records (`contender`, `context`, `piece`, `keys`,
-`bases_per_second`, `peak_mb` of the process without the loaded model, `kept_mb`: the KV cache by
-the formula), a table, and a plot.
+Out: `results/benchmark/contexts.json`, a list of records (`contender`, `context`, `segment`,
+`keys`, `bases_per_second`, `peak_mb` of the process without the loaded model, `kept_mb`: the KV
+cache by the formula), a table, and a plot.
 """
 
 import argparse
@@ -44,7 +44,7 @@ WINDOWS = 65_536  # longest windows that are timed; longer ones cost as much per
 STOCK = 65_536  # longest context of the stock model
 
 
-def measure(contender: str, context: int, piece: int, keys: str, threads: int) -> dict:
+def measure(contender: str, context: int, length: int, keys: str, threads: int) -> dict:
     """Embed in this process; returns a record."""
     torch.set_num_threads(threads)
     map_large_blocks()  # as in an embedding job
@@ -58,10 +58,10 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
     if contender == "windows":
         # Two windows; only the second half of each is new.
         segments, bases = random_segments([context] * 2), context
-        packs = [pack for segment in segments for pack in packs_of(segment, piece)]
+        packs = [pack for segment in segments for pack in packs_of(segment, length)]
     else:
         packs = packs_of(
-            random_segments([context])[0], piece if contender == "stretch" else context
+            random_segments([context])[0], length if contender == "stretch" else context
         )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
@@ -72,11 +72,11 @@ def measure(contender: str, context: int, piece: int, keys: str, threads: int) -
     return {
         "contender": contender,
         "context": context,
-        "piece": piece,
+        "segment": length,
         "keys": keys,
         "bases_per_second": round(bases / seconds, 1),
         "peak_mb": round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1),
-        "kept_mb": round(footprint.cache_bytes(context) / 2**20, 1) if context > piece else 0,
+        "kept_mb": round(footprint.cache_bytes(context) / 2**20, 1) if context > length else 0,
     }
 
 
@@ -100,12 +100,12 @@ def plot(records: list[dict], path: Path) -> None:
     ):
         mine = [r for r in records if r["contender"] == contender and r["keys"] == "model"]
         if contender == "stretch":
-            mine = [r for r in mine if r["piece"] == SEGMENTS[-1]]
+            mine = [r for r in mine if r["segment"] == SEGMENTS[-1]]
         contexts = [r["context"] for r in mine]
         speed.plot(contexts, [r["bases_per_second"] for r in mine], "o-", color=colour, label=label)
         if contender != "windows":
             memory.plot(contexts, [r["peak_mb"] for r in mine], "o-", color=colour, label=label)
-    small = [r for r in records if r["contender"] == "stretch" and r["piece"] == SEGMENTS[0]]
+    small = [r for r in records if r["contender"] == "stretch" and r["segment"] == SEGMENTS[0]]
     contexts = [r["context"] for r in small]
     memory.plot(
         contexts, [r["peak_mb"] for r in small], "o-", color="#7fb79a", label="segments of 4,096"
@@ -136,8 +136,8 @@ def main() -> None:
     parser.add_argument("--one", nargs=4, help="measure one, in this process")
     chosen = parser.parse_args()
     if chosen.one:
-        contender, context, piece, keys = chosen.one
-        found = measure(contender, int(context), int(piece), keys, chosen.threads)
+        contender, context, length, keys = chosen.one
+        found = measure(contender, int(context), int(length), keys, chosen.threads)
         print(json.dumps(found))
         return
     records = []

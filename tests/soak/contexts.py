@@ -1,7 +1,7 @@
-"""One long stretch in pieces of many sizes against `Evo2.forward` over all of it: `make contexts`.
+"""One long stretch, in segments of many lengths, compared with `Evo2.forward`: `make contexts`.
 
-Out: by size of the pieces, for every layer name together, the largest difference relative to the
-mean absolute value, and the root mean square of it relative to that of the stock output.
+Out: per segment length, for all layer names together, the largest difference relative to the mean
+absolute value of the stock output, and the RMS difference relative to its RMS.
 """
 
 import argparse
@@ -23,26 +23,27 @@ from evo2_embed.model import models  # noqa: E402
 from evo2_embed.model.loading import load_model  # noqa: E402
 from stock import LAYERS, alone, packs_of, random_segments, save_weights  # noqa: E402
 
-PIECES = (16_384, 8192, 4096, 2048, 1024, 4097, 1000, 127)
-# Poles of the implicit filters are so much slower, their residues so much larger, in `slow`.
+LENGTHS = (16_384, 8192, 4096, 2048, 1024, 4097, 1000, 127)
+# With weights `slow`, poles of the implicit filters are slower, and residues larger, by this
+# factor.
 SLOWER = 300
 
 
-def main(tokens: int, pieces: list[int], weights: str) -> None:
+def main(tokens: int, lengths: list[int], weights: str) -> None:
     evo2 = load_model(models.TINY, _weights(weights), "fp32")
     segment = random_segments([tokens], seed=7)[0]
     started = time.perf_counter()
     stock = alone(evo2, segment, LAYERS)
     print(f"{weights}, {tokens:,} tokens: Evo2.forward {time.perf_counter() - started:.0f} s")
-    print(f"{'piece':>8} {'largest':>9} {'rms':>9}  seconds  worst layers")
-    for piece in pieces:
-        largest, rms, seconds = _compare(evo2, segment, piece, stock)
+    print(f"{'length':>8} {'largest':>9} {'rms':>9}  seconds  worst layers")
+    for length in lengths:
+        largest, rms, seconds = _compare(evo2, segment, length, stock)
         print(
-            f"{piece:8,} {max(largest.values()):9.1e} {max(rms.values()):9.1e} {seconds:8.0f}  "
+            f"{length:8,} {max(largest.values()):9.1e} {max(rms.values()):9.1e} {seconds:8.0f}  "
             f"{max(largest, key=largest.get)}, {max(rms, key=rms.get)}",
             flush=True,
         )
-    # What a lost state would look like: windows that know nothing of what is before them.
+    # For comparison, a lost state: windows without context.
     engine = PackedEngine(evo2, ["norm"])
     windows = torch.cat([engine.run(p)["norm"] for p in packs_of(segment, 2048, alone=True)])
     difference = (windows - stock["norm"]).square().mean().sqrt()
@@ -63,11 +64,11 @@ def _weights(kind: str) -> Path:
     return path
 
 
-def _compare(evo2, segment: np.ndarray, piece: int, stock: dict) -> tuple[dict, dict, float]:
+def _compare(evo2, segment: np.ndarray, length: int, stock: dict) -> tuple[dict, dict, float]:
     engine = PackedEngine(evo2, LAYERS)
     largest, squares = dict.fromkeys(LAYERS, 0.0), dict.fromkeys(LAYERS, 0.0)
     first, seconds = 0, 0.0
-    for pack in packs_of(segment, piece):
+    for pack in packs_of(segment, length):
         started = time.perf_counter()
         found = engine.run(pack)
         seconds += time.perf_counter() - started
@@ -86,7 +87,7 @@ def _compare(evo2, segment: np.ndarray, piece: int, stock: dict) -> tuple[dict, 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tokens", type=int, default=65_536)
-    parser.add_argument("--pieces", type=int, nargs="+", default=list(PIECES))
+    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS))
     parser.add_argument("--weights", choices=["steady", "slow", "trained"], default="steady")
     chosen = parser.parse_args()
-    main(chosen.tokens, chosen.pieces, chosen.weights)
+    main(chosen.tokens, chosen.lengths, chosen.weights)

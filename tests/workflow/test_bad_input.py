@@ -40,7 +40,7 @@ def write_as(kind, path, content):
 
 
 def records_of(path, index):
-    """Names and sequences as the library reads them, whole and in pieces of 7 bases."""
+    """Names and sequences as the library reads them, whole and 7 bases at a time."""
     result = []
     with open_fasta(str(path), str(index), rebuild=True) as fasta:
         for name, entry in fasta.faidx.index.items():
