@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from runs import ROOT
+from evo2_embed import PACKAGES
+from runs import ROOT, SCRIPTS
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "config/README.md")),
@@ -43,3 +44,12 @@ def test_the_pages_link_and_name_commands_at_all():
     assert {"demo", "plan", "test"} <= set(re.findall(r"\bmake ([a-z-]+)", readme))
     linked = set(re.findall(r"\]\(docs/(\w+\.md)", readme))
     assert linked == {page.name for page in (ROOT / "docs").glob("*.md")}
+
+
+def test_the_architecture_names_files_and_packages_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    files = re.findall(r"`([\w/.-]+\.(?:py|smk|yaml))`", text)
+    assert len(files) > 30
+    for name in files:
+        assert any((folder / name).is_file() for folder in (ROOT, SCRIPTS / "evo2_embed")), name
+    assert tuple(re.findall(r"^\| `(\w+)` \|", text, re.M)) == PACKAGES
