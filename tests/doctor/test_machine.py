@@ -1,4 +1,4 @@
-"""Is this machine fit: every check passes and fails where it should, with stand-ins."""
+"""Checks of a machine: each passes and fails as it should, with stand-ins."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def cuda(monkeypatch):
 
 @pytest.fixture
 def pinned(tmp_path, monkeypatch):
-    """A function that puts other pins in the place of those in envs/."""
+    """A function that replaces the pins in envs/."""
 
     def pinned(**versions):
         text = "".join(f"{name}=={version}\n" for name, version in versions.items())

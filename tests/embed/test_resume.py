@@ -49,7 +49,7 @@ class Job:
         )
 
     def start_and_wait_for(self, packs):
-        """Start it, and wait until so many packs are safe."""
+        """Start it, and wait until this many packs are saved."""
         process = self.start()
         deadline = time.monotonic() + 100
         while self.safe() < packs:

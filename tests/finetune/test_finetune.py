@@ -283,7 +283,7 @@ def loss_and_gradient(loss_of, model, ids, labels):
 
 @pytest.fixture
 def export(complete, tmp_path):
-    """A function that packs and exports a genome in so many shards: its bundle's files."""
+    """A function that packs and exports a genome in `n_shards` shards: its bundle's files."""
     write_fasta("g.fa", GENOMES["large"])
     genomes = [Genome("g", "g.fa")]
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta
 
-# Names that split at odd places, stand twice or are no ASCII; lines that are empty or too long.
+# Names with odd separators, duplicates or not ASCII; lines that are empty or too long.
 LINE = st.tuples(st.text("ACGTn >;é", max_size=9), st.sampled_from(["\n", "\n", "\n", "\r\n"]))
 HEADER = st.sampled_from(["a", "b x", "c\x1fd", " e\tf", "", "ü"])
 ODD = st.lists(st.tuples(HEADER, st.lists(LINE, max_size=5)), min_size=1, max_size=4)
@@ -24,7 +24,7 @@ ODD = st.lists(st.tuples(HEADER, st.lists(LINE, max_size=5)), min_size=1, max_si
 
 @st.composite
 def ordinary(draw):
-    """Records of lines of one length but for the last one."""
+    """Records with lines of one length, except the last line."""
     records = []
     for number in range(draw(st.integers(1, 4))):
         width = draw(st.integers(1, 9))

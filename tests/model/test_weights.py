@@ -1,4 +1,4 @@
-"""Weights: fetched whole or not at all, once; and the bundled ones."""
+"""Weights: downloaded once and atomically; and the bundled ones."""
 
 import multiprocessing
 import zipfile

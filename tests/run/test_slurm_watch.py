@@ -218,7 +218,7 @@ def test_a_job_that_comes_back_gets_its_whole_time_again(watch, clock, logger):
 
 
 def failing(watch, monkeypatch, failures):
-    """Let so many queries fail; no time passes between them."""
+    """Let this many queries fail; no time passes between them."""
     left = iter([None] * failures)
     asked = []
 

@@ -57,7 +57,7 @@ def finish(run, number, seconds=2.0, settings=None):
 
 
 def begin(number, tokens):
-    """Leave what a job leaves that has saved its work so far; its lock file."""
+    """Write the files of a job that has saved work; returns its lock file."""
     work = shard(number) / ".work"
     journal = {"key": "k", "packs": [], "tokens": tokens, "n_tokens": 1000, "seconds": 1.0}
     write_json(work / "journal.json", journal)

@@ -1,8 +1,8 @@
-"""A private SLURM of one node with two pretend GPUs, all of it in one folder.
+"""A private SLURM of one node with two simulated GPUs, all in one folder.
 
-Nothing outside the folder is read or written, /etc/slurm included: the daemons and commands are
-told their configuration through SLURM_CONF. The executor plugin takes SLURM_* away from the `srun`
-inside a job, so a small `srun` that sets it comes first on the jobs' path.
+Nothing outside the folder is read or written, not even /etc/slurm: the daemons and commands get
+their configuration through SLURM_CONF. The executor plugin removes SLURM_* from the `srun` inside a
+job, so a small `srun` that sets it comes first on the jobs' path.
 """
 
 import contextlib
@@ -213,7 +213,7 @@ class Cluster:
         ).stdout.strip()
 
     def tell(self, *command):
-        """Run a command of SLURM that has to succeed; its output."""
+        """Run a command of SLURM that must succeed; returns its output."""
         return subprocess.run(
             command,
             capture_output=True,
@@ -237,7 +237,7 @@ class Cluster:
         ]
 
     def stop_processes(self, job):
-        """Stop the processes of a job's step: it hangs."""
+        """Stop the processes of a job's step, so that it hangs."""
         for line in self.tell("scontrol", "listpids", f"{job}.0").splitlines()[1:]:
             pid = int(line.split()[0])
             if pid > 0:

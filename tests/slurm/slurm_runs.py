@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from cluster import wait_for
 from runs import ROOT, Workflow
 
-# What is different here from the profile as it is: seconds instead of minutes.
+# Differences from the profile: seconds instead of minutes.
 QUICK = (
     *("--workflow-profile", str(ROOT / "profiles" / "slurm")),
     *("--slurm-init-seconds-before-status-checks", "3"),

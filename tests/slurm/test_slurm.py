@@ -1,4 +1,5 @@
-"""Runs on a private SLURM with two pretend GPUs, through the profile: same dataset, whole nodes."""
+"""Runs on a private SLURM with two simulated GPUs, through the profile: same dataset, whole
+nodes."""
 
 import re
 import shutil

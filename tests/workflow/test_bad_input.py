@@ -1,4 +1,4 @@
-"""Files that are unusual or broken: read right, or refused in a line that names what is wrong."""
+"""Unusual or broken files: read correctly, or refused in a line that names the fault."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""Whole runs that have to fail: one clear line, no expensive work, nothing half-written."""
+"""Runs that must fail: one clear line, no expensive work, no partial files."""
 
 import shutil
 

@@ -75,7 +75,7 @@ def test_windows_see_what_was_asked_for(finished):
         # All that there is, where that is no more than the span.
         assert before == start or start + row["n_tokens"] > SPAN
     assert rows["context"].max() > 900
-    # Contigs whole within the span: the last window of a strand has seen all of it.
+    # Contigs shorter than the span: the last window of a strand has seen all of its contig.
     for (genome, contig), length in lengths.items():
         mine = rows.filter((pl.col("genome") == genome) & (pl.col("contig") == contig))
         if length <= SPAN:

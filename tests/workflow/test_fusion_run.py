@@ -32,7 +32,7 @@ def rows_of(flow, name):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished run of two genomes with two fusions, but for the report."""
+    """A finished run of two genomes with two fusions, without the report."""
     flow = Workflow(tmp_path_factory.mktemp("fusion") / "flow")
     for name, length in (("a", 1500), ("b", 950)):
         write_fasta(flow.folder / f"{name}.fa", [("chr", random_bases(length, length))])
