@@ -8,6 +8,8 @@ import sys
 import time
 
 import pytest
+from evo2_embed.doctor.devices import device_findings
+from evo2_embed.doctor.findings import ok
 from evo2_embed.embed import gpus
 from evo2_embed.io.errors import InputError
 from runs import SCRIPTS, Workflow, random_bases, write_fasta
@@ -187,6 +189,8 @@ def test_none_wanted_hides_all_and_too_many_wanted_is_said(tmp_path, monkeypatch
         gpus.claim_gpus(3, tmp_path / "locks")
     assert gpus.claim_gpus(0, tmp_path / "locks") == []
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert device_findings("cpu", "fp32", 0) == [ok("GPU", "none: the CPU runs the model")]
 
 
 def test_the_folder_serves_several_users(tmp_path, monkeypatch):
@@ -226,26 +230,18 @@ def test_traps_are_refused_and_nothing_is_written_through_them(tmp_path, monkeyp
     assert not list(elsewhere.iterdir())
 
 
-def test_every_embedding_job_of_a_run_has_a_gpu_of_its_own(tmp_path):
+def test_every_job_of_a_run_has_a_gpu_of_its_own_and_a_run_on_the_cpu_hides_them(tmp_path):
     flow = Workflow(tmp_path / "flow")
     write_fasta(flow.folder / "any.fa", [("any", random_bases(800, 1))])
     flow.sheet({"any": "any.fa"})
-    flow.configure(sharding={"shards": 2})
+    small = {"extractions": {"default": {"layers": ["blocks.0"]}}, "sharding": {"shards": 2}}
+    flow.configure(**small)
     pretend = [f"GPU-pretend-{os.getpid()}-{number}" for number in range(2)]
     flow.environment = {"CUDA_VISIBLE_DEVICES": ",".join(pretend)}
     flow.run("--until", "embed_shard", "--resources", "gpu=2")
     logs = [path.read_text() for path in (flow.folder / "logs" / "embed_shard").rglob("*.log")]
     told = [re.search(r"this job uses GPU (\S+) \(of 2 visible\)", text)[1] for text in logs]
     assert sorted(told) == pretend
-
-
-def test_a_run_on_the_cpu_hides_the_gpus(tmp_path):
-    flow = Workflow(tmp_path / "flow")
-    write_fasta(flow.folder / "any.fa", [("any", random_bases(300, 1))])
-    flow.sheet({"any": "any.fa"})
-    flow.configure(runtime={"device": "cpu"})
-    flow.environment = {"CUDA_VISIBLE_DEVICES": f"GPU-pretend-{os.getpid()}-0"}
-    flow.run("--until", "embed_shard")
-    (log,) = (flow.folder / "logs" / "embed_shard").rglob("*.log")
-    assert "GPU: none: the CPU runs the model" in log.read_text()
-    assert "this job uses GPU" not in log.read_text()
+    flow.configure(**small, runtime={"device": "cpu"})
+    planned = flow.run("-n", "--until", "embed_shard")
+    assert re.findall(r"^ +resources: .*gpu=(\d)", planned, re.M) == ["0", "0"]

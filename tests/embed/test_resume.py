@@ -18,209 +18,269 @@ from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
 from runs import CONFIG, SCRIPTS, merged, random_bases, write_fasta
 
-JOB = """
-import json, sys
+# A process that has imported what a job needs, and forks one process per job. It answers each line
+# on standard input: {"packs": ...} with the process id of a job, {"wait": pid, "block": ...} with
+# its exit status, or null while it runs.
+JOBS = """
+import json, os, signal, sys, time
 from evo2_embed.embed.embed_shard import embed_shard
+from evo2_embed.embed.store import RowStore
 from evo2_embed.io.logs import logged_to
+from evo2_embed.model.import_evo2 import import_evo2
 from evo2_embed.settings.sections import Runtime
-packs, settings = json.loads(sys.argv[1])
-runtime = Runtime(checkpoint_every=0, hang_after=60)
-with logged_to(sys.argv[2]):
-    embed_shard(packs, "model.json", settings, runtime, "out/shard.json", "out/speed.json")
+
+def run(folder, packs, settings, log, pause):
+    os.chdir(folder)
+    os.dup2(os.open("errors", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    save = RowStore.save
+
+    def save_and_pause(store):
+        save(store)
+        while pause and len(store.done) >= pause and not os.path.exists("go"):
+            time.sleep(0.01)
+
+    RowStore.save = save_and_pause
+    runtime = Runtime(checkpoint_every=0, hang_after=60)
+    with logged_to(log):
+        embed_shard(packs, "model.json", settings, runtime, "out/shard.json", "out/speed.json")
+
+import_evo2()
+for line in sys.stdin:
+    order = json.loads(line)
+    if "wait" in order:
+        pid, status = os.waitpid(order["wait"], 0 if order["block"] else os.WNOHANG)
+        print(json.dumps(os.waitstatus_to_exitcode(status) if pid else None), flush=True)
+        continue
+    pid = os.fork()
+    if not pid:
+        run(**order)
+        os._exit(0)
+    print(pid, flush=True)
 """
-OUTPUTS = ("blocks.2.parquet", "norm.parquet", "shard.json")
+OUTPUTS = ("blocks.0.parquet", "blocks.2.parquet", "shard.json")
+PACKS, TOKENS = 24, 500  # of the first shard, and of each of its packs
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """A function that sends an order to the process of `JOBS`, and gives its answer."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOBS],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def ask(**order):
+        process.stdin.write(json.dumps(order) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield ask
+    process.communicate()
 
 
 class Job:
-    """The embedding job of a folder's shard."""
+    """An embedding job of a folder's shard, in a process of its own."""
 
-    def __init__(self, folder, settings):
-        self.folder, self.settings, self.work = folder, settings, folder / "out" / ".work"
+    def __init__(self, shard, packs="g/00000.parquet", log="log", pause=0):
+        self.shard, self.log = shard, log
+        order = {"folder": str(shard.folder), "packs": packs, "log": log, "pause": pause}
+        self.pid = shard.ask(**order, settings=shard.settings)
 
-    def start(self, packs="g/00000.parquet", log="log"):
-        """Start it; it saves after every pack."""
-        return subprocess.Popen(
-            [sys.executable, "-c", JOB, json.dumps([packs, self.settings]), log],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def status(self, block=False):
+        """Exit status of the process; None while it runs."""
+        return self.shard.ask(wait=self.pid, block=block)
 
-    def start_and_wait_for(self, packs):
-        """Start it, and wait until this many packs are saved."""
-        process = self.start()
+    def send(self, number):
+        os.kill(self.pid, number)
+
+    def read_log(self):
+        path = self.shard.folder / self.log
+        return path.read_text() if path.exists() else ""
+
+
+class Shard:
+    """A folder with the inputs of embedding jobs, and what they make."""
+
+    def __init__(self, folder, settings, ask):
+        self.folder, self.settings, self.ask = folder, settings, ask
+        self.work = folder / "out" / ".work"
+
+    def start_and_pause(self, packs):
+        """A job that waits for the file `go` once this many packs are saved; it saves after every pack."""
+        job = Job(self, pause=packs)
         deadline = time.monotonic() + 100
-        while self.safe() < packs:
-            assert process.poll() is None, process.communicate()
+        while self.saved() < packs:
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        return process
+        return job
 
-    def safe(self):
+    def go_on(self):
+        """Let the job that waits go on."""
+        (self.folder / "go").touch()
+
+    def saved(self):
         """Packs in the journal."""
         path = self.work / JOURNAL
         return len(json.loads(path.read_text())["packs"]) if path.exists() else 0
 
     def run(self, fails=False, **options):
-        """Run it to its end; its line on the terminal, and its log."""
-        process = self.start(**options)
-        _, errors = process.communicate(timeout=200)
-        assert (process.returncode != 0) == fails, errors
-        return errors, (self.folder / "log").read_text()
+        """Run a job to its end; its lines on the terminal, and its log."""
+        job = Job(self, **options)
+        status, errors = job.status(block=True), (self.folder / "errors").read_text()
+        assert (status != 0) == fails, errors
+        return errors, job.read_log()
 
     def outputs(self):
         """Contents of the files that are the same in any run."""
         return {name: (self.folder / "out" / name).read_bytes() for name in OUTPUTS}
 
 
-def end(process):
-    process.communicate(timeout=100)
-    return process.returncode
-
-
-def prepare(folder, changes):
+def prepare(folder, ask, **changes):
     """Pack files of two shards, and what an undisturbed job makes of the first."""
     folder.mkdir()
     before = os.getcwd()
     os.chdir(folder)
-    write_fasta("g.fa", [("g", random_bases(48_000, 5))])
+    write_fasta("g.fa", [("g", random_bases(12_000, 5))])
     (folder / "genomes.tsv").write_text("genome\tfasta\ng\tg.fa\n")
     run = plan_run(merged(CONFIG, changes))
     windows, genomes = run.settings.windows.to_dict(), [Genome("g", "g.fa")]
     chunk_bundle(genomes, windows, "indexes", "g.parquet", 1)
     packing = {"packing": run.settings.packing.to_dict(), "code": 1}
-    for shard in range(2):
-        packs = f"g/{shard:05d}.parquet"
-        pack_shard(genomes, "g.parquet", shard, 2, packing, "indexes", packs)
+    for number in range(2):
+        packs = f"g/{number:05d}.parquet"
+        pack_shard(genomes, "g.parquet", number, 2, packing, "indexes", packs)
     fetch_model(models.TINY, None, "models", "model.json")
     os.chdir(before)
-    job = Job(folder, run.embed_settings("default"))
-    job.run()
-    job.expected = job.outputs()
-    assert not job.work.exists()
+    shard = Shard(folder, run.embed_settings("default"), ask)
+    shard.run()
+    shard.expected = shard.outputs()
+    assert not shard.work.exists()
     shutil.rmtree(folder / "out")
-    return job
+    return shard
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    changes = {"windows": {"size": 500, "strands": "both"}, "packing": {"max_tokens": 2000}}
-    return prepare(tmp_path_factory.mktemp("resume") / "prepared", changes)
+def prepared(tmp_path_factory, ask):
+    return prepare(
+        tmp_path_factory.mktemp("resume") / "prepared",
+        ask,
+        windows={"size": 125, "strands": "both"},
+        packing={"max_tokens": TOKENS},
+        extractions={"default": {"layers": ["blocks.0", "blocks.2"]}},
+    )
 
 
 @pytest.fixture
-def job(prepared, tmp_path):
-    return copy_of(prepared, tmp_path / "job")
-
-
-def copy_of(prepared, folder):
+def shard(prepared, tmp_path):
+    folder = tmp_path / "shard"
     shutil.copytree(prepared.folder, folder)
-    job = Job(folder, prepared.settings)
-    job.expected = prepared.expected
-    return job
+    shard = Shard(folder, prepared.settings, prepared.ask)
+    shard.expected = prepared.expected
+    return shard
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_an_ended_job_goes_on_to_the_same_bytes(job, how):
-    process = job.start_and_wait_for(3)
-    process.send_signal(how)
-    assert end(process) != 0
-    safe = job.safe()
-    assert 3 <= safe < 24
-    assert os.listdir(job.folder / "out") == [".work"]
-    log = (job.folder / "log").read_text()
-    if how != signal.SIGKILL:
-        assert f"stopped by {how.name}: {2000 * safe:,} of 48,000 tokens are saved" in log
-    _, log = job.run()
-    assert f"continuing from {2000 * safe} of 48000 tokens; 0 of {safe} packs" in log
-    assert job.outputs() == job.expected
-    assert not job.work.exists()
+def test_an_ended_job_goes_on_to_the_same_bytes(shard, how):
+    job = shard.start_and_pause(3)
+    job.send(how)
+    shard.go_on()
+    assert job.status(block=True) == (1 if how == signal.SIGTERM else -how)
+    saved = shard.saved()
+    assert 3 <= saved < PACKS
+    assert os.listdir(shard.folder / "out") == [".work"]
+    if how == signal.SIGTERM:
+        said = f"stopped by SIGTERM: {TOKENS * saved:,} of {TOKENS * PACKS:,} tokens are saved"
+        assert said in job.read_log()
+    _, log = shard.run()
+    said = f"continuing from {TOKENS * saved} of {TOKENS * PACKS} tokens; 0 of {saved} packs"
+    assert said in log
+    assert shard.outputs() == shard.expected
+    assert not shard.work.exists()
 
 
-def test_a_killed_job_runs_open_stretches_again_to_the_same_bytes(tmp_path):
-    context = {"span": 11_000, "min": 1000}
-    changes = {
-        "windows": {"size": 500, "stride": 250, "strands": "both", "context": context},
-        "packing": {"max_tokens": 2000, "piece": 1300},
-        "extractions": {"default": {"layers": ["blocks.2", "norm"], "pooling": {"bin": 200}}},
-    }
-    job = copy_of(prepare(tmp_path / "prepared", changes), tmp_path / "job")
-    process = job.start_and_wait_for(4)
-    process.kill()
-    end(process)
-    _, log = job.run()
+def test_a_killed_job_runs_open_stretches_again_to_the_same_bytes(tmp_path, ask):
+    context = {"span": 2750, "min": 250}
+    shard = prepare(
+        tmp_path / "prepared",
+        ask,
+        windows={"size": 125, "stride": 62, "strands": "both", "context": context},
+        packing={"max_tokens": 500, "piece": 325},
+        extractions={"default": {"layers": ["blocks.0", "blocks.2"], "pooling": {"bin": 50}}},
+    )
+    job = shard.start_and_pause(4)
+    job.send(signal.SIGKILL)
+    job.status(block=True)
+    _, log = shard.run()
     assert "finished packs run again: their stretches were not finished" in log
-    assert job.outputs() == job.expected
+    assert shard.outputs() == shard.expected
 
 
-def test_other_settings_and_other_packs_do_not_go_on(job):
-    process = job.start_and_wait_for(2)
-    process.kill()
-    end(process)
-    shutil.copy(job.folder / "g" / "00001.parquet", job.folder / "g" / "kept.parquet")
-    _, log = job.run(packs="g/00001.parquet")
+def test_other_settings_and_other_packs_do_not_go_on(shard):
+    job = shard.start_and_pause(2)
+    job.send(signal.SIGKILL)
+    job.status(block=True)
+    shutil.copy(shard.folder / "g" / "00001.parquet", shard.folder / "g" / "kept.parquet")
+    _, log = shard.run(packs="g/00001.parquet")
     assert "is of other packs, weights or settings: starting from the first pack" in log
-    assert "going on" not in log
-    assert job.outputs() != job.expected
+    assert "continuing from" not in log
+    assert shard.outputs() != shard.expected
 
 
 @pytest.fixture
-def two(job):
-    """Two jobs of one shard: the first, halted in the middle of its work, and one that waits."""
-    first = job.start_and_wait_for(2)
-    first.send_signal(signal.SIGSTOP)
-    second = job.start(log="second.log")
+def two(shard):
+    """Two jobs of one shard: the first, stopped in the middle of its work, and one that waits."""
+    first = shard.start_and_pause(2)
+    first.send(signal.SIGSTOP)
+    second = Job(shard, log="second.log")
     deadline = time.monotonic() + 50
-    while "waiting" not in read(job.folder / "second.log"):
+    while "waiting" not in second.read_log():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert f"held by process {first.pid} on" in read(job.folder / "second.log")
+    assert f"held by process {first.pid} on" in second.read_log()
     return first, second
 
 
-def read(path):
-    return path.read_text() if path.exists() else ""
-
-
-def test_two_jobs_of_one_shard_do_its_work_once(job, two):
+def test_two_jobs_of_one_shard_do_its_work_once(shard, two):
     first, second = two
-    first.send_signal(signal.SIGCONT)
-    assert end(first) == end(second) == 0
-    log = read(job.folder / "second.log")
-    assert "another process finished this shard in the meantime" in log
-    assert "going on" not in log
-    assert job.outputs() == job.expected
-    assert not job.work.exists()
+    shard.go_on()
+    first.send(signal.SIGCONT)
+    assert first.status(block=True) == second.status(block=True) == 0
+    assert "another process finished this shard in the meantime" in second.read_log()
+    assert "continuing from" not in second.read_log()
+    assert shard.outputs() == shard.expected
+    assert not shard.work.exists()
 
 
-def test_a_second_job_takes_over_from_a_killed_one(job, two):
+def test_a_second_job_takes_over_from_a_killed_one(shard, two):
     first, second = two
-    safe = job.safe()
-    first.kill()
-    assert end(first) == -signal.SIGKILL
-    assert end(second) == 0
-    assert f"continuing from {2000 * safe} of 48000 tokens" in read(job.folder / "second.log")
-    assert job.outputs() == job.expected
-    assert not job.work.exists()
+    saved = shard.saved()
+    first.send(signal.SIGKILL)
+    assert first.status(block=True) == -signal.SIGKILL
+    assert second.status(block=True) == 0
+    said = f"continuing from {TOKENS * saved} of {TOKENS * PACKS} tokens"
+    assert said in second.read_log()
+    assert shard.outputs() == shard.expected
+    assert not shard.work.exists()
 
 
-def test_a_pack_file_in_another_one_s_place_is_refused(job):
-    shutil.copy(job.folder / "g" / "00001.parquet", job.folder / "g" / "00000.parquet")
-    said, _ = job.run(fails=True)
+def test_a_pack_file_in_another_one_s_place_is_refused(shard):
+    shutil.copy(shard.folder / "g" / "00001.parquet", shard.folder / "g" / "00000.parquet")
+    said, _ = shard.run(fails=True)
     assert said.startswith(
         "error: g/00000.parquet: holds the packs of another shard (g/00001); delete"
     )
-    assert not job.work.exists()
+    assert not shard.work.exists()
 
 
-def test_a_damaged_pack_file_is_refused(job):
-    path = job.folder / "g" / "00000.parquet"
+def test_a_damaged_pack_file_is_refused(shard):
+    path = shard.folder / "g" / "00000.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 4
     path.write_bytes(content)
-    said, _ = job.run(fails=True)
+    said, _ = shard.run(fails=True)
     assert said.startswith(
         "error: g/00000.parquet: damaged or changed since it was written; delete"
     )
