@@ -109,7 +109,7 @@ class Shard:
         self.work = folder / "out" / ".work"
 
     def start_and_pause(self, packs):
-        """A job that waits for the file `go` once this many packs are saved; it saves after every pack."""
+        """A job that saves after every pack, and waits for the file `go` after this many."""
         job = Job(self, pause=packs)
         deadline = time.monotonic() + 100
         while self.saved() < packs:
