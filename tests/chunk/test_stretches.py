@@ -17,6 +17,7 @@ from evo2_embed.pack.read import read_chunk_keys, read_packs
 from evo2_embed.settings.sections import Context, Packing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lengths import random_lengths
 from runs import random_bases, write_fasta
 
 QUICK = settings(
@@ -29,13 +30,13 @@ def contigs(draw):
     """Windows of a contig on both strands, in any order, its length, a span and a min."""
     length = draw(st.integers(1, 2000))
     size = draw(st.integers(1, min(length, 300)))
-    many = st.lists(st.tuples(st.integers(0, length - 1), st.integers(1, size)), min_size=1)
-    starts, sizes = np.array(draw(many)).T
     least = draw(st.integers(0, 500))
     span = size + least + draw(st.integers(0, 800))
-    minus = np.random.default_rng(length).random(len(starts)) < 0.5
-    ends = np.minimum(starts + sizes, length)
-    return starts, ends, np.where(minus, "-", "+"), length, Context(span=span, min=least)
+    count = draw(st.integers(1, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    starts = rng.integers(0, length, count)
+    ends = np.minimum(starts + rng.integers(1, size + 1, count), length)
+    return starts, ends, rng.choice(["+", "-"], count), length, Context(span=span, min=least)
 
 
 @given(contig=contigs())
@@ -50,9 +51,10 @@ def test_every_window_is_in_one_stretch_and_span_and_min_hold(contig):
     for number in np.unique(stretch):
         mine = stretch == number
         assert len(set(strands[mine])) == len(set(origin[mine])) == 1
-        least = begin[mine].min() - origin[mine][0]
-        # It begins where the contig does, or as late as it may.
-        assert origin[mine][0] == 0 or least == limits.min
+        start = begin[mine].min()
+        end = (origin + context)[mine & (begin == start)].min()
+        # At the start of the strand if the first window allows it, else as late as possible.
+        assert origin[mine][0] == (0 if end <= limits.span else max(0, start - limits.min))
 
 
 @given(contig=contigs())
@@ -86,7 +88,7 @@ def test_without_a_span_each_window_is_a_stretch():
     assert context.tolist() == [9, 9, 9]
 
 
-LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=30).map(np.array)
+LENGTHS = random_lengths(300, 30, least=1)
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 200), data=st.data())
@@ -100,6 +102,8 @@ def test_segments_tile_every_stretch_in_order(lengths, budget, data):
     assert max(tokens) <= budget
     assert segments.length.min() > 0
     assert segments.length.max() <= longest
+    opened = lengths[segments.stretch[segments.offset == 0]]
+    assert longest == budget or (np.diff(opened) <= 0).all()
     for stretch, length in enumerate(lengths):
         mine = segments.stretch == stretch
         ends = np.cumsum(segments.length[mine])
@@ -133,7 +137,7 @@ def genomes(draw):
     """Records with stretches of N and of lower case."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     records = []
-    for number, length in enumerate(draw(st.lists(st.integers(40, 700), min_size=1, max_size=3))):
+    for number, length in enumerate(draw(st.lists(st.integers(40, 500), min_size=1, max_size=2))):
         bases = np.array(list(random_bases(length, number)))
         start = rng.integers(length)
         bases[start : start + 60] = "N"
@@ -151,7 +155,7 @@ WINDOWS = st.fixed_dictionaries(
         "min_length": st.integers(1, 40),
         "ambiguous": st.sampled_from([{"policy": "keep"}, {"policy": "skip", "max_share": 0.3}]),
         "context": st.fixed_dictionaries(
-            {"span": st.integers(160, 900), "min": st.integers(0, 100)}
+            {"span": st.integers(160, 600), "min": st.integers(0, 100)}
         ),
     }
 )

@@ -6,10 +6,10 @@ from evo2_embed.chunk.windows import tile_windows
 from hypothesis import given
 from hypothesis import strategies as st
 
-LENGTHS = st.integers(1, 5000)
+LENGTHS = st.integers(1, 1000)
 
 
-@given(length=LENGTHS, size=st.integers(1, 700))
+@given(length=LENGTHS, size=st.integers(1, 200))
 def test_windows_tile_a_contig_once_when_stride_is_size(length, size):
     starts, ends = tile_windows(length, size, size, "keep")
     covered = np.zeros(length, int)
@@ -21,7 +21,7 @@ def test_windows_tile_a_contig_once_when_stride_is_size(length, size):
 
 @given(
     length=LENGTHS,
-    size=st.integers(1, 700),
+    size=st.integers(1, 200),
     data=st.data(),
     last=st.sampled_from(["keep", "shift"]),
 )
@@ -35,7 +35,7 @@ def test_overlapping_windows_cover_all_and_none_lies_in_the_one_before(length, s
     assert (starts[1:] <= ends[:-1]).all()
 
 
-@given(length=LENGTHS, size=st.integers(1, 700), stride=st.integers(1, 1500))
+@given(length=LENGTHS, size=st.integers(1, 200), stride=st.integers(1, 400))
 def test_shift_gives_full_windows_where_the_contig_has_room(length, size, stride):
     starts, ends = tile_windows(length, size, stride, "shift")
     assert (ends - starts == min(size, length)).all()

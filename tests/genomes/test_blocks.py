@@ -21,6 +21,7 @@ from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_packs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lengths import random_lengths
 from runs import random_bases, write_fasta
 
 RECORDS = [("b", random_bases(450, 1)), ("a", random_bases(130, 2))]
@@ -40,7 +41,7 @@ def plain_first_fit(lengths, max_tokens):
 
 
 @given(
-    lengths=st.lists(st.integers(1, 12) | st.integers(1, 100), max_size=60).map(np.array),
+    lengths=random_lengths(12, 60) | random_lengths(100, 60),
     budget=st.integers(100, 300),
 )
 @settings(deadline=None)

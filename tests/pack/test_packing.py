@@ -17,9 +17,10 @@ from evo2_embed.pack.read import read_packs
 from evo2_embed.settings.sections import Packing
 from hypothesis import given
 from hypothesis import strategies as st
+from lengths import random_lengths
 from runs import random_bases, write_fasta
 
-LENGTHS = st.lists(st.integers(1, 100), max_size=80).map(np.array)
+LENGTHS = random_lengths(100, 80)
 COMPLEMENT = str.maketrans("ACGTRN", "TGCAYN")
 PACKING = {"strategy": "packed", "max_tokens": 300, "piece": 300, "bos": False}
 RECORDS = [("b", random_bases(450, 1) + "RN"), ("a", random_bases(130, 2))]
@@ -62,20 +63,21 @@ def test_shards_cover_the_chunks_with_near_equal_tokens(lengths, n_shards):
     assert bounds[0] == 0
     assert bounds[-1] == len(lengths)
     assert (np.diff(bounds) >= 0).all()
-    tokens = [lengths[a:b].sum() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    if len(lengths):
-        assert max(tokens) - min(tokens) <= 2 * lengths.max()
+    # Each bound is as near to that of equal shares as the stretch that is there allows.
+    found = np.concatenate([[0], np.cumsum(lengths)])[bounds]
+    wanted = lengths.sum() * np.arange(n_shards + 1) / n_shards
+    assert (np.abs(found - wanted) <= lengths.max(initial=0) / 2).all()
 
 
 @pytest.fixture
 def pack(complete, tmp_path):
-    """A function that chunks RECORDS and packs a shard of them: metadata and rows."""
+    """A function that packs a shard of RECORDS, which are chunked: metadata and rows."""
+    genomes = [Genome("g", write_fasta(tmp_path / "g.fa", RECORDS))]
+    windows = complete(windows={"strands": "both"}).windows.to_dict()
+    chunk_bundle(genomes, windows, "indexes", "chunks.parquet", 1)
 
-    def pack(shard=0, n_shards=1, lower_case="upper", **packing):
-        write_fasta(tmp_path / "g.fa", RECORDS)
-        genomes = [Genome("g", str(tmp_path / "g.fa"))]
-        settings = complete(packing=packing, windows={"strands": "both", "lower_case": lower_case})
-        chunk_bundle(genomes, settings.windows.to_dict(), "indexes", "chunks.parquet", 1)
+    def pack(shard=0, n_shards=1, **packing):
+        settings = complete(packing=packing)
         packing = {"packing": settings.packing.to_dict(), "code": 1}
         metadata = pack_shard(
             genomes, "chunks.parquet", shard, n_shards, packing, "indexes", "packs.parquet"

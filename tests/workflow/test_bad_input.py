@@ -45,12 +45,12 @@ def records_of(path, index):
     with open_fasta(str(path), str(index), rebuild=True) as fasta:
         for name, entry in fasta.faidx.index.items():
             edges = [*range(0, entry.rlen, 7), entry.rlen]
-            pieces = [
+            parts = [
                 fetch_tokens(fasta, name, start, end, "upper", "x").tobytes()
                 for start, end in zip(edges[:-1], edges[1:], strict=True)
             ]
             whole = fetch_tokens(fasta, name, 0, entry.rlen, "upper", "x").tobytes()
-            assert b"".join(pieces) == whole
+            assert b"".join(parts) == whole
             result.append((name, whole.decode()))
     return result
 
@@ -92,18 +92,18 @@ RECORD = st.tuples(
 )
 
 
-@pytest.mark.parametrize("kind", ["plain", "gzip", "bgzip"])
 @given(records=st.lists(RECORD, min_size=1, max_size=3), last=st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_however_lines_are_broken_and_ended_the_same_bases_are_read(kind, records, last):
+def test_however_lines_are_broken_and_ended_the_same_bases_are_read(records, last):
     text, wanted = "", []
     for number, (name, lines, end) in enumerate(records):
         text += f">{number}{name}{end}" + "".join(bases + end for bases, end in lines)
         wanted.append((f"{number}{name}".split()[0], "".join(bases for bases, _ in lines)))
+    content = (text if last else text.rstrip("\r\n")).encode()
     with tempfile.TemporaryDirectory() as folder:
-        content = (text if last else text.rstrip("\r\n")).encode()
-        path = write_as(kind, Path(folder) / "g.fa", content)
-        assert records_of(path, Path(folder) / "i" / "g.fai") == wanted
+        for kind in ("plain", "gzip", "bgzip"):
+            path = write_as(kind, Path(folder) / f"{kind}.fa", content)
+            assert records_of(path, Path(folder) / f"{kind}.fai") == wanted, kind
 
 
 @pytest.mark.parametrize("block", [65_280, 65_536, 997])
@@ -200,6 +200,10 @@ def test_any_record_name_reaches_the_packs(run, tmp_path, name):
     _, packs = run(path)
     assert [c for row in packs for c in row["contig"]] == [name, name, "z"]
     assert [row["tokens"].tobytes() for row in packs] == [b"ACGT" * 70 + b"TT"]
+    # No part of a name becomes part of a path.
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("g.fa", "any.fa", "genomes.tsv", "indexes", "out")
+    }
 
 
 def test_long_names_are_cut_in_messages(run, tmp_path):

@@ -103,8 +103,8 @@ def cut_segments(lengths: np.ndarray, longest: int, max_tokens: int) -> Assignme
                 break
         if len(segments) == first:
             break
-        # Open stretches for which there was no room come first in the next pack, after these.
-        open_stretches = still_open + open_stretches[len(segments) - first :]
+        # Only the last of them was cut short by the pack, so there is room for each in the next.
+        open_stretches = still_open
         counts.append(len(segments) - first)
     stretch, length, remaining = np.array(segments, np.int64).reshape(-1, 3).T
     offset = lengths[stretch] - length - remaining
