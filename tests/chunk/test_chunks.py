@@ -155,6 +155,9 @@ def test_ambiguous_letters_are_kept_skipped_or_refused(chunk, tmp_path):
     rows, counts = chunk(path, ambiguous={"policy": "skip", "max_share": 0.5})
     assert [row["start"] for row in rows] == [0]
     assert counts["skipped: ambiguous share above max_share"] == 1
+    # A share of exactly max_share is kept.
+    rows, _ = chunk(path, ambiguous={"policy": "skip", "max_share": 0.75})
+    assert [row["start"] for row in rows] == [0, 200]
     Path("out/chunks.parquet").unlink()
     message = refused(chunk, path, ambiguous={"policy": "error"})
     assert "ambiguous letter 'N' at base 201" in message
