@@ -170,8 +170,8 @@ def test_few_shards_are_open_at_a_time(complete, monkeypatch):
     live = set()
     monkeypatch.setattr(merge._Stream, "take", take)
     windows = {"stride": 30, "context": {"span": 600}}
-    records = [("a", random_bases(12_000, 1))]
-    bundle, how = make_shards(complete, records, windows, "mean", 40, 3)
+    records = [("a", random_bases(6000, 1))]
+    bundle, how = make_shards(complete, records, windows, "mean", 20, 3)
     dataset(bundle, how)
     assert 2 <= most <= 3
 

@@ -131,8 +131,7 @@ class RowLocator:
             np.full(len(chunk), self.pooling["bin"]) if isinstance(self.pooling, dict) else lengths
         )
         if self.pooling == "last":
-            # The row has only the last token, if that is in the segment.
-            first = np.where(after == lengths, lengths - 1, after)
+            first = lengths - 1  # the row has only the last token
         # Bins [first // size, ceil(after / size)) of a chunk have tokens in the segment.
         n_bins = np.where(after > first, -(-after // size) - first // size, 0)
         number = np.arange(n_bins.sum()) - np.repeat(edges_of(n_bins)[:-1], n_bins)
