@@ -65,4 +65,4 @@ def test_the_schema_takes_all_forms_and_explains_others(tmp_path):
     assert faults([{"every": 0}]) == [
         "extractions.x.layers.0.every: 0 is out of bounds (allowed: 1 to 512)"
     ]
-    assert "twice" in faults(["norm", "norm"])[0]
+    assert "duplicate entry" in faults(["norm", "norm"])[0]
