@@ -47,21 +47,21 @@ def write_dataset(
         atomic_directory(output) as folder,
         LevelMeans(levels, output, width) as means,
     ):
-        parts = PartWriter(folder, schema, width)
+        writer = PartWriter(folder, schema, width)
         for table in tables:
-            parts.add(table)
+            writer.add(table)
             means.add(table)
-        parts.close()
+        writer.close()
     result = {
         **metadata,
-        "rows": sum(part["rows"] for part in parts.files),
+        "rows": sum(part["rows"] for part in writer.files),
         "width": width,
         "dtype": dtype,
-        "parts": parts.files,
+        "parts": writer.files,
         "levels": means.files,
     }
     write_json(record, result)
-    name, n_parts = Path(output).name, len(parts.files)
+    name, n_parts = Path(output).name, len(writer.files)
     log.info("%s: %d rows of width %d in %d part files", name, result["rows"], width, n_parts)
     return result
 
