@@ -41,9 +41,9 @@ RECORDS = [("b one", random_bases(450, 1)), ("a", random_bases(130, 2))]
 
 def test_rows_are_windows_in_file_order_with_their_shares(chunk, tmp_path):
     rows, counts = chunk(write_fasta(tmp_path / "g.fa", RECORDS), strands="both")
-    places = [(r["contig"], r["start"], r["end"], r["strand"]) for r in rows]
+    found = [(r["contig"], r["start"], r["end"], r["strand"]) for r in rows]
     windows = [("b", 0, 200), ("b", 200, 400), ("b", 400, 450), ("a", 0, 130)]
-    assert places == [(*window, strand) for window in windows for strand in "+-"]
+    assert found == [(*window, strand) for window in windows for strand in "+-"]
     sequences = {name.split()[0]: sequence for name, sequence in RECORDS}
     for number, row in enumerate(rows):
         bases = sequences[row["contig"]][row["start"] : row["end"]]
@@ -178,8 +178,8 @@ def test_regions_are_windows_of_their_own(chunk, tmp_path):
     bed = tmp_path / "r.bed"
     bed.write_text("b\t300\t320\tsecond\t0\t-\nb\t10\t260\tfirst\na\t0\t130\n")
     rows, counts = chunk(path, str(bed), strands="both")
-    places = [(r["contig"], r["start"], r["end"], r["strand"], r["name"]) for r in rows]
-    assert places == [
+    found = [(r["contig"], r["start"], r["end"], r["strand"], r["name"]) for r in rows]
+    assert found == [
         ("b", 10, 210, "+", "first"),
         ("b", 10, 210, "-", "first"),
         ("b", 210, 260, "+", "first"),

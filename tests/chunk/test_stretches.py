@@ -200,8 +200,8 @@ def expected_tokens(table, records, lower_case, bos):
     data=st.data(),
 )
 def test_packs_hold_the_stretches_of_the_fasta(complete, records, windows, bos, budget, data):
-    piece = data.draw(st.integers(1, budget))
-    packing = {"max_tokens": budget, "piece": piece, "bos": bos}
+    longest = data.draw(st.integers(1, budget))
+    packing = {"max_tokens": budget, "piece": longest, "bos": bos}
     try:
         table, shards = made(complete, records, windows, packing, n_shards=3)
     except InputError as error:

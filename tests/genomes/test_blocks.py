@@ -67,12 +67,12 @@ def test_letters_are_classified_as_by_the_tables_or_not_at_all(sequence, lower_c
 
 
 @given(
-    places=st.lists(st.tuples(st.integers(0, 449), st.integers(1, 200)), min_size=1, max_size=20),
+    spans=st.lists(st.tuples(st.integers(0, 449), st.integers(1, 200)), min_size=1, max_size=20),
     width=st.integers(1, 70),
     crlf=st.booleans(),
 )
 @settings(deadline=None, max_examples=50)
-def test_windows_in_any_order_are_read_right(places, width, crlf):
+def test_windows_in_any_order_are_read_right(spans, width, crlf):
     sequence = RECORDS[0][1]
     lines = [sequence[i : i + width] for i in range(0, len(sequence), width)]
     with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +80,7 @@ def test_windows_in_any_order_are_read_right(places, width, crlf):
         path.write_bytes(("\r\n" if crlf else "\n").join([">b", *lines]).encode())
         with open_fasta(str(path), f"{folder}/g.fai") as fasta:
             reader = WindowReader()
-            for start, size in places:
+            for start, size in spans:
                 end = min(start + size, len(sequence))
                 letters = reader.read(fasta, "b", start, end)
                 assert letters is not None

@@ -47,21 +47,21 @@ def is_regular(path: str, opener) -> bool:
 def rewrap(source, target) -> None:
     """Copy FASTA with lines of `_WRAP` letters; memory does not depend on the length of lines."""
     rest, at_start, in_header, records = b"", True, False, 0
-    while piece := source.readline(_LINE):
+    while part := source.readline(_LINE):
         if at_start:
-            piece = piece.removeprefix(b"" if records else _BOM)
-            in_header = piece[:1] == b">" or (piece[:1] == b";" and not records)
+            part = part.removeprefix(b"" if records else _BOM)
+            in_header = part[:1] == b">" or (part[:1] == b";" and not records)
             if in_header:
-                records += piece[:1] == b">"
+                records += part[:1] == b">"
                 target.write(rest + b"\n" if rest else b"")
                 rest = b""
-        at_start = piece.endswith(b"\n")
-        if records and b"\r" in piece.rstrip(b"\r\n"):
+        at_start = part.endswith(b"\n")
+        if records and b"\r" in part.rstrip(b"\r\n"):
             raise InputError("line ends are CR (old Mac); write the file with LF or CR LF")
         if in_header:
-            target.write(piece)
+            target.write(part)
             continue
-        rest += piece.rstrip(b"\r\n")
+        rest += part.rstrip(b"\r\n")
         full = len(rest) // _WRAP * _WRAP
         for start in range(0, full, _WRAP):
             target.write(rest[start : start + _WRAP] + b"\n")
