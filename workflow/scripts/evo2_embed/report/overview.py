@@ -116,7 +116,7 @@ def provenance(results: list[Result]) -> str:
             ("packages", packages),
             ("workflow", manifest["workflow"]),
             ("windows", json.dumps(manifest["settings"]["windows"]["windows"])),
-            ("packing", json.dumps(manifest["settings"]["packing"]["packing"])),
+            ("packing", json.dumps(result.packing.to_dict())),
             *(
                 (f"dataset {name}, digest", dataset["digest"])
                 for name, dataset in result.datasets.items()

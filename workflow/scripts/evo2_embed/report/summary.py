@@ -7,6 +7,7 @@ from pathlib import Path
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes, text_table
 from evo2_embed.pack.metadata import PackCounts
+from evo2_embed.settings.sections import Packing
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,14 @@ class Result:
         return 1 - self.total("n_tokens") / max(self.total("padded_tokens"), 1)
 
     @property
+    def packing(self) -> Packing:
+        """The section `packing` of the run."""
+        return Packing.from_dict(self.manifest["settings"]["packing"]["packing"])
+
+    @property
     def padded(self) -> bool:
         """Whether the chunks were padded (strategy `padded`)."""
-        return self.manifest["settings"]["packing"]["packing"]["strategy"] == "padded"
+        return self.packing.strategy == "padded"
 
     @property
     def room_share(self) -> float:
