@@ -1,5 +1,6 @@
 """Fixtures of the library's tests."""
 
+import everything
 import pytest
 import torch
 from evo2_embed.config.resolve import resolve
@@ -35,6 +36,19 @@ def evo2(tmp_path_factory):
 def engine(evo2):
     """The packed engine for all layers of that model."""
     return PackedEngine(evo2, LAYERS)
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory):
+    """The finished run of `everything`. Tests read it, or change a copy."""
+    folder = everything.shared_folder(tmp_path_factory)
+    return everything.finished(folder / "everything", folder / "everything.lock")
+
+
+@pytest.fixture
+def changed_run(finished_run, tmp_path):
+    """A copy of it that a test may change."""
+    return finished_run.copy_to(tmp_path / "flow")
 
 
 @pytest.fixture

@@ -45,3 +45,15 @@ def write_layer(folder, layer, values, rows, dtype="float32", **changes):
 def many_rows(number):
     """Windows of 9 bases on both strands, for `write_layer`."""
     return [("c", i // 2, i // 2 + 9, "+-"[i % 2], None) for i in range(number)]
+
+
+class Standin:
+    """The interface of a fitted fusion: layers side by side, minus the means of its rows."""
+
+    def __init__(self, layers, settings, labels):
+        assert settings.strands == "keep"
+        assert len(labels) == len(next(iter(layers.values())))
+        self.means = {name: values.mean(axis=0) for name, values in layers.items()}
+
+    def apply(self, layers):
+        return np.hstack([layers[name] - mean for name, mean in self.means.items()])

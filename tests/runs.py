@@ -71,12 +71,17 @@ class Workflow:
         self.folder = Path(folder)
         (self.folder / "config").mkdir(parents=True)
 
+    @classmethod
+    def at(cls, folder):
+        """A working folder that is there already."""
+        flow = cls.__new__(cls)
+        flow.folder = Path(folder)
+        return flow
+
     def copy_to(self, folder):
         """A copy of the folder and all that is in it."""
         shutil.copytree(self.folder, folder)
-        copy = type(self).__new__(type(self))
-        copy.folder = Path(folder)
-        return copy
+        return self.at(folder)
 
     def configure(self, **changes):
         """Write the small configuration with changes; an extraction replaces `default`."""

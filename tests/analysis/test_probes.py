@@ -15,6 +15,7 @@ from evo2_embed.analysis.probes.winner import beats, interval, judge
 from evo2_embed.genomes.fasta import reverse_complement
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.settings.sections import Fusion
+from layer_files import Standin
 from runs import random_bases, write_fasta
 from scipy import stats
 from test_probe_folds import SECTION, tiled
@@ -134,18 +135,6 @@ def test_kmers_are_those_of_the_row_on_its_strand(tmp_path):
     tokens = np.frombuffer(bases.encode(), np.uint8)
     wanted = [reverse_complement(tokens[:50]), tokens[7:60], np.frombuffer(b"ACGT", np.uint8)]
     assert np.allclose(found, [count_kmers(row) for row in wanted])
-
-
-class Standin:
-    """The interface of a fitted fusion: layers side by side, minus the means of its rows."""
-
-    def __init__(self, layers, settings, labels):
-        assert settings.strands == "keep"
-        assert len(labels) == len(next(iter(layers.values())))
-        self.means = {name: values.mean(axis=0) for name, values in layers.items()}
-
-    def apply(self, layers):
-        return np.hstack([layers[name] - mean for name, mean in self.means.items()])
 
 
 @pytest.mark.parametrize("strands", ["keep", "mean", "concat"])

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 import yaml
+from everything import SETTINGS, configure
 from evo2_embed.model import models
 from runs import CONFIG, Workflow, merged, random_bases, write_fasta
 
@@ -60,27 +61,6 @@ def test_a_checkpoint_of_another_model_is_refused(flow):
     assert not flow.files("shards/**/*.parquet")
 
 
-def test_a_checkpoint_that_is_cut_off_is_refused_before_any_embedding(flow):
-    content = models.bundled_checkpoint().read_bytes()
-    (flow.folder / "cut.pt").write_bytes(content[: len(content) // 2])
-    flow.configure(extractions=NORM, model={"checkpoint": "cut.pt"})
-    (line,) = errors(flow.run(fails=True))
-    assert "cut.pt: not a complete checkpoint" in line
-
-
-def test_a_checkpoint_that_would_run_code_is_refused(flow):
-    torch.save({"norm.scale": _Evil()}, flow.folder / "evil.pt")
-    flow.configure(extractions=NORM, model={"checkpoint": "evil.pt"})
-    (line,) = errors(flow.run(fails=True))
-    assert "evil.pt: not a checkpoint" in line
-    assert not (flow.folder / "ran").exists()
-
-
-class _Evil:
-    def __reduce__(self):
-        return (open, ("ran", "w"))
-
-
 def test_a_named_model_is_fetched_whole_and_noted(flow):
     """With a stand-in for the hub's client, which gives the file in parts."""
     stand_in = flow.folder / "stand_in" / "huggingface_hub"
@@ -105,13 +85,12 @@ def test_a_named_model_is_fetched_whole_and_noted(flow):
     ]
 
 
-def test_an_edit_in_mid_run_does_not_reach_the_run_s_jobs(flow):
+def test_an_edit_in_mid_run_does_not_reach_the_run_s_jobs(changed_run):
     """A cluster job parses the workflow again; it takes the frozen settings."""
-    target = "results/chunks/good.parquet"
-    flow.run(target)
-    before = flow.files("chunks/good.parquet")
-    flow.configure(extractions=NORM, windows={"size": 100})
-    flow.run("--mode", "subprocess", "--nolock", "--force", target)
-    assert flow.files("chunks/good.parquet") == before
-    flow.run(target)
-    assert flow.files("chunks/good.parquet") != before
+    target = "results/chunks/small.parquet"
+    before = changed_run.files("chunks/small.parquet")
+    configure(changed_run, **merged(SETTINGS, {"windows": {"last": "shift"}}))
+    changed_run.run("--mode", "subprocess", "--nolock", "--force", target)
+    assert changed_run.files("chunks/small.parquet") == before != {}
+    changed_run.run(target)
+    assert changed_run.files("chunks/small.parquet") != before

@@ -10,29 +10,32 @@ from runs import Workflow, random_bases, write_fasta
 from stock import alone
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
-GENOMES = {
-    "large": [("chr", random_bases(3000, 1)), ("plasmid", random_bases(420, 2))],
-    "small": [("one", random_bases(700, 3)), ("two", "N" * 60 + random_bases(80, 4))],
+CONTIGS = {
+    "chr": random_bases(3000, 1),
+    "plasmid": random_bases(420, 2),
+    "one": random_bases(700, 3),
+    "two": "N" * 60 + random_bases(80, 4),
 }
 SPAN, LEAST, SIZE = 1100, 150, 200
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
+    """A finished run of two shards, without the report."""
     folder = tmp_path_factory.mktemp("contexts")
     flow = Workflow(folder / "flow")
-    flow.sheet({name: write_fasta(folder / f"{name}.fa", r) for name, r in GENOMES.items()})
+    flow.sheet({"all": write_fasta(folder / "all.fa", CONTIGS.items())})
     context = {"span": SPAN, "min": LEAST}
     flow.configure(
         windows={"size": SIZE, "stride": 120, "strands": "both", "context": context},
         packing={"max_tokens": 700, "piece": 300, "bos": True},
-        sharding={"shard_tokens": 3000},
+        sharding={"shards": 2},
         extractions={
             "means": {"layers": ["blocks.2", "norm"]},
             "bins": {"layers": ["norm"], "pooling": {"bin": 70}},
         },
     )
-    flow.run()
+    flow.run(*(f"results/embeddings/{name}/manifest.json" for name in ("means", "bins")))
     return flow
 
 
@@ -42,7 +45,7 @@ def rows_of(flow, extraction, layer):
 
 def stretch_of(row):
     """Bases that a row's last base has seen, in the direction of its strand."""
-    sequence = dict(GENOMES[row["genome"]])[row["contig"]]
+    sequence = CONTIGS[row["contig"]]
     if row["strand"] == "+":
         return sequence[row["end"] - row["context"] : row["end"]]
     bases = sequence[row["start"] : row["start"] + row["context"]]
@@ -65,9 +68,8 @@ def test_rows_equal_one_call_of_evo2_over_all_that_they_see(finished, extraction
 
 def test_windows_see_what_was_asked_for(finished):
     rows = rows_of(finished, "means", "norm").drop("embedding")
-    lengths = {(g, name): len(bases) for g, records in GENOMES.items() for name, bases in records}
     for row in rows.iter_rows(named=True):
-        length = lengths[row["genome"], row["contig"]]
+        length = len(CONTIGS[row["contig"]])
         start = row["start"] if row["strand"] == "+" else length - row["end"]
         before = row["context"] - row["n_tokens"]
         assert row["context"] <= SPAN
@@ -76,8 +78,8 @@ def test_windows_see_what_was_asked_for(finished):
         assert before == start or start + row["n_tokens"] > SPAN
     assert rows["context"].max() > 900
     # Contigs shorter than the span: the last window of a strand has seen all of its contig.
-    for (genome, contig), length in lengths.items():
-        mine = rows.filter((pl.col("genome") == genome) & (pl.col("contig") == contig))
+    for contig, bases in CONTIGS.items():
+        mine, length = rows.filter(contig=contig), len(bases)
         if length <= SPAN:
             assert (
                 mine.group_by("strand").agg(pl.col("context").max())["context"].to_list()
@@ -87,7 +89,7 @@ def test_windows_see_what_was_asked_for(finished):
 
 def test_the_order_is_that_of_any_dataset(finished):
     rows = rows_of(finished, "bins", "norm")
-    order = {name: i for i, name in enumerate(["chr", "plasmid", "one", "two"])}
+    order = {name: i for i, name in enumerate(CONTIGS)}
     keys = [
         (order[str(contig)], start, strand)
         for contig, start, strand in rows.select("contig", "start", "strand").rows()

@@ -1,6 +1,7 @@
 """The rule files' headers, docs and habits, held against the rules themselves."""
 
 import ast
+import json
 import re
 
 import pytest
@@ -10,11 +11,14 @@ from evo2_embed.analysis.probes.extraction import PROBES
 from evo2_embed.dataset.levels import level_schema
 from evo2_embed.finetune.forms import PACKED, PADDED
 from evo2_embed.finetune.split import BLOCKS
+from evo2_embed.io.integrity import JSON_KEY
 from evo2_embed.io.tables import CHUNKS, PACKS, embeddings_schema
+from evo2_embed.plan.rules import RULES
+from evo2_embed.run.frozen import load_frozen
 from runs import ROOT
 
 RULE_FILES = sorted((ROOT / "workflow" / "rules").glob("*.smk"))
-RULES = {
+BODIES = {
     name: body
     for path in RULE_FILES
     for name, body in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", path.read_text(), re.M)
@@ -22,12 +26,24 @@ RULES = {
 
 
 def header(path):
-    return "".join(re.findall(r"^#(.*)\n", path.read_text(), re.M))
+    """The comment at the top of a rule file."""
+    return re.match(r"(?:#.*\n)+", path.read_text())[0].replace("#", " ")
 
 
-@pytest.mark.parametrize("name", RULES)
+def documented_keys(path):
+    """By JSON file, its keys as the header has them, and those of each entry of some keys."""
+    found = {}
+    pattern = r"results/(\S+\.json)(?:, \D[^\n]*)?\n\s+keys: (.*?)(?:;|\n\s+(?:results|{)|\Z)"
+    for name, text in re.findall(pattern, header(path), re.DOTALL):
+        entries = re.findall(r"(\w+) \((.*?) of each\)", " ".join(text.split()))
+        keys = re.sub(r" \(.*?\)", "", " ".join(text.split()))
+        found[name] = (keys.split(", "), {key: inner.split(", ") for key, inner in entries})
+    return found
+
+
+@pytest.mark.parametrize("name", BODIES)
 def test_a_rule_has_all_that_a_rule_has(name):
-    body = RULES[name]
+    body = BODIES[name]
     for part in ('"""', "input:", "output:", "log:", "benchmark:", "conda:", "resources:"):
         assert part in body, part
     assert f"../scripts/{name}.py" in body
@@ -66,6 +82,40 @@ def test_headers_name_the_columns_of_the_tables():
     assert columns(PROBES) in probe
 
 
+JSON_OUTPUTS = [
+    (rule, name)
+    for rule in RULES.values()
+    for name, path in rule.outputs.items()
+    # Embeddings for the report are those of a shard.
+    if path.endswith(".json") and rule.name not in ("embed_control", "embed_burn_in")
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "output"), JSON_OUTPUTS, ids=[f"{rule.name}-{name}" for rule, name in JSON_OUTPUTS]
+)
+def test_headers_name_the_keys_of_the_json_files_of_a_run(finished_run, rule, output):
+    keys, entries = documented_keys(ROOT / "workflow" / "rules" / f"{rule.stage}.smk")[
+        rule.outputs[output]
+    ]
+    run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
+    jobs = run.jobs(rule.name)
+    assert jobs
+    for job in jobs:
+        value = json.loads((finished_run.folder / "results" / job.outputs[output]).read_text())
+        assert sorted(value) == sorted([*keys, JSON_KEY])
+        for key, inner in entries.items():
+            members = value[key].values() if isinstance(value[key], dict) else value[key]
+            assert all(sorted(member) == sorted(inner) for member in members), key
+
+
+def test_headers_name_the_keys_of_no_other_files():
+    named = {name for path in RULE_FILES for name in documented_keys(path)}
+    assert named == {rule.outputs[output] for rule, output in JSON_OUTPUTS}
+    lines = sum(header(path).count(" keys: ") for path in RULE_FILES)
+    assert lines == len(JSON_OUTPUTS)
+
+
 def test_the_snakefile_is_a_table_of_contents():
     text = (ROOT / "Snakefile").read_text()
     assert len(text.splitlines()) < 60
@@ -73,7 +123,7 @@ def test_the_snakefile_is_a_table_of_contents():
 
 
 def test_conda_environments_exist_and_are_yaml():
-    named = set(re.findall(r'"\.\./\.\./(envs/[^"]+)"', " ".join(RULES.values())))
+    named = set(re.findall(r'"\.\./\.\./(envs/[^"]+)"', " ".join(BODIES.values())))
     environments = {str(p.relative_to(ROOT)): p for p in (ROOT / "envs").glob("*.yaml")}
     assert named <= set(environments)
     for path in environments.values():
@@ -139,10 +189,23 @@ def test_public_functions_have_docstrings():
                 assert private or ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
-def test_the_readme_tree_and_commands_exist():
+def test_the_folders_of_the_readme_exist():
     text = (ROOT / "README.md").read_text()
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^make ([a-z-]+)", text, re.M):
-        assert re.search(rf"^{target}:", makefile, re.M), target
-    for path in re.findall(r"^[│├└─ ]*([\w./-]+/)  ", text, re.M):
-        assert list(ROOT.rglob(path.rstrip("/"))), path
+    folders = re.findall(r"^([\w./-]+/)  ", text, re.M)
+    assert len(folders) > 8
+    assert all((ROOT / folder).is_dir() for folder in folders)
+    assert {f"{path.name}/" for path in ROOT.iterdir() if _is_kept(path)} <= set(folders)
+
+
+def _is_kept(path):
+    made = ("results", "logs", "benchmarks", "models", "build", "__pycache__")
+    return path.is_dir() and path.name[0] != "." and path.name not in (*made, "workflow")
+
+
+def test_make_help_names_every_target():
+    text = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", text, re.M))
+    phony = set(" ".join(re.findall(r"^\.PHONY: (.*)$", text, re.M)).split())
+    helped = set(re.findall(r"^# make ([a-z-]+) +\w", text, re.M))
+    assert phony == targets
+    assert helped == targets - {"help", "env", "test-env"}

@@ -1,147 +1,136 @@
-"""What a change reruns, as the table in config/README.md says: a real run, then a change."""
+"""What a change reruns, as the table in config/README.md says: a finished run, then a change."""
 
 import os
 
 import pytest
+from everything import EXTRACTIONS, FUSIONS, SETTINGS, configure, list_genomes
 from evo2_embed.io.errors import InputError
 from evo2_embed.run.frozen import load_frozen
-from runs import Workflow, random_bases, write_fasta
+from runs import merged, random_bases, write_fasta
 
-MEAN = {"layers": ["norm"]}
-LAST = {"layers": ["blocks.1"], "pooling": "last"}
-BELOW_EMBED = {"embed_shard", "aggregate_embeddings", "write_manifest", "write_report", "all"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run: one large genome of two shards, and two small ones in a bundle."""
-    flow = Workflow(tmp_path_factory.mktemp("reruns") / "flow")
-    for name, length in (("large", 3000), ("small1", 500), ("small2", 400), ("small3", 300)):
-        write_fasta(flow.folder / f"{name}.fa", [(name, random_bases(length, length))])
-    configure(flow)
-    list_genomes(flow, ["large", "small1", "small2"])
-    flow.run()
-    return flow
+BOTH, BINS = EXTRACTIONS["both"], EXTRACTIONS["bins"]
+END = {"write_report", "all"}
+DATASET = {"write_manifest", "compare_layers", "probe_layers"} | END
+BELOW_EMBED = {"embed_shard", "embed_control", "embed_burn_in", "measure_burn_in"}
+BELOW_EMBED |= {"aggregate_embeddings"} | DATASET
+FUSION = {"fit_fusion", "fuse_layers"}
+TRAINING = {"split_chunks", "export_packs", "write_finetune"}
+BELOW_PACK = {"pack_tokens", "pack_burn_in", "shuffle_windows", *BELOW_EMBED, *FUSION}
+BELOW_PACK |= {"export_packs", "write_finetune"}
+BELOW_CHUNK = BELOW_PACK | {"chunk_fasta", "split_chunks", "check_labels"}
 
 
-@pytest.fixture
-def flow(finished, tmp_path):
-    """A copy of the finished run that a test may change."""
-    return finished.copy_to(tmp_path / "flow")
+def extraction(name, **changes):
+    """A change of an extraction."""
+    return {"extractions": {**EXTRACTIONS, name: {**EXTRACTIONS[name], **changes}}}
 
 
-def configure(flow, **changes):
-    settings = {"sharding": {"shard_tokens": 2000}, "extractions": {"mean": MEAN, "last": LAST}}
-    flow.configure(**{**settings, **changes})
+# By name: a change, the rules that run again, and the number of shards that are embedded again.
+CHANGES = {
+    "layers": (extraction("bins", layers=["norm", "blocks.0"]), BELOW_EMBED, 3),
+    "pooling": (extraction("bins", pooling="max"), BELOW_EMBED | {"check_labels"}, 3),
+    "dtype": (extraction("bins", dtype="float32"), BELOW_EMBED, 3),
+    "levels": (
+        extraction("both", levels=["genome"]),
+        {"aggregate_embeddings", *FUSION, *DATASET},
+        0,
+    ),
+    "new fusion": (
+        extraction("both", fusion={**FUSIONS, "mean": {"method": "mean"}}),
+        {*FUSION, "write_manifest", "probe_layers", *END},
+        0,
+    ),
+    "new extraction": (
+        {"extractions": {**EXTRACTIONS, "new": {"layers": ["blocks.4"]}}},
+        BELOW_EMBED | {"pack_burn_in", "check_labels"},
+        3,
+    ),
+    "removed extraction": ({"extractions": {"both": BOTH}}, END, 0),
+    "max_tokens": ({"packing": {"max_tokens": 600}}, BELOW_PACK, 6),
+    "windows": ({"windows": {"size": 150}}, BELOW_CHUNK, 6),
+    # Snakemake compares the values of parameters, not their names.
+    "swapped values": ({"windows": {"size": 120, "stride": 200}}, BELOW_CHUNK, 2),
+    "compare.rows": ({"compare": {"rows": 20}}, {"compare_layers", *END}, 0),
+    "compare.control": (
+        {"compare": {"control": 5}},
+        {"shuffle_windows", "embed_control", "compare_layers", *END},
+        0,
+    ),
+    "burn_in": (
+        {"burn_in": {"starts": 3}},
+        {"pack_burn_in", "embed_burn_in", "measure_burn_in", *END},
+        0,
+    ),
+    "probe": ({"probe": {"min_overlap": 0.9}}, {"check_labels", "probe_layers", *END}, 0),
+    "report": ({"report": {"points": 100}}, END, 0),
+    "finetune": ({"finetune": {"gap": 30}}, {*TRAINING, *END}, 0),
+}
 
 
-def list_genomes(flow, names):
-    flow.sheet({name: f"{name}.fa" for name in names})
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_of_the_configuration_reruns_what_depends_on_it(changed_run, name):
+    changes, rules, shards = CHANGES[name]
+    configure(changed_run, **merged(SETTINGS, changes))
+    jobs = changed_run.planned()
+    assert set(jobs) == rules
+    assert jobs["embed_shard"] == shards
 
 
-def test_nothing(flow):
-    assert not flow.planned()
-
-
-def test_a_comment_in_the_config(flow):
-    path = flow.folder / "config" / "config.yaml"
-    path.write_text(f"# a comment\n{path.read_text()}\n# another\n")
-    assert not flow.planned()
-
-
-def test_reordered_keys_and_spelled_out_defaults(flow):
+def test_what_changes_no_result_reruns_nothing(changed_run):
+    runtime = {"checkpoint_every": 5, "hang_after": 99, "kv_device": "host"}
     configure(
-        flow,
-        extractions={"last": LAST, "mean": {"precision": "fp32", "pooling": "mean", **MEAN}},
-        windows={"strands": "+", "stride": 200},
+        changed_run,
+        extractions={"bins": {"precision": "fp32", **BINS}, "both": {"pooling": "mean", **BOTH}},
+        windows={"strands": "both", "stride": 120, "size": 200, "last": "keep"},
+        runtime={**runtime, "tokens_per_second": 1000.0},
+        max_output_gb=1,
     )
-    assert not flow.planned()
+    path = changed_run.folder / "config" / "config.yaml"
+    path.write_text(f"# a comment\n{path.read_text()}\n# another\n")
+    assert not changed_run.planned()
 
 
-def test_a_stated_speed_and_a_limit_that_is_kept(flow):
-    configure(flow, runtime={"tokens_per_second": 1000.0}, max_output_gb=1)
-    assert not flow.planned()
+def test_an_update_of_the_scripts_reruns_nothing(changed_run):
+    for path in changed_run.folder.rglob("*"):
+        if path.is_file():
+            # As seen from files of long ago, all scripts are new.
+            os.utime(path, (path.stat().st_mtime - 1e8,) * 2)
+    assert not changed_run.planned()
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [{"layers": ["blocks.0", "norm"]}, {**MEAN, "pooling": "max"}, {**MEAN, "dtype": "float16"}],
-    ids=["layers", "pooling", "dtype"],
-)
-def test_an_extraction_reruns_itself_from_embed_on(flow, changed):
-    configure(flow, extractions={"mean": changed, "last": LAST})
-    jobs = flow.planned()
-    assert set(jobs) == BELOW_EMBED
-    assert jobs["embed_shard"] == 3
-    before = flow.files("embeddings/last/**/*.*") | flow.files("shards/last/**/*.*")
-    flow.run()
-    assert before == flow.files("embeddings/last/**/*.*") | flow.files("shards/last/**/*.*")
-    assert not flow.planned()
-
-
-def test_levels_rerun_the_aggregation_only(flow):
-    configure(flow, extractions={"mean": {**MEAN, "levels": ["contig"]}, "last": LAST})
-    assert "embed_shard" not in flow.planned()
-    flow.run()
-    assert list(flow.files("embeddings/*/*.contig.parquet")) == [
-        "embeddings/mean/norm.contig.parquet"
-    ]
-
-
-def test_a_new_extraction_leaves_the_others_alone(flow):
-    before = flow.files("**/*.parquet")
-    configure(flow, extractions={"mean": MEAN, "last": LAST, "new": {"layers": ["blocks.4"]}})
-    assert flow.planned()["embed_shard"] == 3
-    flow.run()
-    assert before.items() <= flow.files("**/*.parquet").items()
-    assert flow.files("embeddings/new/blocks.4/*.parquet")
-
-
-def test_a_genome_at_the_end_redoes_the_open_bundle_only(flow):
-    before = flow.files("shards/*/large/**/*.*") | flow.files("packs/large/*")
-    list_genomes(flow, ["large", "small1", "small2", "small3"])
-    jobs = flow.planned()
-    assert jobs["chunk_fasta"] == jobs["pack_tokens"] == 1
-    assert jobs["embed_shard"] == 2  # one shard of each extraction
-    flow.run()
-    assert before == flow.files("shards/*/large/**/*.*") | flow.files("packs/large/*")
-
-
-def test_max_tokens_reruns_pack_and_below(flow):
-    configure(flow, packing={"max_tokens": 600})
-    jobs = flow.planned()
-    assert set(jobs) == BELOW_EMBED | {"pack_tokens"}
-    assert jobs["pack_tokens"] == 3
-    assert jobs["embed_shard"] == 6
-
-
-def test_windows_rerun_everything_but_the_model(flow):
-    configure(flow, windows={"size": 150})
-    assert set(flow.planned()) == BELOW_EMBED | {"chunk_fasta", "pack_tokens"}
-
-
-def test_swapped_values_of_two_keys_are_seen(flow):
-    configure(flow, windows={"size": 200, "stride": 150, "min_length": 100})
-    flow.run("results/chunks/large.parquet")
-    before = flow.files("chunks/large.parquet")
-    configure(flow, windows={"size": 150, "stride": 200, "min_length": 100})
-    assert flow.planned()["chunk_fasta"] == 2
-    flow.run("results/chunks/large.parquet")
-    assert before != flow.files("chunks/large.parquet")
-
-
-def test_a_changed_fasta_redoes_its_bundle(flow):
-    path = flow.folder / "large.fa"
-    write_fasta(path, [("large", random_bases(3000, 99))])
+def test_a_changed_fasta_redoes_its_bundle(changed_run):
+    path = changed_run.folder / "small.fa"
+    write_fasta(path, [("chr", random_bases(400, 99))])
     later = path.stat().st_mtime + 10
     os.utime(path, (later, later))
-    jobs = flow.planned()
-    assert jobs["chunk_fasta"] == 1
-    assert jobs["pack_tokens"] == 2
+    jobs = changed_run.planned()
+    assert jobs["chunk_fasta"] == jobs["pack_tokens"] == 1
+    assert jobs["embed_shard"] == 2
 
 
-def test_an_edit_of_the_frozen_settings_is_refused_by_jobs(flow):
-    path = flow.folder / "results" / "run_config.yaml"
-    path.write_text(path.read_text().replace("max_tokens: 1000", "max_tokens: 2000"))
+def test_changed_labels_rerun_the_probes_only(changed_run):
+    path = changed_run.folder / "genes.gff3"
+    path.write_text(path.read_text().rsplit("\n", 3)[0] + "\n")
+    assert set(changed_run.planned()) == {"check_labels", "probe_layers", *END}
+
+
+def test_a_genome_at_the_end_redoes_the_open_bundle_only(changed_run):
+    manifest = "results/embeddings/both/manifest.json"
+    write_fasta(changed_run.folder / "more.fa", [("more", random_bases(300, 9))])
+    list_genomes(changed_run, ["large", "small", "more"])
+    jobs = changed_run.planned()
+    assert jobs["chunk_fasta"] == jobs["pack_tokens"] == 1  # the bundle of small genomes
+    assert jobs["embed_shard"] == 2  # one per extraction
+    kept = ("chunks/large.parquet", "packs/large/*", "shards/*/large/**/*", "**/bins/**/*")
+    before = [changed_run.files(pattern) for pattern in kept]
+    changed_run.run(manifest)
+    assert before == [changed_run.files(pattern) for pattern in kept]
+    assert all(before)
+    assert not changed_run.planned(manifest)
+
+
+def test_an_edit_of_the_frozen_settings_is_refused_by_jobs(changed_run):
+    path = changed_run.folder / "results" / "run_config.yaml"
+    path.write_text(path.read_text().replace("max_tokens: 500", "max_tokens: 2000"))
     with pytest.raises(InputError, match="was edited"):
         load_frozen(path)

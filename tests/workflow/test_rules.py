@@ -3,24 +3,10 @@
 import re
 from collections import Counter
 
-import pytest
 import yaml
 from evo2_embed.plan.rules import RULES, count_jobs
-from evo2_embed.run.frozen import plan_run
+from evo2_embed.run.frozen import load_frozen, plan_run
 from runs import ROOT, Workflow, random_bases, write_fasta
-
-EVERYTHING = {
-    "sharding": {"shard_tokens": 2000},
-    "compare": {"rows": 100, "control": 4},
-    "burn_in": {"length": 1024},
-    "probe": {"labels": "labels.bed"},
-    "export": "finetune",
-    "extractions": {
-        "one": {"layers": ["blocks.2", "norm"], "fusion": {"f": {"method": "mean"}}},
-        "two": {"layers": ["norm"]},
-    },
-}
-LITTLE = {"compare": {"rows": 0, "control": 4}}
 
 
 def declared():
@@ -43,22 +29,14 @@ def test_the_table_has_every_rule_its_file_and_its_outputs():
     assert table == declared()
 
 
-@pytest.mark.parametrize("config", [EVERYTHING, LITTLE], ids=["everything", "little"])
-def test_the_table_has_every_job_its_outputs_and_its_log(tmp_path, monkeypatch, config):
-    flow = Workflow(tmp_path / "flow")
-    write_fasta(flow.folder / "large.fa", [("large", random_bases(3000, 1))])
-    write_fasta(flow.folder / "small.fa", [("small", random_bases(600, 2))])
-    (flow.folder / "labels.bed").write_text("large\t0\t600\tx\nlarge\t1000\t1600\ty\n")
-    flow.sheet({"large": "large.fa", "small": "small.fa"})
-    flow.configure(**config)
-    blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", flow.run("-n"), re.M)
+def assert_planned(flow, run, *arguments):
+    """Snakemake plans the jobs that the table says, with their outputs and logs."""
+    blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", flow.run("-n", *arguments), re.M)
     planned = sorted(
         (name, sorted(_listed(block, "output")), _listed(block, "log"))
         for name, block in blocks
         if name != "all"
     )
-    monkeypatch.chdir(flow.folder)
-    run = plan_run(yaml.safe_load((flow.folder / "config" / "config.yaml").read_text()))
     jobs = [job for rule in RULES for job in run.jobs(rule)]
     assert planned == sorted(
         (
@@ -69,6 +47,22 @@ def test_the_table_has_every_job_its_outputs_and_its_log(tmp_path, monkeypatch, 
         for job in jobs
     )
     assert count_jobs(run.settings, run.bundles) == Counter(job.rule.name for job in jobs)
+
+
+def test_the_table_has_every_job_its_outputs_and_its_log(finished_run):
+    run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
+    assert set(count_jobs(run.settings, run.bundles)) == set(RULES)
+    assert_planned(finished_run, run, "--forceall")
+
+
+def test_the_table_has_no_job_that_the_configuration_does_not_ask_for(tmp_path, monkeypatch):
+    flow = Workflow(tmp_path / "flow")
+    write_fasta(flow.folder / "small.fa", [("small", random_bases(600, 2))])
+    flow.sheet({"small": "small.fa"})
+    flow.configure(compare={"rows": 0, "control": 4})
+    monkeypatch.chdir(flow.folder)
+    run = plan_run(yaml.safe_load((flow.folder / "config" / "config.yaml").read_text()))
+    assert_planned(flow, run)
 
 
 def _listed(block, part):

@@ -14,11 +14,12 @@
 #      journal.json and the rows of finished packs, from which a later job resumes; lock
 
 EMBED_GPUS = 0 if SETTINGS.runtime.device == "cpu" else 1
+EMBED_SETTINGS = {name: RUN.embed_settings(name) for name in EXTRACTIONS}
 
 
 def embed_settings(wildcards):
     """All that an extraction's embeddings depend on, except packs and weights."""
-    return RUN.embed_settings(wildcards.extraction)
+    return EMBED_SETTINGS[wildcards.extraction]
 
 
 rule embed_shard:
