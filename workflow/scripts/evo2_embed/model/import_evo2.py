@@ -5,6 +5,7 @@ of vortex opens `activations_debug.log` in the current folder, so it runs in a t
 """
 
 import contextlib
+import importlib
 import importlib.util
 import logging
 import os
@@ -64,6 +65,7 @@ def import_evo2() -> types.ModuleType:
         return sys.modules["evo2.models"]
     if not torch.cuda.is_available():
         _prepare_without_cuda()
+    _import_einops()
     with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch, contextlib.chdir(scratch):
         import evo2.models
         from vortex.logging import activations_file_handler
@@ -93,6 +95,22 @@ def _check_capability(device: torch.device, precision: str) -> None:
                 precision, *needed, name, *found
             )
         )
+
+
+def _import_einops() -> None:
+    """Import what einops needs for tensors, without `torch._dynamo`.
+
+    With it, einops registers its functions for `torch.compile`, which nothing here uses; the import
+    alone takes two seconds.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    sys.modules["torch._dynamo"] = None  # so that importing it fails, which einops allows for
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            importlib.import_module("einops._torch_specific")
+    finally:
+        del sys.modules["torch._dynamo"]
 
 
 def _prepare_without_cuda() -> None:
