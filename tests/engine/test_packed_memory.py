@@ -1,33 +1,35 @@
 """The memory of the packed engine: its formula, packs in parts, out of memory."""
 
 import itertools
+import json
 import logging
 
 import numpy as np
+import peak_memory
 import pytest
 import torch
 from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.memory import free_bytes, free_in_control_groups
 from evo2_embed.engine.packed import PackedEngine
-from evo2_embed.engine.segments import Segments
+from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
-from runs import ROOT, run_python
-from stock import LAYERS, assert_same, make_pack, packs_of, random_segments
+from runs import run_python
+from stock import LAYERS, assert_same, packs_of, random_segments
 
 
-def test_a_pack_that_does_not_fit_runs_in_parts(evo2, engine):
-    pack = make_pack(random_segments([300, 200, 700, 100]))
-    small = PackedEngine(evo2, LAYERS)
-    small.free = small.footprint.bytes(Segments(make_pack(random_segments([700]))))
-    assert small.footprint.bytes(Segments(pack)) > small.free
-    whole, parts = engine.run(pack), small.run(pack)
-    assert_same(whole, parts)
-    small.free = small.footprint.bytes(Segments(make_pack(random_segments([100])))) - 1
+def test_a_pack_that_does_not_fit_is_divided(evo2, reference):
+    small, ran = PackedEngine(evo2, LAYERS), []
+    first = small.blocks[0]
+    small.blocks[0] = lambda x, *arguments: (ran.append(len(x)), first(x, *arguments))
+    small.free = small.footprint.bytes(SegmentLengths(np.array([300])))
+    assert_same(small.run(reference.pack), reference.outputs, reference.bounds)
+    assert ran == [300, 194]
+    small.free = small.footprint.bytes(SegmentLengths(np.array([100]))) - 1
     with pytest.raises(InputError, match=r"\d+ tokens need 0\.\d+ GiB .* free"):
-        small.run(pack)
+        small.run(reference.pack)
 
 
-def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, engine, monkeypatch, caplog):
+def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, reference, monkeypatch, caplog):
     most = []
     small = PackedEngine(evo2, LAYERS)
     first = small.blocks[0]
@@ -38,74 +40,30 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, engine, monkeypat
             raise torch.cuda.OutOfMemoryError("out of memory")
         first(x, *arguments)
 
-    small.blocks[0], room = tight, 900
-    pack = make_pack(random_segments([300, 200, 700, 100, 300]))
+    small.blocks[0], room = tight, 400
     with caplog.at_level(logging.WARNING):
-        parts = small.run(pack)
-    assert "1600 tokens were too many" in caplog.text
-    whole = engine.run(pack)
-    assert_same(whole, parts)
+        found = small.run(reference.pack)
+    assert "494 tokens were too many" in caplog.text
+    assert_same(found, reference.outputs, reference.bounds)
     most.clear()
-    small.run(pack)
-    assert max(most) <= 900
+    small.run(reference.pack)
+    assert max(most) <= 400
     room = 100
     with pytest.raises(InputError, match="tokens do not fit the memory of .* fewer layers"):
-        small.run(pack)
+        small.run(reference.pack)
 
 
-@pytest.mark.parametrize(
-    ("packs", "layers"),
-    [
-        ("[make_pack(random_segments([60_000]))]", ["blocks.6.mlp.l3"]),
-        (
-            "[make_pack(random_segments([8192] * 14))]",
-            ["blocks.6.mlp.l3", "norm", "blocks.2.projections"],
-        ),
-        ("[make_pack(random_segments([150] * 700))]", ["norm"]),
-        ("[make_pack(random_segments([5000, 4100, 3300, 2500, 1500, 700] * 7))]", ["norm"]),
-        ("packs_of(random_segments([36_000])[0], 18_000)", ["norm"]),
-        ("packs_of(random_segments([36_000])[0], 18_000)", ["norm", "int8"]),
-    ],
-    ids=["long", "windows", "reads", "mixed", "piece", "piece, int8"],
-)
-def test_the_memory_formula_is_what_is_measured(tmp_path, packs, layers):
-    kind = layers.pop() if layers[-1] == "int8" else "model"
-    code = f"""
-import sys
-from pathlib import Path
-import numpy as np, torch
-sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "resources" / "training")!r}]
-from evo2_embed.model import models
-from evo2_embed.engine.footprint import KVCacheOptions
-from evo2_embed.engine.packed import PackedEngine
-from evo2_embed.engine.segments import Segments
-from evo2_embed.model.loading import load_model
-from stock import make_pack, packs_of, random_segments
+@pytest.fixture(scope="module")
+def peaks(tmp_path_factory):
+    """By case of `peak_memory`, the measured peak in units of the formula's."""
+    code = f"import runpy; runpy.run_path({peak_memory.__file__!r}, run_name='__main__')"
+    return json.loads(run_python(code, tmp_path_factory.mktemp("peaks")).splitlines()[-1])
 
-def resident(field):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
-evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
-engine = PackedEngine(evo2, {layers}, KVCacheOptions({kind!r}))
-engine.run(make_pack(random_segments([1000, 70])))
-*before, pack = {packs}
-for earlier in before:
-    engine.run(earlier)
-engine.scratch.clear()
-if torch.cuda.is_available():
-    before = torch.cuda.memory_allocated()
-    outputs = engine.run(pack)
-    peak = torch.cuda.max_memory_allocated()
-else:
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now on
-    before = resident("VmRSS")
-    outputs = engine.run(pack)
-    peak = resident("VmHWM")
-print((peak - before) / engine.footprint.bytes(Segments(pack)))
-"""
+@pytest.mark.parametrize("case", peak_memory.CASES)
+def test_the_memory_formula_is_what_is_measured(peaks, case):
     # The allocator and the matrix products keep a little for themselves.
-    assert 0.6 <= float(run_python(code, tmp_path).split()[-1]) <= 1.1
+    assert 0.6 <= peaks[case] <= 1.1
 
 
 @pytest.mark.parametrize("kv_type", ["model", "bf16", "int8"])
