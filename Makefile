@@ -42,7 +42,7 @@ status: env
 	@$(BIN)/python workflow/scripts/show_status.py
 
 test: test-env
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slurm: test-env
 	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"

@@ -18,6 +18,11 @@ collect_ignore = ["slurm"]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def pytest_collection_modifyitems(items):
+    """Whole runs first: they take longest, and the last file of all runs on one worker alone."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", params=[DEVICE])
 def evo2(tmp_path_factory):
     """The bundled model's architecture in float32, with random weights that keep gates away from 0.

@@ -1,7 +1,8 @@
 """One long stretch, in segments of many lengths, compared with `Evo2.forward`: `make contexts`.
 
 Out: per segment length, for all layer names together, the largest difference relative to the mean
-absolute value of the stock output, and the RMS difference relative to its RMS.
+absolute value of the stock output, and the RMS difference relative to its RMS. It fails if the
+latter is more than rounding.
 """
 
 import argparse
@@ -27,15 +28,20 @@ LENGTHS = (16_384, 8192, 4096, 2048, 1024, 4097, 1000, 127)
 # With weights `slow`, poles of the implicit filters are slower, and residues larger, by this
 # factor.
 SLOWER = 300
+# Largest relative RMS difference that may come from rounding: 84 times the rounding of one float32
+# number. A lost state gives 0.01 or more.
+ROUNDING = 1e-5
 
 
-def main(tokens: int, lengths: list[int], weights: str) -> None:
+def main(tokens: int, lengths: list[int], weights: str) -> bool:
+    """Print the differences; whether all of them are rounding."""
     evo2 = load_model(models.TINY, _weights(weights), "fp32")
     segment = random_segments([tokens], seed=7)[0]
     started = time.perf_counter()
     stock = alone(evo2, segment, LAYERS)
     print(f"{weights}, {tokens:,} tokens: Evo2.forward {time.perf_counter() - started:.0f} s")
     print(f"{'length':>8} {'largest':>9} {'rms':>9}  seconds  worst layers")
+    exact = True
     for length in lengths:
         largest, rms, seconds = _compare(evo2, segment, length, stock)
         print(
@@ -43,11 +49,13 @@ def main(tokens: int, lengths: list[int], weights: str) -> None:
             f"{max(largest, key=largest.get)}, {max(rms, key=rms.get)}",
             flush=True,
         )
+        exact &= max(rms.values()) <= ROUNDING
     # For comparison, a lost state: windows without context.
     engine = PackedEngine(evo2, ["norm"])
     windows = torch.cat([engine.run(p)["norm"] for p in packs_of(segment, 2048, alone=True)])
     difference = (windows - stock["norm"]).square().mean().sqrt()
     print(f"windows of 2,048 alone, norm: {difference / stock['norm'].square().mean().sqrt():.2f}")
+    return exact
 
 
 def _weights(kind: str) -> Path:
@@ -90,4 +98,5 @@ if __name__ == "__main__":
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS))
     parser.add_argument("--weights", choices=["steady", "slow", "trained"], default="steady")
     chosen = parser.parse_args()
-    main(chosen.tokens, chosen.lengths, chosen.weights)
+    if not main(chosen.tokens, chosen.lengths, chosen.weights):
+        sys.exit(f"error: differences above {ROUNDING}")

@@ -1,6 +1,7 @@
 """Checks that must not end well without having checked anything."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -50,3 +51,25 @@ def test_slurm_tests_that_cannot_run_are_skipped_with_a_line_and_fail_in_ci(
     refused = run_slurm_tests(user, apt_get, CI="true")
     assert refused.returncode == 1
     assert refused.stderr == f"error: the SLURM tests cannot run: {reason}\n"
+
+
+def test_no_test_leaves_itself_out():
+    files = [path for path in (ROOT / "tests").rglob("*.py") if path.name != "test_checks.py"]
+    assert len(files) > 50
+    for path in files:
+        assert not re.search(r"skip(if|\()|importorskip|xfail", path.read_text()), path
+
+
+def test_ci_fails_if_any_of_its_parts_fails(tmp_path):
+    """`.ci/run` with a stand-in for make that fails for one target."""
+    make = tmp_path / "make"
+    make.write_text('#!/bin/sh\necho "$1" >> "$ASKED"\n[ "$1" != "$FAILS" ] || exit 3\n')
+    make.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ASKED": str(tmp_path / "asked")}
+    for target, status in (("", 0), ("lint", 3), ("test", 3), ("test-slurm", 3)):
+        run = subprocess.run(
+            [str(ROOT / ".ci" / "run")], env={**environment, "FAILS": target}, capture_output=True
+        )
+        assert run.returncode == status, target
+    asked = (tmp_path / "asked").read_text().split()
+    assert [asked.count(target) for target in ("lint", "test", "test-slurm")] == [4, 3, 3]
