@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 from runs import SCRIPTS
 
-FILES = [path for path in SCRIPTS.rglob("evo2_embed/**/*.py") if "\n>>> " in path.read_text()]
+FILES = [path for path in SCRIPTS.rglob("evo2_embed/**/*.py") if ">>> " in path.read_text()]
 MODULES = sorted(".".join(path.relative_to(SCRIPTS).with_suffix("").parts) for path in FILES)
 
 

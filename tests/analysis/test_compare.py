@@ -1,15 +1,15 @@
-"""The comparison of layers without labels: its measures, its shuffled windows, a real run."""
-
-import json
-import re
+"""The comparison of layers without labels: its measures and its shuffled windows."""
 
 import numpy as np
-import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from evo2_embed.analysis.compare import measures
+from evo2_embed.analysis.compare.control import pack_shuffled
 from evo2_embed.analysis.compare.layers import describe
-from runs import Workflow, random_bases, write_fasta
+from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.settings.sections import Packing, Windows
+from runs import random_bases, write_fasta
 from sklearn.decomposition import PCA
 
 RNG = np.random.default_rng(0)
@@ -79,75 +79,40 @@ def test_a_layer_is_marked_if_shuffled_sequence_looks_like_any(apart):
     assert not describe(values - common, measures.gram(values), shuffled)["alike"]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("compare")
-    flow = Workflow(folder / "flow")
-    genomes = {name: random_bases(1500, seed) for seed, name in enumerate(("one", "two"))}
-    flow.sheet(
-        {name: write_fasta(folder / f"{name}.fa", [("c", s)]) for name, s in genomes.items()}
-    )
-    flow.configure(
-        windows={"strands": "both"},
-        packing={"bos": True},
-        sharding={"shards": 1},
-        compare={"rows": 12, "control": 5},
-        extractions={"default": {"layers": [{"every": 4}, "norm"]}},
-    )
-    flow.genomes = genomes
-    flow.run()
-    return flow
+@pytest.fixture
+def bundles(tmp_path):
+    """Two bundles of one genome each, on both strands: chunk tables and genomes; and the bases."""
+    found, bases = [], {}
+    for number, name in enumerate(("one", "two")):
+        bases[name] = random_bases(1500, number)
+        genome = Genome(name, write_fasta(tmp_path / f"{name}.fa", [("c", bases[name])]))
+        table = str(tmp_path / f"{name}.parquet")
+        windows = Windows(size=200, stride=200, strands="both").to_dict()
+        chunk_bundle([genome], windows, str(tmp_path / "indexes"), table, 1)
+        found.append((table, [genome]))
+    return found, bases
 
 
-def test_the_control_is_real_windows_with_their_bases_shuffled(finished):
-    table = pq.read_table(finished.folder / "results/controls/packs.parquet").to_pylist()
+def test_the_control_is_real_windows_with_shuffled_bases(bundles, tmp_path):
+    packing = Packing(max_tokens=1000, piece=1000, bos=True).to_dict()
+    settings, output = {"packing": packing, "code": 1}, str(tmp_path / "packs" / "packs.parquet")
+    (tmp_path / "packs").mkdir()
+    metadata = pack_shuffled(bundles[0], 5, settings, str(tmp_path / "indexes"), output)
+    assert metadata.n_chunks == 6  # three of each bundle
     found = []
+    table = pq.read_table(output).to_pylist()
     for pack in table:
         for number, strand in enumerate(pack["strand"]):
             first, last = pack["cu_seqlens"][number : number + 2]
             tokens = pack["tokens"][first:last]
             assert tokens[0] == 0
-            bases = finished.genomes[pack["genome"][number]][
-                pack["start"][number] : pack["end"][number]
-            ]
+            span = slice(pack["start"][number], pack["end"][number])
+            bases = bundles[1][pack["genome"][number]][span]
             if strand == "-":
                 bases = bases.translate(str.maketrans("ACGT", "TGCA"))
             assert sorted(tokens[1:].decode()) == sorted(bases)
             assert tokens[1:].decode() not in (bases, bases[::-1])
             found.append(pack["chunk"][number])
-    assert sorted(found) == list(range(6))  # three of each bundle
+    assert sorted(found) == list(range(6))
     assert {pack["genome"][0] for pack in table} == {"one", "two"}
-
-
-def test_a_run_compares_all_layers_and_the_report_shows_them(finished):
-    results = finished.folder / "results"
-    compared = json.loads((results / "comparisons/default.json").read_text())
-    layers = ["blocks.3", "blocks.7", "norm"]
-    assert list(compared["layers"]) == layers == list(compared["cka"])
-    assert compared["rows"] == 12
-    assert compared["shuffled_windows"] == 6
-    for layer in layers:
-        assert compared["cka"][layer][layer] == pytest.approx(1, abs=1e-4)
-        assert -1 <= compared["layers"][layer]["cosine_to_shuffled"] <= 1
-        assert 1 <= compared["layers"][layer]["effective_rank"] <= 12
-    page = (results / "report.html").read_text()
-    assert "Layers: default" in page
-    assert all(f"<td>{layer}</td>" in page for layer in layers)
-    text = re.search(r'<script type="application/json">(.*?)</script>', page)[1]
-    data = json.loads(text)
-    assert list(data["datasets"]) == layers
-    (keys,) = data["keys"]
-    rows = pl.read_parquet(results / "embeddings/default/norm/*.parquet")
-    assert keys["start"] == rows["start"].to_list()
-    assert keys["strand"] == rows["strand"].to_list()
-    assert [keys["genomes"][number] for number in keys["genome"]] == rows["genome"].to_list()
-    assert all(len(data["datasets"][layer]["pcs"][2]) == len(rows) for layer in layers)
-    assert "Nothing to be done" in finished.run()
-
-
-def test_an_edit_of_the_comparison_runs_nothing_else(finished):
-    config = (finished.folder / "config/config.yaml").read_text()
-    (finished.folder / "config/config.yaml").write_text(config.replace("rows: 12", "rows: 10"))
-    planned = finished.planned()
-    (finished.folder / "config/config.yaml").write_text(config)
-    assert planned == {"compare_layers": 1, "write_report": 1, "all": 1}
+    assert {strand for pack in table for strand in pack["strand"]} == {"+", "-"}

@@ -1,0 +1,78 @@
+"""The comparison, the burn-in and the report of a real run."""
+
+import json
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from everything import CONTIGS, EXTRACTIONS, FUSIONS, LAYERS
+from evo2_embed.io.files import read_json
+from evo2_embed.model import models
+from evo2_embed.model.loading import load_model
+
+
+def test_the_comparison_has_all_layers(finished_run):
+    compared = read_json(finished_run.folder / "results/comparisons/both.json")
+    assert list(compared["layers"]) == LAYERS == list(compared["cka"])
+    assert compared["rows"] == 30
+    assert compared["shuffled_windows"] == 4
+    for layer in LAYERS:
+        assert compared["cka"][layer][layer] == pytest.approx(1, abs=1e-4)
+        assert -1 <= compared["layers"][layer]["cosine_to_shuffled"] <= 1
+        assert 1 <= compared["layers"][layer]["effective_rank"] <= 30
+
+
+@pytest.mark.parametrize(("extraction", "bases"), [("both", 32), ("bins", 32)])
+def test_rows_of_the_burn_in_are_pooled_from_a_call_of_evo2_for_each_stretch(
+    finished_run, extraction, bases
+):
+    results = finished_run.folder / "results"
+    found = read_json(results / f"burn_in/{extraction}.json")
+    place = found["place"]
+    assert (place["contig"], place["end"] - place["start"], place["stretch"]) == ("chrB", 1024, 256)
+    layers = EXTRACTIONS[extraction]["layers"]
+    assert list(found["layers"]) == layers
+    torch.set_num_threads(1)
+    evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    rows = {layer: pl.read_parquet(results / f"burn_in/{extraction}/{layer}.parquet")
+            for layer in layers}
+    starts = rows["norm"]["start"] - rows["norm"]["context"] + rows["norm"]["n_tokens"]
+    assert sorted({*starts}) == [0, 512, 768]
+    for start, stop in ((0, 1024), (512, 768), (768, 1024)):
+        ids = torch.tensor([[0, *CONTIGS["chrB"][start:stop].encode()]])
+        _, outputs = evo2.forward(ids, return_embeddings=True, layer_names=layers)
+        for layer, table in rows.items():
+            mine = table.filter(starts == start).sort("start")
+            assert mine["start"].to_list() == list(range(start, stop, bases))
+            tokens = outputs[layer][0, 1:].numpy().astype(np.float64)
+            wanted = tokens.reshape(len(mine), bases, -1).mean(axis=1)
+            values = np.stack(mine["embedding"].to_list()).astype(np.float64)
+            error = 1e-3 if EXTRACTIONS[extraction].get("dtype") == "float16" else 1e-5
+            assert np.abs(values - wanted).max() <= error * np.abs(wanted).max()
+
+
+def test_the_report_shows_every_rule_and_every_row(finished_run):
+    results = finished_run.folder / "results"
+    page = (results / "report.html").read_text()
+    rules = {path.name.removesuffix(".tsv") for path in (finished_run.folder / "benchmarks").iterdir()}
+    assert {rule for rule in rules if f"<td>{rule}</td>" in page} == rules - {"write_report"}
+    drawn = re.findall(r'<script type="application/json">(.*?)</script>', page)
+    for (extraction, settings), text in zip(EXTRACTIONS.items(), drawn, strict=True):
+        for title in ("Layers", "Burn-in", "Embeddings"):
+            assert f"<h2>{title}: {extraction}</h2>" in page
+        data = json.loads(text)
+        assert list(data["datasets"]) == [*settings["layers"], *settings.get("fusion", {})]
+        for name, dataset in data["datasets"].items():
+            rows = pl.read_parquet(results / f"embeddings/{extraction}/{name}/*.parquet")
+            keys = data["keys"][dataset["keys"]]
+            assert keys["start"] == rows["start"].to_list()
+            assert keys["strand"] == rows["strand"].to_list()
+            genomes = [keys["genomes"][number] for number in keys["genome"]]
+            assert genomes == rows["genome"].to_list()
+            assert {len(component) for component in dataset["pcs"]} == {len(rows)}
+            assert {"CDS", "background", None} == {*keys["label"]}
+            assert None not in keys["gc"]
+    assert all(f"<td>{layer}</td>" in page for layer in LAYERS)
+    assert all(name in drawn[0] for name in FUSIONS)
