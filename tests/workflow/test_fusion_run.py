@@ -9,9 +9,14 @@ import polars as pl
 import pytest
 import show_plan
 from everything import EXTRACTIONS, FUSIONS, LAYERS, configure
+from evo2_embed import CODE_VERSIONS
+from evo2_embed.analysis.fusion.fit import fit_layers
+from evo2_embed.analysis.fusion.writing import fuse_layers
 from evo2_embed.report.summary import load_results, render_summary
+from evo2_embed.settings.sections import Fusion
 
 MANIFEST = "results/embeddings/both/manifest.json"
+PARAMETERS = "results/fusions/both/directions.npz"
 
 
 def rows_of(flow, name):
@@ -67,21 +72,31 @@ def test_they_were_in_the_plan(finished_run):
         assert layer["dataset_bytes"] == pytest.approx(size, rel=0.25)
 
 
-def test_a_new_fusion_may_take_parameters_and_a_lost_one_is_made_again(finished_run, changed_run):
-    results = changed_run.folder / "results"
-    parameters = results / "fusions/both/directions.npz"
-    shutil.copy(parameters, changed_run.folder / "given.npz")
+def test_a_new_fusion_runs_no_embedding_and_may_take_parameters(finished_run, changed_run):
+    given = changed_run.folder / "given.npz"
+    shutil.copy(finished_run.folder / PARAMETERS, given)
     applied = {**FUSIONS["directions"], "parameters": "given.npz"}
     both = {**EXTRACTIONS["both"], "fusion": {**FUSIONS, "applied": applied}}
     configure(changed_run, extractions={**EXTRACTIONS, "both": both})
     planned = changed_run.planned(MANIFEST)
-    assert set(planned) == {"fit_fusion", "fuse_layers", "write_manifest"}
-    shutil.rmtree(results / "embeddings/both/directions")
-    for path in (parameters, results / "embeddings/both/directions.json"):
-        path.unlink()
-    changed_run.run(*(f"results/embeddings/both/{name}.json" for name in ("directions", "applied")))
-    pattern = "*/both/directions*/**/*"
-    assert changed_run.files(pattern) == finished_run.files(pattern) != {}
-    assert rows_of(changed_run, "applied").equals(rows_of(changed_run, "directions"))
-    taken = (results / "fusions/both/applied.npz").read_bytes()
-    assert taken == (changed_run.folder / "given.npz").read_bytes() == parameters.read_bytes()
+    assert planned == {"fit_fusion": 1, "fuse_layers": 1, "write_manifest": 1}
+    changed_run.run("results/embeddings/both/applied.json")
+    assert rows_of(changed_run, "applied").equals(rows_of(finished_run, "directions"))
+    taken = changed_run.folder / "results/fusions/both/applied.npz"
+    assert taken.read_bytes() == given.read_bytes()
+
+
+def test_the_same_layers_give_the_same_bytes(finished_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(finished_run.folder)
+    fusion = Fusion(**FUSIONS["directions"])
+    records = [f"results/embeddings/both/{layer}.json" for layer in LAYERS]
+    parameters, record = tmp_path / "directions.npz", tmp_path / "directions.json"
+    fit_layers(records, fusion, str(parameters), None)
+    code = CODE_VERSIONS["fuse"]
+    fuse_layers(records, "directions", fusion, code, str(parameters), str(record))
+    assert parameters.read_bytes() == (finished_run.folder / PARAMETERS).read_bytes()
+    kept = finished_run.folder / "results/embeddings/both"
+    made = [record, *(tmp_path / "directions").iterdir()]
+    assert len(made) > 1
+    for path in made:
+        assert path.read_bytes() == (kept / path.relative_to(tmp_path)).read_bytes()
