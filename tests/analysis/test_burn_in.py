@@ -84,7 +84,7 @@ def test_rows_of_the_same_bases_are_paired(strand, size):
         assert rows[longest]["before"] - before >= 2048
 
 
-def test_every_distance_is_in_a_group_and_none_is_empty():
+def test_every_context_is_in_a_group_and_no_group_is_empty():
     for length in [*range(256, 3000, ROW), 4096, 25_024]:
         edges = group_edges(length)
         group = np.searchsorted(edges, np.arange(0, length, ROW), side="right") - 1

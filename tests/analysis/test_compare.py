@@ -15,7 +15,7 @@ from sklearn.decomposition import PCA
 RNG = np.random.default_rng(0)
 
 
-def test_effective_rank_counts_directions_used_alike():
+def test_effective_rank_counts_equally_used_directions():
     for rank in (1, 3, 8):
         values = np.linalg.qr(RNG.normal(size=(60, rank)))[0] @ np.eye(rank, 20)
         singular = measures.spectrum(measures.gram(values - values.mean(axis=0)))
@@ -44,7 +44,7 @@ def test_cosines_are_those_of_every_pair():
     assert measures.mean_cosine_to(values, others) == pytest.approx(across)
 
 
-def test_cka_sees_rotation_and_scale_as_the_same_and_noise_as_nothing():
+def test_cka_is_one_up_to_rotation_and_scale_and_zero_for_noise():
     values = RNG.normal(size=(300, 6))
     turned = 7 * values @ np.linalg.qr(RNG.normal(size=(6, 6)))[0] + 3
     # Far wider than there are rows: the biased CKA of such noise is near 1.
@@ -69,7 +69,7 @@ def test_hsic_is_the_mean_over_quadruples():
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_layer_is_marked_if_shuffled_sequence_looks_like_any(apart):
+def test_a_layer_is_marked_if_its_rows_are_similar_even_to_shuffled_sequence(apart):
     common = np.full(16, 30.0)
     values = common + RNG.normal(size=(40, 16))
     shuffled = (-common if apart else common) + RNG.normal(size=(10, 16))

@@ -87,7 +87,7 @@ def test_too_many_components_are_refused(rows, said):
 
 
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
-def test_the_probe_gives_the_weight_to_the_layer_that_tells(layers, kind):
+def test_the_probe_gives_more_weight_to_the_layer_that_predicts_the_labels(layers, kind):
     told = layers["b"][:, 0].astype(np.float64)
     labels = told.copy() if kind == "numbers" else np.where(told > 5e4, "x", "y").astype(object)
     labels[::7] = np.nan if kind == "numbers" else None
@@ -96,7 +96,7 @@ def test_the_probe_gives_the_weight_to_the_layer_that_tells(layers, kind):
     assert weights[1] > 2 * weights[0]
 
 
-def test_labels_that_tell_nothing_apart_are_refused(layers):
+def test_labels_of_one_class_are_refused(layers):
     labels = np.array(["x"] * 5 + [None] * (ROWS - 5), object)
     with pytest.raises(InputError, match="5 rows have a label, with 1 different"):
         fit_fusion(layers, settings("weighted", "probe"), labels)
@@ -105,7 +105,7 @@ def test_labels_that_tell_nothing_apart_are_refused(layers):
 @pytest.mark.parametrize(
     "wanted", [PCA, settings("mean"), settings("weighted", [1, 3]), settings("concat")]
 )
-def test_saved_parameters_do_the_same_to_other_rows(tmp_path, layers, wanted):
+def test_saved_parameters_give_the_same_result_for_other_rows(tmp_path, layers, wanted):
     fusion = fit_fusion(layers, wanted)
     save_fusion(fusion, tmp_path / "a.npz")
     again = load_fusion(tmp_path / "a.npz")
@@ -114,7 +114,7 @@ def test_saved_parameters_do_the_same_to_other_rows(tmp_path, layers, wanted):
     check_fits(again, {"a": 4, "b": 4}, wanted.method, "a.npz")
 
 
-def test_the_file_is_the_same_at_any_time(tmp_path, layers, monkeypatch):
+def test_the_file_does_not_depend_on_the_time(tmp_path, layers, monkeypatch):
     for year, name in ((1.0e9, "one.npz"), (1.7e9, "two.npz")):
         monkeypatch.setattr("time.time", lambda year=year: year)
         save_fusion(fit_fusion(layers, PCA), tmp_path / name)
@@ -135,7 +135,7 @@ def test_parameters_of_something_else_are_refused(layers, layers_, method, said)
 
 
 @pytest.mark.parametrize("damage", ["text", "cut", "flip", "other", "shape", "missing"])
-def test_a_file_that_is_no_parameters_is_one_line(tmp_path, layers, damage):
+def test_a_file_without_parameters_is_refused_in_one_line(tmp_path, layers, damage):
     path = tmp_path / "a.npz"
     save_fusion(fit_fusion(layers, PCA), path)
     content = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The + and - rows of the same bases, joined; and datasets read side by side, in small pieces."""
+"""The + and - rows of the same bases, joined; and datasets read side by side, in small batches."""
 
 import numpy as np
 import polars as pl
@@ -31,13 +31,13 @@ def joined(rows, how="mean", step=1):
     """Join rows that come `step` at a time; a row's vector is its number, and that plus a half."""
     table, values = keys_of(rows), np.arange(len(rows), dtype=np.float32)[:, None] + [0, 0.5]
     values = values.astype(np.float32)
-    pieces = (
+    batches = (
         (table.slice(first, step), values[first : first + step])
         for first in range(0, len(rows), step)
     )
-    found = list(join_strands(pieces, how))
-    keys = pl.concat([pl.from_arrow(piece.cast(table.schema)) for piece, _ in found])
-    return keys, np.concatenate([piece for _, piece in found])
+    found = list(join_strands(batches, how))
+    keys = pl.concat([pl.from_arrow(batch.cast(table.schema)) for batch, _ in found])
+    return keys, np.concatenate([batch for _, batch in found])
 
 
 WINDOWS = [
@@ -91,7 +91,9 @@ def test_rows_with_no_partner_are_counted_and_the_first_is_shown():
 
 @pytest.mark.parametrize("strands", ["keep", "mean", "concat"])
 @pytest.mark.parametrize("method", ["concat", {"pca": 4}])
-def test_rows_that_come_in_pieces_are_fused_as_all_at_once(tmp_path, short_groups, method, strands):
+def test_rows_that_come_in_batches_are_fused_as_all_at_once(
+    tmp_path, short_groups, method, strands
+):
     rng = np.random.default_rng(0)
     layers = {"norm": rng.normal(size=(200, 5)), "blocks.1": rng.normal(size=(200, 12))}
     layers = {name: values.astype(np.float32) for name, values in layers.items()}

@@ -82,7 +82,7 @@ def test_neighbours_of_tested_rows_are_not_trained_on(
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_contigs_are_groups_where_there_are_enough_else_blocks():
+def test_contigs_are_groups_if_there_are_enough_else_blocks():
     probe = replace(SECTION, gap=100)
     many = tiled(12, 6)
     assert make_folds(many, alternating(len(many)), probe).by == "contig"
@@ -110,7 +110,7 @@ def refused(keys, labels, **changes):
     return str(error.value)
 
 
-def test_what_cannot_be_divided_is_refused_and_says_what_to_change():
+def test_rows_that_do_not_allow_folds_are_refused_with_advice():
     keys = tiled(2, 40)
     labels = alternating(len(keys))
     assert "no row gets a label" in refused(keys[:0], labels[:0])
@@ -140,7 +140,7 @@ def test_inner_folds_divide_no_group_and_drop_those_of_one_label():
     assert inner_folds(labels, groups, 3) == []
 
 
-def test_permuted_labels_are_as_many_in_every_fold():
+def test_permuted_labels_keep_the_counts_of_every_fold():
     keys = tiled(1, 200)
     labels = alternating(len(keys), ("x", "y", "z"))
     folds = make_folds(keys, labels, replace(SECTION, gap=100))

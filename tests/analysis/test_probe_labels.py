@@ -149,7 +149,7 @@ def test_the_first_faulty_lines_are_shown_and_a_header_only_once(tmp_path):
     assert len(faults_of(tmp_path / "a.tsv")) == 1
 
 
-def test_the_configuration_checks_labels_and_knows_the_gap(complete, tmp_path):
+def test_the_configuration_checks_labels_and_fills_in_the_gap(complete, tmp_path):
     (tmp_path / "a.bed").write_text("any\t0\t50\n")
     assert complete(probe={"labels": "a.bed"}).probe.gap == 200
     assert complete(probe={"labels": "a.bed", "gap": 0}).probe.gap == 0
@@ -211,7 +211,7 @@ def by_hand(row, found, least, stranded, kind):
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_rows_are_labelled_as_by_counting_bases(tmp_path_factory, data):
+def test_labels_of_rows_equal_a_count_base_by_base(tmp_path_factory, data):
     kind = data.draw(st.sampled_from(["background", "class", "number"]))
     values = st.sampled_from([-2.0, 0.5, 7.0] if kind == "number" else ["x", "y"])
     found = [
@@ -247,7 +247,7 @@ def test_rows_are_labelled_as_by_counting_bases(tmp_path_factory, data):
         assert result == wanted
 
 
-def test_rows_of_a_genome_that_the_labels_say_nothing_of_are_left_out(tmp_path):
+def test_rows_of_a_genome_without_intervals_are_left_out(tmp_path):
     (tmp_path / "a.bed").write_text("c\t0\t10\n")
     keys = pl.concat(
         [keys_of([("c", 0, 10, "+"), ("d", 0, 10, "+")]), keys_of([("e", 0, 5, "+")], "h")]

@@ -56,7 +56,7 @@ def test_a_planted_number_is_found_and_noise_has_none():
     assert abs(missed["spearman"]) < 0.25
 
 
-def test_a_rare_label_that_inner_folds_cannot_divide_is_no_fault():
+def test_a_rare_label_that_inner_folds_cannot_divide_is_allowed():
     labels = np.full(len(KEYS), "x", object)
     labels[[0, 1, -2, -1]] = "y"
     values = (labels == "y")[:, None] + RNG.normal(0, 0.1, (len(KEYS), 2))
@@ -155,7 +155,7 @@ def test_a_fusion_is_fitted_to_training_rows_and_joins_the_strands_of_a_window(s
     assert np.allclose(values, wanted[strands])
 
 
-def test_a_row_without_its_other_strand_is_seen():
+def test_a_row_without_a_partner_is_found():
     keys = tiled(1, 10).with_columns(name=pl.lit(None, pl.String))
     assert find_strands(keys[:-1], np.array([0, 18])) is None
     assert find_strands(keys[:-1], np.array([0, 17])) is not None
@@ -172,7 +172,7 @@ def test_memory_grows_with_what_is_read_at_once(complete):
     assert fused - 2000 == 2 * (one - 2000) + 1
 
 
-def test_of_layers_that_are_alike_a_winner_is_rarely_named():
+def test_among_equal_layers_a_winner_is_rarely_named():
     rng = np.random.default_rng(1)
     named = 0
     for _ in range(500):

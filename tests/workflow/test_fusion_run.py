@@ -41,7 +41,7 @@ def test_fused_datasets_have_the_columns_of_a_layer_s(finished_run):
     np.testing.assert_allclose(strands["embedding"].to_numpy(), mean, atol=1e-6)
 
 
-def test_the_manifest_and_the_summary_have_them(finished_run):
+def test_the_manifest_and_the_summary_have_the_fusions(finished_run):
     results = finished_run.folder / "results"
     manifest = json.loads((results / "embeddings/both/manifest.json").read_text())
     assert list(manifest["fusions"]) == list(FUSIONS)
@@ -59,7 +59,7 @@ def test_the_manifest_and_the_summary_have_them(finished_run):
     assert str(finished_run.folder) not in json.dumps(manifest)
 
 
-def test_they_were_in_the_plan(finished_run):
+def test_the_plan_has_the_fusions(finished_run):
     with contextlib.chdir(finished_run.folder):
         plan = json.loads(show_plan.main("config/config.yaml", ".", True))
     assert plan["jobs"]["fit_fusion"] == plan["jobs"]["fuse_layers"] == 2

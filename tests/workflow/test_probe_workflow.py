@@ -25,7 +25,7 @@ from runs import random_bases, write_fasta
 PROBE = {"labels": "g.gff3", "feature": "CDS", "folds": 3, "max_rows": 400}
 
 
-def test_the_table_has_a_value_a_layer_metric_and_fold(finished_run):
+def test_the_table_has_one_value_per_layer_metric_and_fold(finished_run):
     path = finished_run.folder / "results" / "probes" / "both.parquet"
     table = pl.read_parquet(path)
     assert open_table(path, PROBES).metadata.num_rows == len(table) == 6 * 3 * 3
