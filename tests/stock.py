@@ -130,7 +130,11 @@ def distance(found, wanted):
     The largest root mean square of a row's differences shows a fault of all channels, the largest
     single difference one of a few.
     """
-    found, wanted = (torch.as_tensor(rows).cpu().double() for rows in (found, wanted))
+    # Arrays are copied: torch warns of those that are read-only, as from a file.
+    found, wanted = (
+        (rows if torch.is_tensor(rows) else torch.tensor(rows)).cpu().double()
+        for rows in (found, wanted)
+    )
     assert found.shape == wanted.shape
     difference = found - wanted
     return torch.stack([difference.square().mean(1).sqrt().max(), difference.abs().max()])
