@@ -55,5 +55,5 @@ CODE_VERSIONS = {
     "burn_in": 1,
     "probe": 1,
     "export": 2,
-    "report": 1,
+    "report": 2,
 }
