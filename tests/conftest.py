@@ -6,7 +6,7 @@ import torch
 from evo2_embed.config.resolve import resolve
 from evo2_embed.dataset import part_files
 from evo2_embed.engine.packed import PackedEngine
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from runs import CONFIG, merged, write_fasta
 from stock import LAYERS, Reference, save_weights
@@ -32,9 +32,9 @@ def evo2(tmp_path_factory):
     """
     # A second thread would wait for cores that other tests of the run are using.
     torch.set_num_threads(1)
-    config = models.model_config(models.TINY)
+    config = registry.model_config(registry.TINY)
     weights = save_weights(config, tmp_path_factory.mktemp("weights") / "random.pt")
-    return load_model(models.TINY, weights, "fp32")
+    return load_model(registry.TINY, weights, "fp32")
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,11 @@ from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.engine.pack import Pack
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from random_weights import make_state
 
 FACTOR = 3
-LAYERS = list(models.layer_widths(models.TINY))
+LAYERS = list(registry.layer_widths(registry.TINY))
 # Tokens of the segments on which rounding is measured.
 REFERENCE = [300, 1, 64, 129]
 YAMLS = {
@@ -40,7 +40,7 @@ YAMLS = {
 
 def shrunken(name, divisor):
     """The settings of a model with its widths divided; kinds and order of blocks are kept."""
-    config = dict(models.model_config(name))
+    config = dict(registry.model_config(name))
     for key in ("hidden_size", "num_filters", "hcl_filter_groups", "inner_mlp_size"):
         config[key] //= divisor
     for key in ("hcm_filter_groups", "hcs_filter_groups"):

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 from call_genes import call_genes  # noqa: E402
 from corpus import Corpus, load_corpus  # noqa: E402
 from evo2_embed.model.loading import load_model  # noqa: E402
-from evo2_embed.model.models import TINY, bundled_checkpoint  # noqa: E402
+from evo2_embed.model.registry import TINY, bundled_checkpoint  # noqa: E402
 from markov import markov_bits, markov_counts, of_genome  # noqa: E402
 from train_evo2_tiny import held_out_bits  # noqa: E402
 

@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parents[1] / "workflow" / "scripts"))
 from corpus import Corpus, draw_windows, load_corpus  # noqa: E402
 from evo2_embed.model.import_evo2 import import_evo2  # noqa: E402
 from evo2_embed.model.loading import build_model  # noqa: E402
-from evo2_embed.model.models import TINY, bundled_checkpoint, model_config  # noqa: E402
+from evo2_embed.model.registry import TINY, bundled_checkpoint, model_config  # noqa: E402
 from random_weights import is_exact, make_state  # noqa: E402
 
 SEED = 5

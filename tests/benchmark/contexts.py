@@ -33,7 +33,7 @@ from evo2_embed.engine.footprint import KVCacheOptions  # noqa: E402
 from evo2_embed.engine.memory import map_large_blocks  # noqa: E402
 from evo2_embed.engine.packed import PackedEngine  # noqa: E402
 from evo2_embed.engine.stock import StockEngine  # noqa: E402
-from evo2_embed.model import models  # noqa: E402
+from evo2_embed.model import registry  # noqa: E402
 from evo2_embed.model.loading import load_model  # noqa: E402
 from stock import make_pack, packs_of, random_segments  # noqa: E402
 
@@ -48,7 +48,7 @@ def measure(contender: str, context: int, length: int, keys: str, threads: int) 
     """Embed in this process; returns a record."""
     torch.set_num_threads(threads)
     map_large_blocks()  # as in an embedding job
-    evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     kv_cache = KVCacheOptions(keys)
     engine = PackedEngine(evo2, [LAYER], kv_cache)
     if contender == "stock":

@@ -34,7 +34,7 @@ sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(ROOT / "resources" / "tr
 
 from evo2_embed.engine.pack import Pack  # noqa: E402
 from evo2_embed.engine.packed import PackedEngine  # noqa: E402
-from evo2_embed.model import models  # noqa: E402
+from evo2_embed.model import registry  # noqa: E402
 from evo2_embed.model.loading import build_model  # noqa: E402
 from evo2_embed.pack.assign import first_fit  # noqa: E402
 from random_weights import make_state  # noqa: E402
@@ -61,7 +61,7 @@ def workloads() -> dict[str, np.ndarray]:
 
 def settings_of_width(width: int) -> dict:
     """Settings of the bundled model with another width."""
-    config = dict(models.model_config(models.TINY))
+    config = dict(registry.model_config(registry.TINY))
     return config | {
         "hidden_size": width,
         "num_filters": width,
@@ -229,7 +229,7 @@ def main() -> None:
     records: list[dict] = []
     for width in options.widths:
         config = settings_of_width(width)
-        model = models.TINY if width == 128 else f"width {width}"
+        model = registry.TINY if width == 128 else f"width {width}"
         with tempfile.TemporaryDirectory() as folder:
             torch.save(make_state(config), f"{folder}/weights.pt")
             evo2 = build_model(config, f"{folder}/weights.pt", "fp32", model)

@@ -7,7 +7,7 @@ from evo2_embed.config.resolve import resolve
 from evo2_embed.config.schema import schema_faults
 from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.settings.sections import Context
 from runs import CONFIG, ROOT, Workflow, merged, random_bases, run_python, write_fasta
 
@@ -141,14 +141,15 @@ def test_faults_of_the_schema_do_not_hide_those_of_the_sheet_and_the_layers(comp
     ],
 )
 def test_layers_are_those_of_the_package_s_own_settings(name, layer, exists):
-    assert (models.layer_fault(name, layer) is None) == exists
+    assert (registry.layer_fault(name, layer) is None) == exists
 
 
 def test_precisions_and_contexts_are_those_of_the_models(complete):
-    assert models.precisions("evo2_1b_base") == models.precisions("evo2_40b") == ("fp8",)
-    assert "bf16" in models.precisions("evo2_7b")
-    assert models.context_length("evo2_7b_base") == models.context_length("evo2_1b_base") == 8192
-    assert models.context_length("evo2_7b_262k") == 262_144
+    assert registry.precisions("evo2_1b_base") == registry.precisions("evo2_40b") == ("fp8",)
+    assert "bf16" in registry.precisions("evo2_7b")
+    short = ("evo2_7b_base", "evo2_1b_base")
+    assert [registry.context_length(name) for name in short] == [8192, 8192]
+    assert registry.context_length("evo2_7b_262k") == 262_144
     lines = faults(
         complete,
         **extraction(model={"name": "evo2_7b_base"}, precision="bf16"),
@@ -160,7 +161,7 @@ def test_precisions_and_contexts_are_those_of_the_models(complete):
 
 
 def test_a_span_beyond_training_needs_a_key_and_gives_a_warning(complete):
-    trained = models.context_length("evo2_7b_base")
+    trained = registry.context_length("evo2_7b_base")
     long = extraction(model={"name": "evo2_7b_base"}, precision="bf16")
     assert not beyond_training(complete(**long, **context(span=trained)))
     (fault,) = faults(complete, **long, **context(span=trained + 1))

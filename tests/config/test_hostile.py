@@ -8,7 +8,7 @@ import torch
 from evo2_embed.config.schema import schema_faults
 from evo2_embed.genomes.sample_sheet import read_sheet
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from runs import Workflow, random_bases
 
@@ -52,7 +52,7 @@ def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"norm.scale": _Evil()}, "evil.pt")
     with pytest.raises(InputError, match="evil.pt: not a checkpoint"):
-        load_model(models.TINY, "evil.pt", "fp32")
+        load_model(registry.TINY, "evil.pt", "fp32")
     assert os.listdir() == ["evil.pt"]
 
 
@@ -66,7 +66,7 @@ def test_a_run_on_hostile_names_writes_nothing_but_its_results(tmp_path):
     regions.write_text("".join(f"{name}\t0\t200\t{name}\t0\t+\n" for name in NAMES))
     flow.sheet({"g": (str(fasta.relative_to(flow.folder)), regions.name)})
     weights = flow.folder / "weights;$(touch ran).pt"
-    weights.write_bytes(models.bundled_checkpoint().read_bytes())
+    weights.write_bytes(registry.bundled_checkpoint().read_bytes())
     flow.configure(
         extractions={"a": {"layers": ["norm"]}},
         model={"checkpoint": weights.name},

@@ -16,7 +16,7 @@ from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, write_json
 from evo2_embed.io.tables import PACKS, embeddings_schema, open_table, table_writer, vectors
-from evo2_embed.model.models import layer_widths
+from evo2_embed.model.registry import layer_widths
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys
 from evo2_embed.settings.sections import Extraction

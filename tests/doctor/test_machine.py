@@ -15,7 +15,7 @@ from evo2_embed.doctor.findings import fail, failed, lines, log_and_stop, ok, wa
 from evo2_embed.embed import gpus
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.settings.sections import Model
 from runs import CONFIG, ROOT, SCRIPTS, Workflow, random_bases, write_fasta
 
@@ -224,7 +224,7 @@ def test_memory_of_the_machine(monkeypatch):
 def test_weights(tmp_path):
     assert storage.weights_finding(TINY, "models").state == "OK"
     cut = tmp_path / "cut.pt"
-    cut.write_bytes(models.bundled_checkpoint().read_bytes()[:-100])
+    cut.write_bytes(registry.bundled_checkpoint().read_bytes()[:-100])
     named = Model(checkpoint=str(cut))
     assert "not a complete checkpoint" in storage.weights_finding(named, "models").text
     cut.unlink()
@@ -234,7 +234,7 @@ def test_weights(tmp_path):
 
 def test_weights_against_the_record_of_a_run(tmp_path):
     record = tmp_path / "record.json"
-    write_json(record, {"sha256": storage.file_sha256(models.bundled_checkpoint())})
+    write_json(record, {"sha256": storage.file_sha256(registry.bundled_checkpoint())})
     assert "the same as in" in storage.weights_finding(TINY, "models", str(record)).text
     write_json(record, {"sha256": "0" * 64})
     assert storage.weights_finding(TINY, "models", str(record)).state == "WARN"
@@ -249,7 +249,7 @@ def test_weights_that_are_still_to_be_fetched(tmp_path, monkeypatch):
     usage.free = 10 * GB
     assert storage.weights_finding(model, str(folder)).state == "FAIL"
     folder.mkdir(parents=True)
-    shutil.copy(models.bundled_checkpoint(), folder / "evo2_7b.pt")
+    shutil.copy(registry.bundled_checkpoint(), folder / "evo2_7b.pt")
     assert storage.weights_finding(model, str(folder)).state == "OK"
 
 
@@ -273,7 +273,7 @@ def test_the_package_has_prompts_and_their_losses():
     assert (
         {"evo2_7b", "evo2_40b", "evo2_20b", "evo2_1b_base"}
         <= set(table)
-        <= set(models.model_names())
+        <= set(registry.model_names())
     )
     assert all(0 < value["loss"] < 1 and 50 < value["acc"] < 100 for value in table.values())
     assert 0 < tolerance < prompts.NEAR
@@ -304,11 +304,11 @@ def test_the_loss_against_a_stand_in_for_the_published_one(tmp_path, evo2, monke
     monkeypatch.setattr("evo2_embed.model.loading.load_model", lambda *_: evo2)
 
     def finding(published):
-        table = {models.TINY: {"loss": published, "acc": accuracy}}
+        table = {registry.TINY: {"loss": published, "acc": accuracy}}
         (tmp_path / "test_evo2.py").write_text(
             f"raise SystemExit\n\ndef main():\n    eps = 1e-3\n    expected_metrics = {table}\n"
         )
-        return prompts.loss_finding(models.TINY, models.bundled_checkpoint(), "fp32", tmp_path)
+        return prompts.loss_finding(registry.TINY, registry.bundled_checkpoint(), "fp32", tmp_path)
 
     assert finding(loss + 0.0005).state == "OK"
     assert finding(loss - 0.005).state == "WARN"
@@ -316,7 +316,7 @@ def test_the_loss_against_a_stand_in_for_the_published_one(tmp_path, evo2, monke
 
 
 def test_a_model_without_a_published_loss(tmp_path):
-    finding = prompts.loss_finding(models.TINY, models.bundled_checkpoint(), "fp32", tmp_path)
+    finding = prompts.loss_finding(registry.TINY, registry.bundled_checkpoint(), "fp32", tmp_path)
     assert finding.state == "OK"
     assert "no loss" in finding.text
 
@@ -387,7 +387,7 @@ def test_the_doctor_takes_the_loss_of_real_weights_on_a_gpu(config, cuda, monkey
     assert not asked  # not fetched yet
     (config.parent / "models").mkdir()
     weights = config.parent / "models" / "evo2_7b.pt"
-    shutil.copy(models.bundled_checkpoint(), weights)
+    shutil.copy(registry.bundled_checkpoint(), weights)
     assert states(checks.check_machine(str(config)))["loss"] == "OK"
     assert asked == [("evo2_7b", weights.relative_to(config.parent), "bf16")]
 
@@ -430,7 +430,7 @@ def test_a_check_that_fails_stops_the_run_and_costs_no_shards(flow):
     assert "error: weights of evo2_tiny: cut.pt: not a complete checkpoint" in output
     assert flow.files("machine/*.json") == records
     assert not flow.files("models/evo2_tiny-*.json")  # nothing that needs the check has run
-    shutil.copy(models.bundled_checkpoint(), flow.folder / "cut.pt")
+    shutil.copy(registry.bundled_checkpoint(), flow.folder / "cut.pt")
     jobs = flow.planned("--until", "embed_shard")
     assert jobs == {"check_machine": 1, "fetch_model": 1, "embed_shard": 1}
     flow.configure()

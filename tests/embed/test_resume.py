@@ -12,7 +12,7 @@ import pytest
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.embed.store import JOURNAL
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
@@ -152,7 +152,7 @@ def prepare(folder, ask, **changes):
     for number in range(2):
         packs = f"g/{number:05d}.parquet"
         pack_shard(genomes, "g.parquet", number, 2, packing, "indexes", packs)
-    fetch_model(models.TINY, None, "models", "model.json")
+    fetch_model(registry.TINY, None, "models", "model.json")
     os.chdir(before)
     shard = Shard(folder, run.embed_settings("default"), ask)
     shard.run()

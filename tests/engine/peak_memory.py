@@ -70,11 +70,11 @@ if __name__ == "__main__":
     from evo2_embed.engine.footprint import KVCacheOptions
     from evo2_embed.engine.packed import PackedEngine
     from evo2_embed.engine.segments import Segments
-    from evo2_embed.model import models
+    from evo2_embed.model import registry
     from evo2_embed.model.loading import load_model
     from stock import make_pack, packs_of, random_segments
 
     torch.set_num_threads(1)  # a fork has no other threads of its parent
-    model = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    model = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     run = (lambda f, *x: f(*x)) if torch.cuda.is_available() else in_a_fork
     print(json.dumps({name: run(measure, model, *case) for name, case in CASES.items()}))

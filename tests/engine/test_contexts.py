@@ -10,7 +10,7 @@ from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from evo2_embed.pack.assign import cut_segments, edges_of
 from hypothesis import given, settings
@@ -100,13 +100,13 @@ def test_stretches_side_by_side(engine, several, reference, longest, budget):
 
 def test_a_lost_state_would_show(tmp_path):
     """Slow poles and strong residues: tokens from long ago still count."""
-    path = save_weights(models.model_config(models.TINY), tmp_path / "slow.pt")
+    path = save_weights(registry.model_config(registry.TINY), tmp_path / "slow.pt")
     weights = torch.load(path)
     for name, values in weights.items():
         if name.endswith("log_poles"):
             values /= 300
     torch.save(weights, path)
-    evo2 = load_model(models.TINY, path, "fp32")
+    evo2 = load_model(registry.TINY, path, "fp32")
     tokens, engine = random_segments([2000])[0], PackedEngine(evo2, FEW)
     wanted, exact = (alone(model, tokens, FEW) for model in (evo2, in_float64(evo2)))
     bounds = bounds_of(wanted, exact)

@@ -7,7 +7,7 @@ from evo2_embed.embed.rows import count_rows, locate_rows
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from runs import run_python
 from stock import (
     assert_same,
@@ -85,7 +85,7 @@ def test_every_layer_listed_is_one_vector_a_token_and_no_other_module_is(evo2):
         if torch.is_tensor(output) and output.dim() == 3 and output.shape[:2] == (2, 37)
     }
     del widths[""], widths["unembed"]  # the logits
-    assert widths == models.layer_widths(models.TINY)
+    assert widths == registry.layer_widths(registry.TINY)
 
 
 def test_pooled_rows_equal_separate_calls(make_engine, windows):

@@ -9,7 +9,7 @@ import torch
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import build_model, load_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,7 +55,7 @@ def test_segments_on_their_own(engine, critical, reference):
 
 def test_the_trained_model_differs_from_stock_as_float32_does_from_float64():
     torch.set_num_threads(1)
-    evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     pack = make_pack(random_segments([400, 200, 64, 7, 2]))
     found = PackedEngine(evo2, LAYERS).run(pack)
     stock, exact = (each_alone(model, pack, LAYERS) for model in (evo2, in_float64(evo2)))
@@ -137,8 +137,8 @@ def build(tmp_path):
 @pytest.mark.parametrize("name", YAMLS)
 def test_the_settings_of_every_model(build, name):
     config = shrunken(name, YAMLS[name])
-    evo2, layers = build(config), list(models.widths_of(config))
-    assert len(evo2.model.blocks) == models.model_config(name)["num_layers"]
+    evo2, layers = build(config), list(registry.widths_of(config))
+    assert len(evo2.model.blocks) == registry.model_config(name)["num_layers"]
     reference, engine = Reference(evo2, layers), PackedEngine(evo2, layers)
     assert_same(engine.run(reference.pack), reference.outputs, reference.bounds)
     length = REFERENCE[0]
@@ -148,9 +148,9 @@ def test_the_settings_of_every_model(build, name):
 
 
 def test_every_yaml_of_the_package_is_tested():
-    configs = {models._evo2_tables().CONFIG_MAP[name] for name in YAMLS}
+    configs = {registry._evo2_tables().CONFIG_MAP[name] for name in YAMLS}
     assert configs == {
-        f"configs/{path.name}" for path in (models.package_folder() / "configs").glob("*.yml")
+        f"configs/{path.name}" for path in (registry.package_folder() / "configs").glob("*.yml")
     }
 
 
@@ -172,8 +172,8 @@ def test_every_yaml_of_the_package_is_tested():
     ids=lambda changes: ",".join(f"{key}={value}" for key, value in changes.items()),
 )
 def test_other_settings_of_the_architecture(build, changes):
-    config = models.model_config(models.TINY) | changes
-    evo2, layers = build(config), list(models.widths_of(config))
+    config = registry.model_config(registry.TINY) | changes
+    evo2, layers = build(config), list(registry.widths_of(config))
     for parameter in ("short_filter_bias", "bias"):
         for name, value in evo2.model.named_parameters():
             if name.endswith(parameter):

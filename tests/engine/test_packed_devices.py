@@ -8,7 +8,7 @@ from evo2_embed.engine.kv_cache import KVCache
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from stock import (
     LAYERS,
@@ -140,7 +140,7 @@ def test_a_model_that_gives_no_numbers_is_refused(evo2):
 def test_bf16_is_as_near_to_fp32_as_stock_bf16_is():
     layers = ["blocks.2.filter", "blocks.3.inner_mha_cls.Wqkv", "blocks.6.mlp.l3", "norm"]
     evo2, half = (
-        load_model(models.TINY, models.bundled_checkpoint(), precision)
+        load_model(registry.TINY, registry.bundled_checkpoint(), precision)
         for precision in ("fp32", "bf16")
     )
     pack = make_pack(random_segments([500, 64, 7, 200]))

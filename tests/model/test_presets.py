@@ -3,7 +3,7 @@
 import pytest
 import yaml
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers, recommended_layers
 
 
@@ -11,10 +11,10 @@ def test_all_is_the_residual_stream_after_every_block():
     assert expand_layers("all", "evo2_7b") == [f"blocks.{index}" for index in range(32)]
 
 
-@pytest.mark.parametrize("name", models.model_names())
+@pytest.mark.parametrize("name", registry.model_names())
 @pytest.mark.parametrize("step", [1, 2, 4, 7, 500])
 def test_every_counts_back_from_the_last_block(name, step):
-    blocks = models.model_config(name)["num_layers"]
+    blocks = registry.model_config(name)["num_layers"]
     numbers = [int(layer.split(".")[1]) for layer in expand_layers({"every": step}, name)]
     assert numbers[-1] == blocks - 1
     assert numbers == list(range(numbers[0], blocks, step))
@@ -23,7 +23,7 @@ def test_every_counts_back_from_the_last_block(name, step):
 
 def test_lists_mix_names_and_presets_and_name_each_layer_once():
     layers = ["norm", {"every": 4}, "blocks.3", "blocks.2.mlp.l3"]
-    assert expand_layers(layers, models.TINY) == [
+    assert expand_layers(layers, registry.TINY) == [
         "norm",
         "blocks.3",
         "blocks.7",
@@ -33,11 +33,11 @@ def test_lists_mix_names_and_presets_and_name_each_layer_once():
 
 def test_what_is_recommended_exists_and_says_why():
     table = recommended_layers()
-    assert {"evo2_7b", "evo2_40b"} <= set(table) <= set(models.model_names())
+    assert {"evo2_7b", "evo2_40b"} <= set(table) <= set(registry.model_names())
     for name, lines in table.items():
         assert expand_layers("recommended", name) == [line["layer"] for line in lines]
         for line in lines:
-            assert models.layer_fault(name, line["layer"]) is None
+            assert registry.layer_fault(name, line["layer"]) is None
             assert line["task"]
             assert line["source"]
 

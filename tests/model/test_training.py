@@ -9,7 +9,7 @@ import pytest
 import torch
 import train_evo2_tiny as training
 from corpus import Contig, Corpus, draw_windows, read_fasta, reverse_complement
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from markov import markov_bits, markov_counts
 
@@ -79,7 +79,7 @@ def test_training_lowers_the_loss_and_a_checkpoint_keeps_it(tmp_path, monkeypatc
     after = training.held_out_bits(model, tokens, 96)
     assert after < 0.6 * before
     torch.save(training.checkpoint_state(model), tmp_path / "weights.pt")
-    loaded = load_model(models.TINY, tmp_path / "weights.pt", "fp32").model
+    loaded = load_model(registry.TINY, tmp_path / "weights.pt", "fp32").model
     # But for the rounding of the weights to bfloat16: rows of Wqkv in another order would show.
     assert training.held_out_bits(loaded, tokens, 96) == pytest.approx(after, rel=0.01)
 
@@ -87,6 +87,6 @@ def test_training_lowers_the_loss_and_a_checkpoint_keeps_it(tmp_path, monkeypatc
 def test_the_bundled_weights_have_the_loss_that_training_ended_with():
     torch.set_num_threads(1)
     said = float(re.search(r"held out, lambda, as loaded: (\S+)", LOG.read_text())[1])
-    model = load_model(models.TINY, models.bundled_checkpoint(), "fp32").model
+    model = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32").model
     found = training.held_out_bits(model, read_fasta(corpora.LAMBDA)[0])
     assert found == pytest.approx(said, abs=2e-4)

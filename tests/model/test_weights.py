@@ -7,7 +7,7 @@ import pytest
 import random_weights
 import torch
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.weights import fetch_checkpoint
 
 
@@ -89,19 +89,19 @@ def test_two_workflows_at_once_fetch_once(tmp_path, archive):
 
 
 def test_the_bundled_weights_are_an_ordinary_checkpoint_of_at_most_4_mb():
-    bundled = torch.load(models.bundled_checkpoint(), weights_only=True)
-    made = random_weights.make_state(models.model_config(models.TINY))
+    bundled = torch.load(registry.bundled_checkpoint(), weights_only=True)
+    made = random_weights.make_state(registry.model_config(registry.TINY))
     assert bundled.keys() == made.keys()
     for name, value in made.items():
         assert bundled[name].dtype == value.dtype, name
         assert bundled[name].shape == value.shape, name
         assert bundled[name].isfinite().all(), name
         assert name.endswith("log_poles") <= bool((bundled[name] < 0).all()), name
-    assert models.bundled_checkpoint().stat().st_size <= 4_000_000
+    assert registry.bundled_checkpoint().stat().st_size <= 4_000_000
 
 
 def test_the_bundled_model_has_all_four_kinds_of_blocks():
-    config = models.model_config(models.TINY)
+    config = registry.model_config(registry.TINY)
     kinds = [config[f"{kind}_layer_idxs"] for kind in ("attn", "hcl", "hcm", "hcs")]
     assert sorted(sum(kinds, [])) == list(range(config["num_layers"]))
     assert all(kinds)

@@ -6,7 +6,7 @@ import yaml
 from evo2_embed.engine.footprint import Footprint
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.files import write_json
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.import_evo2 import import_evo2
 from evo2_embed.plan.advice import warnings_of
 from evo2_embed.plan.estimate import estimate_run
@@ -141,7 +141,7 @@ def test_where_nothing_is_known_nothing_is_said(plan, tmp_path):
 def test_published_figures_have_a_source_and_known_models():
     for entry in yaml.safe_load(PUBLISHED.read_text()):
         assert set(entry) == {"models", "gpu", "code", "source", "timed"}
-        assert set(entry["models"]) <= set(models.model_names())
+        assert set(entry["models"]) <= set(registry.model_names())
         assert entry["source"].startswith("https://")
         shapes = {tuple(sorted(_shape(name).items())) for name in entry["models"]}
         assert len(shapes) == 1
@@ -152,14 +152,14 @@ def test_published_figures_have_a_source_and_known_models():
 
 
 def _shape(name):
-    config = models.model_config(name)
+    config = registry.model_config(name)
     return {key: config[key] for key in ("hidden_size", "num_layers", "state_size")}
 
 
 def test_peak_memory_is_weights_and_a_full_pack(plan):
     run, _ = plan(extractions={"x": SEVEN}, packing={"max_tokens": 65536})
     peak = gpu_peak(run.settings, "x")
-    config = models.model_config("evo2_7b")
+    config = registry.model_config("evo2_7b")
     assert 13.1e9 < peak.weights < 13.3e9  # 6.58 thousand million parameters
     memory = Footprint.of_model(config, SEVEN["layers"], 2, "cuda")
     assert peak.pack >= memory.bytes(SegmentLengths(np.full(8, 8192)))

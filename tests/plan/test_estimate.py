@@ -20,7 +20,7 @@ from evo2_embed.embed.rows import count_rows
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import MOST_SAMPLE, read_contigs, sample_size
@@ -172,9 +172,9 @@ def test_a_sheet_of_many_genomes_is_read_a_little_of_each():
 
 
 def test_parameters_are_those_of_the_bundled_checkpoint():
-    state = torch.load(models.bundled_checkpoint(), weights_only=True)
+    state = torch.load(registry.bundled_checkpoint(), weights_only=True)
     buffers = sum(value.numel() for key, value in state.items() if key.endswith("inv_freq"))
-    config = models.model_config(models.TINY)
+    config = registry.model_config(registry.TINY)
     counts = count_parameters(config)
     assert sum(counts.values()) == sum(value.numel() for value in state.values()) - buffers
     assert weight_bytes(config, "fp32") == 4 * sum(counts.values())

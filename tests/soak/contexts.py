@@ -20,7 +20,7 @@ sys.path[:0] = [
 ]
 
 from evo2_embed.engine.packed import PackedEngine  # noqa: E402
-from evo2_embed.model import models  # noqa: E402
+from evo2_embed.model import registry  # noqa: E402
 from evo2_embed.model.loading import load_model  # noqa: E402
 from stock import LAYERS, alone, packs_of, random_segments, save_weights  # noqa: E402
 
@@ -35,7 +35,7 @@ ROUNDING = 1e-5
 
 def main(tokens: int, lengths: list[int], weights: str) -> bool:
     """Print the differences; whether all of them are rounding."""
-    evo2 = load_model(models.TINY, _weights(weights), "fp32")
+    evo2 = load_model(registry.TINY, _weights(weights), "fp32")
     segment = random_segments([tokens], seed=7)[0]
     started = time.perf_counter()
     stock = alone(evo2, segment, LAYERS)
@@ -60,9 +60,9 @@ def main(tokens: int, lengths: list[int], weights: str) -> bool:
 
 def _weights(kind: str) -> Path:
     if kind == "trained":
-        return models.bundled_checkpoint()
+        return registry.bundled_checkpoint()
     path = Path(tempfile.mkdtemp()) / "weights.pt"
-    save_weights(models.model_config(models.TINY), path)
+    save_weights(registry.model_config(registry.TINY), path)
     if kind == "slow":
         state = torch.load(path)
         for name, values in state.items():

@@ -10,7 +10,7 @@ import torch
 from everything import CONTIGS, EXTRACTIONS, FUSIONS, LAYERS
 from evo2_embed.analysis.burn_in.limits import ROW
 from evo2_embed.io.files import read_json
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 
 
@@ -36,7 +36,7 @@ def test_rows_of_the_burn_in_are_pooled_from_a_call_of_evo2_for_each_stretch(
     layers = EXTRACTIONS[extraction]["layers"]
     assert list(found["layers"]) == layers
     torch.set_num_threads(1)
-    evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     rows = {
         layer: pl.read_parquet(results / f"burn_in/{extraction}/{layer}.parquet")
         for layer in layers

@@ -6,7 +6,7 @@ import pytest
 import torch
 import yaml
 from everything import SETTINGS, configure
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from runs import CONFIG, Workflow, merged, random_bases, write_fasta
 
 NORM = {"default": {"layers": ["norm"]}}
@@ -51,7 +51,7 @@ def test_all_faults_of_a_config_are_shown_at_once_and_no_job_starts(flow):
 
 
 def test_a_checkpoint_of_another_model_is_refused(flow):
-    state = torch.load(models.bundled_checkpoint(), weights_only=True)
+    state = torch.load(registry.bundled_checkpoint(), weights_only=True)
     del state["norm.scale"]
     torch.save(state, flow.folder / "other.pt")
     flow.configure(extractions=NORM, model={"checkpoint": "other.pt"})
@@ -65,7 +65,7 @@ def test_a_named_model_is_fetched_whole_and_noted(flow):
     """With a stand-in for the hub's client, which gives the file in parts."""
     stand_in = flow.folder / "stand_in" / "huggingface_hub"
     stand_in.mkdir(parents=True)
-    shutil.copy(models.bundled_checkpoint(), flow.folder / "stand_in" / "weights.pt")
+    shutil.copy(registry.bundled_checkpoint(), flow.folder / "stand_in" / "weights.pt")
     (stand_in / "__init__.py").write_text(
         "import pathlib\n"
         "def snapshot_download(repo_id, local_dir, allow_patterns):\n"
@@ -79,7 +79,7 @@ def test_a_named_model_is_fetched_whole_and_noted(flow):
     flow.environment = {"PYTHONPATH": str(flow.folder / "stand_in")}
     flow.run("results/models/evo2_7b.json")
     fetched = flow.folder / "weights" / "evo2_7b.pt"
-    assert fetched.read_bytes() == models.bundled_checkpoint().read_bytes()
+    assert fetched.read_bytes() == registry.bundled_checkpoint().read_bytes()
     assert [p.name for p in (flow.folder / "weights").iterdir() if p.name[0] != "."] == [
         "evo2_7b.pt"
     ]

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from runs import Workflow, random_bases, write_fasta
 from stock import alone, assert_same, bounds_of, in_float64
@@ -55,7 +55,7 @@ def stretch_of(row):
 @pytest.mark.parametrize(("extraction", "layer"), [("means", "blocks.2"), ("bins", "norm")])
 def test_rows_equal_one_call_of_evo2_over_all_that_they_see(finished, extraction, layer):
     torch.set_num_threads(1)
-    evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     precise = in_float64(evo2)
     rows = rows_of(finished, extraction, layer).sample(20, seed=1)
     stock, exact = [], []

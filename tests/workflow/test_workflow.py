@@ -14,7 +14,7 @@ import torch
 from everything import COMPLEMENT, CONTIGS, LAYERS, MIRRORED, SMALL, configure, prepare
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from evo2_embed.run.frozen import load_frozen
 from runs import Workflow, write_fasta
@@ -46,7 +46,7 @@ def test_the_plan_has_several_shards_of_one_genome(finished_run):
 def separate_calls(finished_run):
     """By layer: rows of the dataset, the same from one call of Evo2 each, and what may differ."""
     torch.set_num_threads(1)
-    evo2 = load_model(models.TINY, models.bundled_checkpoint(), "fp32")
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     precise = in_float64(evo2)
     table = {layer: rows_of(finished_run, "both", layer) for layer in LAYERS}
     # Of all contigs and strands, the first and the last window among them.
@@ -166,7 +166,7 @@ def test_the_dataset_opens_in_polars_pyarrow_pandas_and_duckdb(finished_run):
 def test_manifest_and_metadata_say_what_the_dataset_is(finished_run):
     results = finished_run.folder / "results"
     manifest = json.loads((results / "embeddings" / "both" / "manifest.json").read_text())
-    assert manifest["model"] == models.TINY
+    assert manifest["model"] == registry.TINY
     assert manifest["precision"] == "fp32"
     assert [genome["genome"] for genome in manifest["genomes"]] == ["large", "small"]
     assert manifest["layers"]["norm"]["rows"] == 2 * len(LENGTHS)

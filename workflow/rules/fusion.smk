@@ -12,7 +12,7 @@
 #      results/embeddings/{extraction}/{fusion}/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, embedding
 
-from evo2_embed.model.models import layer_widths
+from evo2_embed.model.registry import layer_widths
 
 
 def fusion_of(wildcards):

@@ -31,7 +31,7 @@ def replace(run_packs) -> None:
     """Put the costless model into the module that runs packs."""
     import numpy as np
     import torch
-    from evo2_embed.model.models import layer_widths, model_config
+    from evo2_embed.model.registry import layer_widths, model_config
 
     class NullEngine:
         """Vectors of chunks, (segments, width), where an engine has those of tokens."""

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from evo2_embed.io.errors import InputError
-from evo2_embed.model.models import model_names
 from evo2_embed.model.presets import expand_layers
+from evo2_embed.model.registry import model_names
 from evo2_embed.settings.sections import Extraction, Finetune, Fusion, Model, Probe, Settings
 
 BLOCK_WINDOWS = 10  # windows per block of the training set, if the configuration has no value

@@ -1,6 +1,6 @@
 """Long contexts in the configuration: faults, and warnings before a run."""
 
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.settings.sections import Settings
 
 
@@ -76,7 +76,7 @@ def model_fault(where: str, name: str, settings: Settings) -> str | None:
         Its model.
     settings : Settings
     """
-    trained, context = models.context_length(name), settings.windows.context
+    trained, context = registry.context_length(name), settings.windows.context
     if longest_stretch(settings) <= trained:
         return None
     if not settings.windows.has_spans:
@@ -97,7 +97,7 @@ def beyond_training(settings: Settings) -> list[str]:
     """One warning per extraction whose span exceeds the training context of its model."""
     tokens = longest_stretch(settings)
     lengths = {
-        name: (extraction.model.name, models.context_length(extraction.model.name))
+        name: (extraction.model.name, registry.context_length(extraction.model.name))
         for name, extraction in settings.extractions.items()
     }
     return [

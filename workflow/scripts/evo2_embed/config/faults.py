@@ -8,7 +8,7 @@ from evo2_embed.config.context import context_faults, model_fault
 from evo2_embed.config.schema import hint
 from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.settings.sections import Extraction, Settings
 
@@ -25,10 +25,9 @@ def settings_faults(settings: Settings, genomes: list[str]) -> list[str]:
 def model_faults(where: str, extraction: Extraction) -> list[str]:
     """Faults of an extraction's model, its checkpoint and its layers."""
     name, checkpoint = extraction.model.name, extraction.model.checkpoint
-    if name not in models.model_names():
-        return [
-            f"{where}: model.name: '{name}' is not known ({hint(name, list(models.model_names()))})"
-        ]
+    known = list(registry.model_names())
+    if name not in known:
+        return [f"{where}: model.name: '{name}' is not known ({hint(name, known)})"]
     faults = []
     if checkpoint is not None and not Path(checkpoint).is_file():
         faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")
@@ -39,7 +38,7 @@ def model_faults(where: str, extraction: Extraction) -> list[str]:
     except InputError as error:
         return [*faults, f"{where}: layers: {error}"]
     for layer in layers:
-        fault = models.layer_fault(name, layer)
+        fault = registry.layer_fault(name, layer)
         faults += [f"{where}: layers: '{layer}' does not exist ({fault})"] if fault else []
     return faults
 
@@ -67,7 +66,7 @@ def _finetune_faults(settings: Settings) -> list[str]:
 def _extraction_faults(where: str, extraction: Extraction, settings: Settings) -> list[str]:
     faults = model_faults(where, extraction)
     name = extraction.model.name
-    if name not in models.model_names():
+    if name not in registry.model_names():
         return faults
     # Unknown layers cannot be checked further.
     faults = faults or fusion_faults(where, extraction, settings)
@@ -84,7 +83,7 @@ def _extraction_faults(where: str, extraction: Extraction, settings: Settings) -
 
 
 def _precision_faults(where: str, name: str, precision: str, device: str) -> list[str]:
-    allowed = models.precisions(name)
+    allowed = registry.precisions(name)
     if precision not in allowed:
         return [
             f"{where}: precision: {precision} is not allowed for {name} "

@@ -16,7 +16,7 @@ from evo2_embed.io.tables import (
     open_table,
     table_metadata,
 )
-from evo2_embed.model.models import layer_widths
+from evo2_embed.model.registry import layer_widths
 from evo2_embed.settings.sections import Extraction
 
 

@@ -24,7 +24,7 @@ from evo2_embed.doctor.storage import (
 from evo2_embed.embed.gpus import GpusTakenError, claim_gpus, visible_gpus
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
-from evo2_embed.model.models import TINY
+from evo2_embed.model.registry import TINY
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.run.frozen import INDEXES, Run, plan_run
 from evo2_embed.settings.sections import Extraction, Model, Settings

@@ -9,7 +9,7 @@ import csv
 from pathlib import Path
 
 from evo2_embed.doctor.findings import Finding, fail, ok, warn
-from evo2_embed.model.models import package_folder
+from evo2_embed.model.registry import package_folder
 
 # A larger difference does not come from precision. Random weights have a loss near ln 4 = 1.4.
 NEAR = 0.01
@@ -64,7 +64,7 @@ def loss_finding(
     Parameters
     ----------
     name : str
-        A name of `models.model_names()`.
+        A name of `registry.model_names()`.
     checkpoint : Path
         Its weights.
     precision : {"fp32", "bf16", "fp8"}

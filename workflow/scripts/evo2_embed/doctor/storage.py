@@ -10,7 +10,7 @@ from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes
-from evo2_embed.model.models import TINY, bundled_checkpoint
+from evo2_embed.model.registry import TINY, bundled_checkpoint
 from evo2_embed.model.weights import check_archive
 from evo2_embed.settings.sections import Model
 

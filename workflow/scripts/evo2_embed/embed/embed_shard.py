@@ -34,7 +34,7 @@ from evo2_embed.io.logs import log
 from evo2_embed.io.tables import PACKS, open_table
 from evo2_embed.model.import_evo2 import choose_device, hide_network
 from evo2_embed.model.loading import package_versions
-from evo2_embed.model.models import layer_widths
+from evo2_embed.model.registry import layer_widths
 from evo2_embed.model.weights import check_weights
 from evo2_embed.pack.metadata import PackMetadata, read_metadata, shard_id_of
 from evo2_embed.pack.read import read_chunk_keys, read_pack_segments, read_packs

@@ -6,7 +6,7 @@ Needs no torch: the plan computes with it before any job runs.
 from dataclasses import dataclass
 
 from evo2_embed.engine.segment_lengths import SegmentLengths
-from evo2_embed.model.models import inner_size, widths_of
+from evo2_embed.model.registry import inner_size, widths_of
 
 # Elements of a tile of the residual stream: on a CPU it stays in the cache, on a GPU it keeps the
 # GPU busy.
@@ -89,7 +89,7 @@ class Footprint:
         Parameters
         ----------
         config : dict
-            As `models.model_config` gives it.
+            As `registry.model_config` gives it.
         layers : list of str
             The requested layers.
         itemsize : int

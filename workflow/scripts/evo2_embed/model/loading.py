@@ -8,7 +8,7 @@ import torch
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.import_evo2 import has_flash_attention, import_evo2
-from evo2_embed.model.models import model_config
+from evo2_embed.model.registry import model_config
 
 PACKAGES = ("evo2", "vtx", "torch")
 
@@ -27,7 +27,7 @@ def load_model(name: str, checkpoint: str | Path, precision: str):
     Parameters
     ----------
     name : str
-        A name of `models.model_names()`.
+        A name of `registry.model_names()`.
     checkpoint : path
         The file with the weights. It is read with `weights_only`.
     precision : {"fp32", "bf16", "fp8"}

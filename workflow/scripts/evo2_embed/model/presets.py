@@ -5,9 +5,9 @@ from pathlib import Path
 import yaml
 
 from evo2_embed.io.errors import InputError
-from evo2_embed.model import models
+from evo2_embed.model import registry
 
-RECOMMENDED = models.RESOURCES / "recommended_layers.yaml"
+RECOMMENDED = registry.RESOURCES / "recommended_layers.yaml"
 
 
 def expand_layers(layers: str | dict | list, name: str) -> list[str]:
@@ -39,7 +39,7 @@ def recommended_layers(path: Path = RECOMMENDED) -> dict[str, list[dict]]:
 def _expand(entry: str | dict, name: str) -> list[str]:
     if isinstance(entry, dict) or entry == "all":
         step = 1 if entry == "all" else entry["every"]
-        blocks = models.model_config(name)["num_layers"]
+        blocks = registry.model_config(name)["num_layers"]
         return [f"blocks.{index}" for index in range((blocks - 1) % step, blocks, step)]
     if entry == "recommended":
         known = recommended_layers()

@@ -12,7 +12,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path, write_json
 from evo2_embed.io.locks import exclusive
 from evo2_embed.io.logs import log
-from evo2_embed.model.models import TINY, bundled_checkpoint, hub_repository
+from evo2_embed.model.registry import TINY, bundled_checkpoint, hub_repository
 
 
 def fetch_model(name: str, checkpoint: str | None, directory: str, record: str) -> None:
@@ -21,7 +21,7 @@ def fetch_model(name: str, checkpoint: str | None, directory: str, record: str) 
     Parameters
     ----------
     name : str
-        A name of `models.model_names()`.
+        A name of `registry.model_names()`.
     checkpoint : str or None
         A local file; nothing is downloaded then.
     directory : str

@@ -4,7 +4,7 @@ import math
 
 from evo2_embed.config.context import beyond_training
 from evo2_embed.io.text import human_bytes
-from evo2_embed.model.models import model_config
+from evo2_embed.model.registry import model_config
 from evo2_embed.plan.estimate import Estimate, LayerEstimate
 from evo2_embed.plan.parameters import weight_bytes
 from evo2_embed.plan.speeds import Speed

@@ -10,7 +10,7 @@ from pathlib import Path
 from evo2_embed.analysis.fusion.shape import joined_width
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.model.models import layer_widths
+from evo2_embed.model.registry import layer_widths
 from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size

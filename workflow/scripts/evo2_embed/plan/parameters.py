@@ -1,6 +1,6 @@
 """Number and memory of a model's parameters, from its settings."""
 
-from evo2_embed.model.models import inner_size
+from evo2_embed.model.registry import inner_size
 
 # In bf16 and fp8 the weights are in bfloat16, except poles and residues of the long filters.
 _ITEMSIZE = {"fp32": 4, "bf16": 2, "fp8": 2}
@@ -13,7 +13,7 @@ def count_parameters(config: dict) -> dict[str, int]:
     Parameters
     ----------
     config : dict
-        From `models.model_config`. D is the width, I the width of the MLP.
+        From `registry.model_config`. D is the width, I the width of the MLP.
 
     Returns
     -------

@@ -7,7 +7,7 @@ import numpy as np
 from evo2_embed.config.context import longest_stretch
 from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
 from evo2_embed.engine.segment_lengths import SegmentLengths
-from evo2_embed.model.models import context_length, model_config
+from evo2_embed.model.registry import context_length, model_config
 from evo2_embed.plan.parameters import weight_bytes
 from evo2_embed.settings.sections import Extraction, Settings
 

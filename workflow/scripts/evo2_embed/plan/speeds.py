@@ -8,7 +8,7 @@ import yaml
 
 from evo2_embed.config.context import longest_stretch
 from evo2_embed.io.files import read_json
-from evo2_embed.model.models import RESOURCES
+from evo2_embed.model.registry import RESOURCES
 from evo2_embed.settings.sections import Settings
 
 PUBLISHED = RESOURCES / "published_speeds.yaml"

@@ -1,6 +1,6 @@
 """Limits of a measurement: bases, context and memory. Light: rules ask for them."""
 
-from evo2_embed.model.models import context_length, layer_widths
+from evo2_embed.model.registry import context_length, layer_widths
 from evo2_embed.settings.sections import BurnIn, Extraction, Settings
 
 # Bases per row. Few, so that the distance from the start is known well; not one, so that an

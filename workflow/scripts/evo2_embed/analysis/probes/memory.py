@@ -1,6 +1,6 @@
 """Memory of a job that probes layers. Light: the rule asks for it."""
 
-from evo2_embed.model.models import layer_widths
+from evo2_embed.model.registry import layer_widths
 from evo2_embed.settings.sections import Extraction
 
 BASE_MB = 2000  # the libraries, and the keys of about ten million rows
