@@ -242,6 +242,14 @@ def test_slurm_is_asked_until_it_answers_and_says_so_now_and_then(watch, logger,
     assert logger.said[0].startswith("SLURM does not answer (squeue).")
 
 
+def test_an_answer_without_jobs_is_an_answer(watch, logger):
+    async def query(command, logger):
+        return {}, 0.5
+
+    watch.ask = query
+    assert asyncio.run(watch.query("squeue --me", logger)) == ({}, 0.5)
+
+
 def test_a_run_that_is_being_stopped_asks_no_more(watch, logger, monkeypatch):
     failing(watch, monkeypatch, 5)
     watch.executor.wait = False

@@ -1,12 +1,18 @@
 """What a change reruns, as the table in config/README.md says: a finished run, then a change."""
 
 import os
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 from everything import EXTRACTIONS, FUSIONS, SETTINGS, configure, list_genomes
+from evo2_embed.embed import embed_shard
 from evo2_embed.io.errors import InputError
-from evo2_embed.run.frozen import load_frozen
-from runs import merged, random_bases, write_fasta
+from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
+from evo2_embed.settings.sections import Runtime
+from runs import SCRIPTS, merged, random_bases, write_fasta
 
 BOTH, BINS = EXTRACTIONS["both"], EXTRACTIONS["bins"]
 END = {"write_report", "all"}
@@ -127,6 +133,27 @@ def test_a_genome_at_the_end_redoes_the_open_bundle_only(changed_run):
     assert before == [changed_run.files(pattern) for pattern in kept]
     assert all(before)
     assert not changed_run.planned(manifest)
+
+
+def test_an_embedding_job_takes_what_no_result_depends_on_from_the_frozen_run(
+    changed_run, monkeypatch
+):
+    monkeypatch.chdir(changed_run.folder)
+    configure(changed_run, runtime={"checkpoint_every": 5, "hang_after": 99, "kv_device": "host"})
+    freeze(plan_run(yaml.safe_load(Path("config/config.yaml").read_text())), RUN_CONFIG)
+    taken = []
+    monkeypatch.setattr(embed_shard, "embed_shard", lambda *arguments: taken.extend(arguments))
+    monkeypatch.setattr("evo2_embed.embed.gpus.claim_gpus", lambda number: None)
+    job = SimpleNamespace(
+        log=["log"],
+        input=SimpleNamespace(packs="packs", model="results/models/evo2_tiny.json"),
+        params=SimpleNamespace(settings=load_frozen(RUN_CONFIG).embed_settings("both")),
+        output=SimpleNamespace(record="record", speed="speed"),
+        resources={},
+    )
+    runpy.run_path(str(SCRIPTS / "embed_shard.py"), {"snakemake": job})
+    (runtime,) = (value for value in taken if isinstance(value, Runtime))
+    assert (runtime.checkpoint_every, runtime.hang_after, runtime.kv_device) == (5, 99, "host")
 
 
 def test_an_edit_of_the_frozen_settings_is_refused_by_jobs(changed_run):

@@ -3,7 +3,9 @@
 import re
 from collections import Counter
 
+import pytest
 import yaml
+from everything import EXTRACTIONS, FUSIONS, LAYERS
 from evo2_embed.plan.rules import RULES, count_jobs
 from evo2_embed.run.frozen import load_frozen, plan_run
 from runs import ROOT, Workflow, random_bases, write_fasta
@@ -29,9 +31,19 @@ def test_the_table_has_every_rule_its_file_and_its_outputs():
     assert table == declared()
 
 
-def assert_planned(flow, run, *arguments):
+def planned_jobs(flow, *arguments):
+    """The name of its rule, and what Snakemake says of it, of each job of a dry run."""
+    return re.findall(r"^rule (\w+):\n((?:    .*\n)+)", flow.run("-n", *arguments), re.M)
+
+
+@pytest.fixture(scope="module")
+def all_jobs(finished_run):
+    """Those of the finished run."""
+    return planned_jobs(finished_run, "--forceall")
+
+
+def assert_planned(blocks, run):
     """Snakemake plans the jobs that the table says, with their outputs and logs."""
-    blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", flow.run("-n", *arguments), re.M)
     planned = sorted(
         (name, sorted(_listed(block, "output")), _listed(block, "log"))
         for name, block in blocks
@@ -49,10 +61,10 @@ def assert_planned(flow, run, *arguments):
     assert count_jobs(run.settings, run.bundles) == Counter(job.rule.name for job in jobs)
 
 
-def test_the_table_has_every_job_its_outputs_and_its_log(finished_run):
+def test_the_table_has_every_job_its_outputs_and_its_log(finished_run, all_jobs):
     run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
     assert set(count_jobs(run.settings, run.bundles)) == set(RULES)
-    assert_planned(finished_run, run, "--forceall")
+    assert_planned(all_jobs, run)
 
 
 def test_the_table_has_no_job_that_the_configuration_does_not_ask_for(tmp_path, monkeypatch):
@@ -62,7 +74,30 @@ def test_the_table_has_no_job_that_the_configuration_does_not_ask_for(tmp_path, 
     flow.configure(compare={"rows": 0, "control": 4})
     monkeypatch.chdir(flow.folder)
     run = plan_run(yaml.safe_load((flow.folder / "config" / "config.yaml").read_text()))
-    assert_planned(flow, run)
+    assert_planned(planned_jobs(flow), run)
+
+
+def test_rules_take_the_files_of_their_own_extraction_and_no_others(all_jobs):
+    shards = [("large", "00000"), ("large", "00001"), ("small", "00000")]
+    chunks = ["results/chunks/large.parquet", "results/chunks/small.parquet"]
+    inputs = {
+        _listed(block, "output")[0]: _listed(block, "input")
+        for name, block in all_jobs
+        if name in ("aggregate_embeddings", "write_manifest", "write_report")
+    }
+    folder = "results/shards/{}/{}/{}/{}.json"
+    for extraction in EXTRACTIONS:
+        records = [folder.format(extraction, *shard, "shard") for shard in shards]
+        assert inputs[f"results/embeddings/{extraction}/norm.json"] == [*records, *chunks]
+    names = sorted(EXTRACTIONS)  # as the configuration file of a test has them
+    speeds = [folder.format(name, *shard, "speed") for name in names for shard in shards]
+    manifests = [f"results/embeddings/{name}/manifest.json" for name in names]
+    assert inputs["results/report.html"][:8] == [*manifests, *speeds]
+    assert inputs["results/report.html"][-2:] == chunks
+    assert inputs["results/embeddings/both/manifest.json"] == [
+        *(f"results/embeddings/both/{name}.json" for name in [*LAYERS, *FUSIONS]),
+        *chunks,
+    ]
 
 
 def _listed(block, part):
