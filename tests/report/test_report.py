@@ -107,9 +107,7 @@ def test_vectors_without_variance_are_not_projected(values):
     assert project(values, umap=True) is None
 
 
-def test_umap_keeps_groups_apart(monkeypatch):
-    # Nearly all of the time is compilation, which is faster without optimisation.
-    monkeypatch.setenv("NUMBA_OPT", "0")
+def test_umap_keeps_groups_apart():
     values = np.concatenate([RNG.normal(size=(30, 20)), 20 + RNG.normal(size=(30, 20))])
     points = project(values, umap=True).umap.T
     centres = points[:30].mean(axis=0), points[30:].mean(axis=0)
