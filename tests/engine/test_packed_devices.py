@@ -4,6 +4,7 @@ import pytest
 import torch
 from evo2_embed.engine import check
 from evo2_embed.engine.check import check_engine
+from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.kv_cache import KVCache
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
@@ -124,6 +125,48 @@ def test_the_self_check_and_the_bounds_notice_a_fault(evo2, reference, fault, mo
     pack = excess(engine.run(reference.pack), wanted, reference.bounds)["norm"]
     stretch = excess(found, {"norm": wanted["norm"][:length]}, reference.bounds)["norm"]
     assert not (pack <= 1000 and stretch <= 1000)
+
+
+class Wrong(PackedEngine):
+    """An engine whose outputs are wrong: by a factor, or not a number in one segment of a pack."""
+
+    factor, segment = 1.0, None
+
+    def run(self, pack):
+        outputs = {layer: values * self.factor for layer, values in super().run(pack).items()}
+        if self.segment is not None and len(pack.lengths) > 1:
+            first = int(pack.cu_seqlens[self.segment])
+            for values in outputs.values():
+                values[first, 0] = torch.nan
+        return outputs
+
+
+@pytest.mark.parametrize(
+    ("precision", "kv_type", "allowed"),
+    [
+        ("fp32", "model", 1e-5),
+        ("fp32", "bf16", 0.01001),
+        ("fp32", "int8", 0.02001),
+        ("bf16", "model", 0.06),
+        ("fp8", "model", 0.15),
+    ],
+)
+def test_the_self_check_allows_exactly_this_difference(evo2, precision, kv_type, allowed):
+    engine = Wrong(evo2, ["norm"], KVCacheOptions(kv_type))
+    # The cache and rounding add a little of their own.
+    engine.factor = 1 + 0.85 * allowed
+    assert check_engine(engine, evo2, ["norm"], precision)["tolerance"] == pytest.approx(allowed)
+    engine.factor = 1 + 1.15 * allowed
+    with pytest.raises(InputError, match=f"differs from Evo2.forward .*{precision} allows"):
+        check_engine(engine, evo2, ["norm"], precision)
+
+
+@pytest.mark.parametrize("segment", range(len(check.LENGTHS)))
+def test_the_self_check_notices_nan_in_any_segment_of_a_pack(evo2, segment):
+    engine = Wrong(evo2, ["norm"])
+    engine.segment = segment
+    with pytest.raises(InputError, match="differs from Evo2.forward by nan"):
+        check_engine(engine, evo2, ["norm"], "fp32")
 
 
 def test_a_model_that_gives_no_numbers_is_refused(evo2):

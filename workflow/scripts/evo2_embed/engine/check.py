@@ -52,11 +52,11 @@ def check_engine(engine: PackedEngine, evo2, layers: list[str], precision: str) 
     difference = {}
     for layer in layers:
         wanted, packed = (outputs[layer].split(LENGTHS) for outputs in (stock, found))
-        difference[layer] = max(
-            _distance(wanted[-1], stretch[layer]), *map(_distance, wanted, packed)
-        )
+        distances = [*map(_distance, wanted, packed), _distance(wanted[-1], stretch[layer])]
+        # Not `max`, which can pass over NaN.
+        difference[layer] = float(np.max(distances))
     for layer, value in difference.items():
-        if not value <= tolerance:
+        if not value <= tolerance:  # NaN is refused, too
             raise InputError(
                 f"layer '{layer}': on this machine {type(engine).__name__} differs from "
                 f"Evo2.forward by {value:.1e} (root mean square, relative); {precision} allows "
