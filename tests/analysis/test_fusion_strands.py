@@ -1,9 +1,12 @@
 """The + and - rows of the same bases, joined; and datasets read side by side, in small batches."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
 from evo2_embed.analysis.fusion.fit import fit_layers
+from evo2_embed.analysis.fusion.stored import load_fusion, save_fusion
 from evo2_embed.analysis.fusion.strands import join_strands
 from evo2_embed.analysis.fusion.writing import fuse_layers
 from evo2_embed.embed.rows import locate_rows
@@ -127,6 +130,17 @@ def test_half_precision_is_kept(tmp_path):
     table = pl.read_parquet(tmp_path / "f" / "*.parquet")
     assert record["dtype"] == "float16"
     assert table.schema["embedding"] == pl.Array(pl.Float16, 5)
+
+
+def test_what_half_precision_cannot_store_is_refused_with_the_cause(tmp_path):
+    values = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float16)
+    records = [write_layer(tmp_path, n, values, many_rows(20), "float16") for n in ("norm", "b")]
+    fit_layers(records, PLAIN, str(tmp_path / "f.npz"), None)
+    fitted = load_fusion(tmp_path / "f.npz")
+    save_fusion(replace(fitted, deviations=fitted.deviations * 1e-6), tmp_path / "f.npz")
+    with pytest.raises(InputError, match="'f': values above 65,504, the most that dtype: float16"):
+        fuse_layers(records, "f", PLAIN, 1, str(tmp_path / "f.npz"), str(tmp_path / "f.json"))
+    assert not (tmp_path / "f").exists()
 
 
 @pytest.mark.parametrize("what", ["rows", "keys", "settings"])

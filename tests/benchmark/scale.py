@@ -94,7 +94,10 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, float]:
     """Run Snakemake in a folder; returns its seconds, and CPU seconds with its jobs."""
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--cores", "2"]
     command += ["--directory", folder, "--quiet", "all", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(STAND_IN), "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {
+        "PYTHONPATH": f"{STAND_IN}:{ROOT / 'tests'}",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     started, before = time.perf_counter(), children_seconds()
     with open(folder / "snakemake.log", "a") as log:
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=log, stderr=log)

@@ -26,9 +26,9 @@ def shard_rows(chunks=6, pooling=BIN):
     return ShardRows(keys | context | text, pooling)
 
 
-def open_store(folder, key="key", save_every=0):
+def open_store(folder, key="key", save_every=0, dtype="float32"):
     folder.mkdir(exist_ok=True)
-    contents = StoreContents(key, shard_rows(), WIDTHS, "float32", 600)
+    contents = StoreContents(key, shard_rows(), WIDTHS, dtype, 600)
     return RowStore(folder, contents, save_every, lambda: None)
 
 
@@ -46,9 +46,13 @@ def vectors_of(rows, chunks, layer):
     return torch.from_numpy((base[:, None] + np.arange(WIDTHS[layer])).astype(np.float32))
 
 
-def put(store, number, chunks):
-    values = {layer: HostCopy(vectors_of(store.rows, chunks, layer)) for layer in WIDTHS}
-    store.put(number, 100 * len(chunks), rows_of(store.rows, chunks), values)
+def put(store, number, chunks, wrong=None):
+    """Store the rows of chunks; with `wrong`, one value of the second layer is this number."""
+    values = {layer: vectors_of(store.rows, chunks, layer) for layer in WIDTHS}
+    if wrong is not None:
+        values["blocks.1"][2, 4] = wrong
+    copies = {layer: HostCopy(vectors) for layer, vectors in values.items()}
+    store.put(number, 100 * len(chunks), rows_of(store.rows, chunks), copies)
 
 
 def chunks_of(number):
@@ -162,3 +166,40 @@ def test_rows_that_were_never_stored_are_refused(tmp_path):
         with pytest.raises(InputError, match="column 'embedding': 13 of 24 values"):
             store.write(tmp_path, {})
     assert not list(tmp_path.glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "dtype", "cause"),
+    [
+        (np.nan, "float32", "NaN"),
+        (-np.inf, "float32", r"infinite values \(inf\)"),
+        (np.inf, "float16", r"infinite values \(inf\)"),
+        (70_000, "float16", "values above 65,504, the most that dtype: float16 can store,"),
+    ],
+)
+def test_rows_that_are_no_numbers_are_refused_at_once_and_not_kept(tmp_path, wrong, dtype, cause):
+    where = r"in 1 of 8 rows of pack 1; the first is x, 'x', bases 120 to 150, strand \+"
+    advice = "set dtype: float32" if wrong == 70_000 else "rerun, finished packs are kept"
+    with open_store(tmp_path / ".work", save_every=1000, dtype=dtype) as store:
+        put(store, 0, PACKS[0])
+        with pytest.raises(InputError, match=rf"^layer 'blocks.1': {cause} {where} \({advice}"):
+            put(store, 1, PACKS[1], wrong)
+        store.save()
+    # A healthy job goes on from the packs before, and finishes.
+    with open_store(tmp_path / ".work", dtype=dtype) as store:
+        store.keep_whole(ROWS)
+        assert set(store.done) == {0}
+        put(store, 1, PACKS[1])
+        put(store, 2, PACKS[2])
+        assert len(written(store, tmp_path)) == 2
+
+
+def test_rows_of_an_earlier_version_that_are_no_numbers_are_done_again(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched, open_store(tmp_path) as store:
+        patched.setattr("evo2_embed.embed.store.as_stored", np.asarray)
+        put(store, 0, PACKS[0], np.nan)
+        put(store, 1, PACKS[1])
+    with open_store(tmp_path) as store:
+        assert set(store.done) == {0, 1}
+        store.keep_whole(ROWS)
+        assert set(store.done) == {1}

@@ -1,6 +1,7 @@
 """Text for the terminal: narrow tables, and lines that fit."""
 
-from evo2_embed.io.text import COLUMNS, text_table, wrapped
+import pytest
+from evo2_embed.io.text import COLUMNS, is_printable, printable, shown, text_table, wrapped
 
 
 def test_columns_are_as_narrow_as_their_widest_cell():
@@ -21,3 +22,33 @@ def test_a_long_line_continues_on_indented_lines_with_all_its_words():
     assert all(part.startswith("  ") for part in lines[1:])
     assert " ".join(part.strip() for part in lines) == line
     assert wrapped("short") == "short"
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("a\u202eb\u2066c\u200f", r"a\u202eb\u2066c\u200f"),
+        ("a\nb\rc\td\x00\x9b1m", r"a\nb\rc\td\x00\x9b1m"),
+        ("a\u2028b\udc80", r"a\u2028b\udc80"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_escaped(text, seen):
+    assert not is_printable(text)
+    assert printable(text) == shown(text) == seen
+    assert is_printable(seen)
+
+
+def test_other_text_is_shown_as_it_is():
+    for text in ("NC_001416.1", "Größe 3 µm", "大腸菌", "עברית", "<b>%s{0}\\n"):
+        assert is_printable(text)
+        assert printable(text) == shown(text) == text
+
+
+def test_a_long_name_is_cut_in_its_middle():
+    assert shown("x" * 80) == "x" * 80
+    name = "first" + "x" * 20_000_000 + "last"
+    assert len(shown(name)) == 80
+    assert shown(name).startswith("firstxxx")
+    assert shown(name).endswith("xxxlast")
+    assert len(shown(name, 300)) == 300

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from soak.trial import Trial
 
+SOAK = Path(__file__).resolve().parent
+
 # Folders of files made from shards, from packs, and from chunk tables.
 BELOW_SHARDS = ("embeddings",)
 BELOW_PACKS = ("shards", *BELOW_SHARDS)
@@ -235,6 +237,22 @@ def rot_weights(trial: Trial) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
+def spoil_a_pack(trial: Trial) -> None:
+    """A device that gives NaN or inf in one pack, and works again at the next run."""
+    trial.begin()
+    by = trial.random.choice(["nan", "inf", "-inf"])
+    trial.flow.environment = {
+        "PYTHONPATH": f"{SOAK / 'not_finite'}:{SOAK.parent}",
+        "SPOILED_PACK": str(trial.random.randrange(12)),
+        "SPOILED_BY": by,
+    }
+    trial.start()
+    assert trial.end()
+    assert {"nan": "NaN in"}.get(by, "infinite values (inf) in") in trial.said, trial.said
+    trial.outcome = "error names pack and cause, rerun"
+    trial.flow.environment = {}
+
+
 FAULTS: dict[str, Callable[[Trial], None]] = {
     "kill -9 of the jobs": kill_job,
     "kill -9 of an embedding job": kill_embedding,
@@ -257,6 +275,7 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "pack files swapped": damage("packs/*/*.parquet", swap, BELOW_PACKS),
     "shard files swapped": damage("shards/*/*/*/*.parquet", swap, BELOW_SHARDS),
     "bit flipped in the weights": rot_weights,
+    "NaN or inf in a pack": spoil_a_pack,
     "job hangs": hang,
     "second run": second_run,
     "second run without lock": second_run_without_lock,

@@ -1,30 +1,10 @@
 """A model that costs nothing, for `tests/benchmark/scale.py`.
 
-Python imports this module when it starts, if its folder is on PYTHONPATH. Once
-`evo2_embed.embed.run_packs` has been imported, its model, engine and pooling are replaced: every
-chunk gets a random vector as wide as the layer. The rest of an embedding job is the real one.
+Once `evo2_embed.embed.run_packs` has been imported, its model, engine and pooling are replaced:
+every chunk gets a random vector as wide as the layer. The rest of an embedding job is the real one.
 """
 
-import importlib.util
-import sys
-
-
-class StandIn:
-    """An entry of `sys.meta_path` that changes one module after its import."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "evo2_embed.embed.run_packs":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
-
-        def run_and_replace(module):
-            run(module)
-            replace(module)
-
-        spec.loader.exec_module = run_and_replace
-        return spec
+from after_import import AfterImport
 
 
 def replace(run_packs) -> None:
@@ -65,4 +45,4 @@ def replace(run_packs) -> None:
     run_packs.Pooler = NullPooler
 
 
-sys.meta_path.insert(0, StandIn())
+AfterImport("evo2_embed.embed.run_packs", replace)

@@ -7,6 +7,8 @@ direction of the chunk's strand; the last bin may be shorter).
 import numpy as np
 import pyarrow as pa
 
+from evo2_embed.io.text import shown
+
 
 def count_rows(lengths: np.ndarray, pooling: str | dict) -> np.ndarray:
     """Number of rows of each chunk, from its bases: int64, (n,)."""
@@ -102,6 +104,14 @@ class ShardRows:
         minus = (self.chunks["strand"][owner] == "-").astype(np.int8)
         starts = self.rows["start"][start:stop]
         return [self.rank[owner], starts, minus, self.chunks["chunk"][owner]]
+
+    def place(self, row: int) -> str:
+        """Where a row is, in words."""
+        keys = {name: column[0].as_py() for name, column in self.keys(row, row + 1).items()}
+        return (
+            f"{keys['genome']}, '{shown(keys['contig'])}', bases {keys['start']} to {keys['end']}, "
+            f"strand {keys['strand']}"
+        )
 
     def keys(self, start: int, stop: int) -> dict[str, pa.Array]:
         """Key columns of rows [start, stop)."""

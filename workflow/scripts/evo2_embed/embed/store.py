@@ -16,6 +16,7 @@ from evo2_embed.embed.rows import ShardRows
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import disk_faults, read_json, write_json
+from evo2_embed.io.finite import NotFiniteError, as_stored
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import (
     check_embeddings,
@@ -28,6 +29,12 @@ from evo2_embed.io.tables import (
 from evo2_embed.io.text import human_bytes
 
 JOURNAL = "journal.json"
+
+# For values that are too large for the type of the files, and for NaN and inf.
+_ADVICE = {
+    True: "set dtype: float32",
+    False: "rerun, finished packs are kept; if it happens again, the precision does not fit",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,8 @@ class RowStore:
 
     The work folder holds one file per layer, and a journal of the packs whose rows are safely on
     the disk, each with a checksum. A later store with the same key continues from the journal; a
-    pack whose rows do not match their checksum runs again. Memory does not grow with the shard.
+    pack whose rows do not match their checksum runs again. Rows with values that are not finite are
+    never in the journal. Memory does not grow with the shard.
 
     Parameters
     ----------
@@ -150,13 +158,26 @@ class RowStore:
             Indices of the rows.
         values : dict of str to HostCopy
             By layer, their vectors, (n, width).
+
+        Raises
+        ------
+        InputError
+            If a value is not finite, or too large for the type of the files.
         """
         order = np.argsort(row_index)
+        row_index = row_index[order]
         crc = 0
         for layer in self.widths:
-            ordered = np.ascontiguousarray(values[layer].numpy()[order].astype(self.dtype))
+            try:
+                ordered = as_stored(values[layer].numpy()[order], self.dtype)
+            except NotFiniteError as error:
+                first, count = self.rows.place(row_index[error.rows[0]]), len(error.rows)
+                raise InputError(
+                    f"layer '{layer}': {error} in {count} of {len(row_index)} rows of pack "
+                    f"{number}; the first is {first} ({_ADVICE[error.too_large]})"
+                ) from None
             crc = zlib.crc32(ordered, crc)
-            for start, stop, first_row in _runs(row_index[order]):
+            for start, stop, first_row in _runs(row_index):
                 self._write(layer, ordered[start:stop], first_row)
         # Last: the journal must not list a pack before its rows are written.
         self.done[number] = (n_tokens, crc)
@@ -197,7 +218,7 @@ class RowStore:
         Raises
         ------
         InputError
-            If a row was never stored, or is not finite.
+            If a row was never stored.
         """
         files = {}
         for layer, width in self.widths.items():
@@ -273,12 +294,16 @@ class RowStore:
             view, offset = view[count:], offset + count
         return values
 
-    def _stored_crc(self, row_index: np.ndarray) -> int:
-        """The CRC-32 of rows as `put` computes it: layer by layer, in the order of the rows."""
+    def _stored_crc(self, row_index: np.ndarray) -> int | None:
+        """The CRC-32 of rows as `put` computes it: layer by layer, in the order of the rows. None
+        if a value is not finite: earlier versions kept such rows."""
         row_index, crc = np.sort(row_index), 0
         for layer in self.widths:
             for start, stop, first_row in _runs(row_index):
-                crc = zlib.crc32(self._read(layer, first_row, first_row + stop - start), crc)
+                values = self._read(layer, first_row, first_row + stop - start)
+                if not np.isfinite(values).all():
+                    return None
+                crc = zlib.crc32(values, crc)
         return crc
 
 

@@ -1,8 +1,42 @@
-"""Numbers, tables and long lines as text for the terminal, which has 100 columns."""
+"""Names, numbers, tables and long lines as text for the terminal, which has 100 columns."""
 
+import re
 import textwrap
 
 COLUMNS = 100
+NAME = 80  # most characters of a name in a message or on the report page
+
+# What a terminal or a browser obeys: control characters, line separators, marks that turn the
+# direction of the text behind them. And bytes that are not UTF-8, which cannot be printed.
+_OBEYED = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def is_printable(text: str) -> bool:
+    """Whether a terminal shows a text as it is."""
+    return not _OBEYED.search(text)
+
+
+def printable(text: str) -> str:
+    """A text in which characters that a terminal or a browser would obey are escaped.
+
+    Examples
+    --------
+    >>> printable("red: \\x1b[31m")
+    'red: \\\\x1b[31m'
+    """
+    return _OBEYED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def shown(name: object, most: int = NAME) -> str:
+    """A name, or another text from a file of the user, for a message or the report page: printable,
+    and cut in its middle if it is longer than `most` characters."""
+    text = str(name)
+    if len(text) > most:
+        head = 2 * most // 3
+        text = f"{text[:head]}...{text[head + 3 - most :]}"
+    return printable(text)
 
 
 def human_bytes(number: float) -> str:

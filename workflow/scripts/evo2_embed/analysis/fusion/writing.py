@@ -14,6 +14,8 @@ from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.part_files import write_dataset
 from evo2_embed.io.digests import file_sha256, settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.finite import NotFiniteError, as_stored
 from evo2_embed.io.tables import check_embeddings, embeddings_schema, metadata_schema, vectors
 from evo2_embed.settings.sections import Fusion
 
@@ -88,7 +90,10 @@ def _tables(
 ) -> Iterator[pa.Table]:
     """The same rows as tables of the dataset's schema, checked."""
     number = schema.field("embedding").type.value_type.to_pandas_dtype()
-    for keys, values in rows:
-        values = values.astype(number)
+    for keys, fused in rows:
+        try:
+            values = as_stored(fused, number)
+        except NotFiniteError as error:
+            raise InputError(f"fusion '{name}': {error} in {len(error.rows)} rows") from None
         table = pa.table([*keys.columns, vectors(values)], schema=schema)
         yield check_embeddings(table, values, name)
