@@ -2,17 +2,19 @@
 
 import os
 import runpy
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
 from everything import EXTRACTIONS, FUSIONS, SETTINGS, configure, list_genomes
+from evo2_embed import CODE_VERSIONS
 from evo2_embed.embed import embed_shard
 from evo2_embed.io.errors import InputError
 from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
 from evo2_embed.settings.sections import Runtime
-from runs import SCRIPTS, merged, random_bases, write_fasta
+from runs import ROOT, SCRIPTS, merged, random_bases, write_fasta
 
 BOTH, BINS = EXTRACTIONS["both"], EXTRACTIONS["bins"]
 END = {"write_report", "all"}
@@ -96,12 +98,29 @@ def test_what_changes_no_result_reruns_nothing(changed_run):
     assert not changed_run.planned()
 
 
-def test_an_update_of_the_scripts_reruns_nothing(changed_run):
-    for path in changed_run.folder.rglob("*"):
-        if path.is_file():
-            # As seen from files of long ago, all scripts are new.
-            os.utime(path, (path.stat().st_mtime - 1e8,) * 2)
-    assert not changed_run.planned()
+@pytest.fixture
+def copied_workflow(tmp_path):
+    """A fresh copy of the workflow, whose files are all newer than those of any run."""
+    for name in ("workflow", "profiles", "resources"):
+        shutil.copytree(ROOT / name, tmp_path / "copy" / name, copy_function=shutil.copyfile)
+    shutil.copyfile(ROOT / "Snakefile", tmp_path / "copy" / "Snakefile")
+    return tmp_path / "copy"
+
+
+@pytest.mark.parametrize("profile", ["default", "none"])
+def test_a_fresh_copy_of_the_workflow_reruns_nothing(changed_run, copied_workflow, profile):
+    snakefile = str(copied_workflow / "Snakefile")
+    assert not changed_run.planned("-s", snakefile, "--workflow-profile", profile)
+
+
+def test_a_raised_code_version_redoes_its_stage(changed_run, copied_workflow):
+    path = copied_workflow / "workflow" / "scripts" / "evo2_embed" / "__init__.py"
+    version = CODE_VERSIONS["compare"]
+    path.write_text(
+        path.read_text().replace(f'"compare": {version},', f'"compare": {version + 1},')
+    )
+    jobs = changed_run.planned("-s", str(copied_workflow / "Snakefile"))
+    assert set(jobs) == {"compare_layers", *END}
 
 
 def test_a_changed_fasta_redoes_its_bundle(changed_run):

@@ -15,6 +15,7 @@ from evo2_embed import CODE_VERSIONS
 from evo2_embed.config.context import beyond_training
 from evo2_embed.io.errors import InputError
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
+from snakemake.settings.types import RerunTrigger
 
 STARTED = time.time()
 
@@ -35,6 +36,13 @@ EXTRACTIONS = SETTINGS.extractions
 GENOMES = [genome.name for bundle in RUN.bundles.values() for genome in bundle.genomes]
 FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fusion}
 PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS.packing.to_dict()}
+
+# A job does not run again because its script's file is new, as in a fresh copy of the workflow: the
+# parameters of each rule have a version of its code. The profiles say so too; this holds without
+# them. Snakemake sets its own value after it has read this file, so a property replaces it.
+type(workflow).rerun_triggers = property(
+    lambda workflow: workflow.dag_settings.rerun_triggers - {RerunTrigger.CODE}
+)
 
 
 wildcard_constraints:
