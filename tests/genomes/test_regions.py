@@ -1,7 +1,7 @@
 """BED files: what is read of a line, and which lines are refused."""
 
 import pytest
-from evo2_embed.genomes.regions import Region, read_regions
+from evo2_embed.genomes.regions import Region, read_regions, region_faults
 from evo2_embed.io.errors import InputError
 
 
@@ -23,10 +23,28 @@ def test_columns_four_and_six_are_name_and_strand(tmp_path):
         ("c\t1", r"line 2: not BED"),
         ("c\t1\tx", r"line 2: not BED"),
         ("c\t1\t5\tn\t0\t*", r"line 2: strand '\*' \(allowed: \+ - \.\)"),
+        (f"c\t1\t{10**19}", r"line 2: end 10000000000000000000 \(allowed: at most 1000000000000\)"),
+        (f"c\t1\t{'9' * 5000}", r"line 2: not BED"),
+        ("c\t1\t1_000", r"line 2: not BED"),
+        ("c\t1\t²", r"line 2: not BED"),
+        ("c\t1\t٣", r"line 2: not BED"),
+        ("c" * 2_000_000, r"line 2: longer than 1,048,576 characters"),
+        ("c\t1\t5\tn\t0\t\x1b[31m", r"line 2: strand '\\x1b\[31m'"),
     ],
 )
 def test_other_lines_are_refused_with_their_number(tmp_path, line, message):
     path = tmp_path / "r.bed"
     path.write_text(f"c\t0\t1\n{line}\n")
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         read_regions(str(path))
+    # The same is found when a run starts.
+    assert region_faults(str(path)) == [str(error.value)]
+
+
+@pytest.mark.parametrize("content", [b"", b"# note\n\n", b"\x1f\x8b\x08\xff"])
+def test_a_file_without_regions_is_refused(tmp_path, content):
+    path = tmp_path / "r.bed"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="r.bed: (no regions in|not a text file)") as error:
+        read_regions(str(path))
+    assert region_faults(str(path)) == [str(error.value)]

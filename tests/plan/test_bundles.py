@@ -2,6 +2,7 @@
 
 import pytest
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
 from evo2_embed.plan.bundles import plan_bundles
 from evo2_embed.settings.sections import Sharding, Windows
 
@@ -18,9 +19,9 @@ def genome(tmp_path):
     return genome
 
 
-def plan(genomes, shards="auto", **windows):
+def plan(genomes, shards="auto", tokens=1000, **windows):
     windows = Windows.from_dict({"size": 100, "stride": 100, **windows})
-    bundles = plan_bundles(genomes, windows, Sharding(shard_tokens=1000, shards=shards))
+    bundles = plan_bundles(genomes, windows, Sharding(shard_tokens=tokens, shards=shards))
     return [([g.name for g in b.genomes], b.n_shards) for b in bundles]
 
 
@@ -78,3 +79,13 @@ def test_regions_count_instead_of_the_genome(genome, tmp_path):
     assert plan(regions) == [(["a"], 3)]
     # All back to the contig's start, once for both regions.
     assert plan(regions, context={"span": 50_000, "min": 0}) == [(["a"], 2)]
+
+
+def test_more_shards_than_their_names_can_count_are_refused_in_one_line(genome):
+    largest, small = genome("large", 99_990), genome("small", 9)
+    assert sum(shards for _, shards in plan([largest, small], tokens=1)) == 99_999
+    said = r"shard_tokens: 1 gives 100,008 shards, of which 99,990 for genome 'large'"
+    with pytest.raises(InputError, match=said):
+        plan([largest, small, small], tokens=1)
+    with pytest.raises(InputError, match="60,000 for each of 2 genomes are 120,000 shards"):
+        plan([largest, small], shards=60_000)

@@ -38,14 +38,22 @@ def test_a_protein_beside_a_good_genome_stops_the_run_before_embedding(flow):
 
 def test_all_faults_of_a_config_are_shown_at_once_and_no_job_starts(flow):
     (flow.folder / "empty.fa").touch()
-    flow.sheet({"good": "missing.fa", "x": "empty.fa"})
+    (flow.folder / "r.bed").write_text("c\t0\t9\nc\t9\t0\n")
+    flow.sheet({"good": "missing.fa", "x": "empty.fa", "y": ("good.fa", "r.bed")})
     packing = {"max_tokens": 1_000, "strategy": "padded"}
     config = merged(CONFIG, {"windows": {"size": 2_000}, "packing": packing})
     config["extractions"] = {"default": {"layers": ["blocks.8", "norm"], "precision": "fp8"}}
     (flow.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     lines = errors(flow.run(fails=True))
-    assert len(lines) == 5
-    for part in ("missing.fa", "'empty.fa': the file is empty", "max_tokens", "blocks.8", "fp8"):
+    assert len(lines) == 6
+    for part in (
+        "missing.fa",
+        "r.bed: line 2: start 9 and end 0",
+        "'empty.fa': the file is empty",
+        "max_tokens",
+        "blocks.8",
+        "fp8",
+    ):
         assert any(part in line for line in lines), part
     assert not flow.files("**/*.*")
 

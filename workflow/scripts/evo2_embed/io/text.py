@@ -2,8 +2,13 @@
 
 import re
 import textwrap
+from collections.abc import Iterator
+from typing import TextIO
+
+from evo2_embed.io.errors import InputError
 
 COLUMNS = 100
+LONGEST_LINE = 1 << 20  # characters of a line of a text file
 NAME = 80  # most characters of a name in a message or on the report page
 
 # What a terminal or a browser obeys: control characters, line separators, marks that turn the
@@ -37,6 +42,37 @@ def shown(name: object, most: int = NAME) -> str:
         head = 2 * most // 3
         text = f"{text[:head]}...{text[head + 3 - most :]}"
     return printable(text)
+
+
+def numbered_lines(handle: TextIO) -> Iterator[tuple[int, str]]:
+    """Lines of a text file, without their ends, and their numbers from 1. Memory does not depend on
+    the length of a line.
+
+    Raises
+    ------
+    InputError
+        If a line is longer than `LONGEST_LINE`.
+    """
+    number = 0
+    while line := handle.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"line {number}: longer than {LONGEST_LINE:,} characters")
+        yield number, line.rstrip("\r\n")
+
+
+def whole_number(cell: str) -> int:
+    """A whole number of a table. Unlike `int`, only plain digits: no '1_000', no digits of other
+    scripts.
+
+    Raises
+    ------
+    ValueError
+        If the cell is something else, or has more than 100 characters.
+    """
+    if "_" in cell or len(cell) > 100 or not cell.isascii():
+        raise ValueError
+    return int(cell)
 
 
 def human_bytes(number: float) -> str:

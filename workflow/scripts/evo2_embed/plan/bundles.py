@@ -8,8 +8,11 @@ import math
 from dataclasses import dataclass
 
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
 from evo2_embed.plan.tokens import guess_tokens
 from evo2_embed.settings.sections import Sharding, Windows
+
+MOST_SHARDS = 99_999  # the name of a shard has five digits
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,30 @@ def plan_bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) ->
     share a bundle of at most `shard_tokens`, so a genome added at the end of the sheet changes only
     the last bundle. With an integer `shards`, every genome has its own bundle with that number of
     shards.
+
+    Raises
+    ------
+    InputError
+        If there are more shards than a run can have.
     """
+    bundles = _bundles(genomes, windows, sharding)
+    number = sum(bundle.n_shards for bundle in bundles)
+    if number <= MOST_SHARDS:
+        return bundles
+    if sharding.shards != "auto":
+        raise InputError(
+            f"sharding.shards: {sharding.shards:,} for each of {len(genomes):,} genomes are "
+            f"{number:,} shards (allowed: at most {MOST_SHARDS:,} in a run; set auto)"
+        )
+    largest = max(bundles, key=lambda bundle: bundle.n_shards)
+    raise InputError(
+        f"sharding.shard_tokens: {sharding.shard_tokens:,} gives {number:,} shards, of which "
+        f"{largest.n_shards:,} for genome '{largest.name}' (allowed: at most {MOST_SHARDS:,} in a "
+        "run; set a larger number)"
+    )
+
+
+def _bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) -> list[Bundle]:
     if sharding.shards != "auto":
         return [Bundle(genome.name, (genome,), sharding.shards) for genome in genomes]
     bundles: list[Bundle] = []

@@ -5,13 +5,9 @@ files and the lines of BED files, so the same input always gives the same jobs. 
 count from the lengths of contigs; `make plan`, `make status` and `max_output_gb` use them.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
-
 from evo2_embed.chunk.tiling import count_windows
-from evo2_embed.genomes.regions import Region, parse_bed
+from evo2_embed.genomes.regions import Region, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.errors import InputError
 from evo2_embed.plan.contigs import guess_bases
 from evo2_embed.settings.sections import Windows
 
@@ -19,7 +15,7 @@ from evo2_embed.settings.sections import Windows
 def guess_tokens(genome: Genome, windows: Windows) -> float:
     """Tokens of a genome's windows, from the sizes of its files."""
     if windows.has_spans and genome.regions:
-        return _region_tokens(genome.regions, windows)
+        return run_regions(read_regions(genome.regions), None, windows)[1]
     bases = _bed_bases(genome.regions) if genome.regions else guess_bases(genome)
     return bases * windows.n_strands * _tokens_of_base(windows)
 
@@ -32,30 +28,14 @@ def _tokens_of_base(windows: Windows) -> float:
     return (context.min + size + more * stride) / ((more + 1) * stride)
 
 
-def _region_tokens(path: str, windows: Windows) -> int:
-    """Tokens of the stretches of regions, as if contigs ended with their last region."""
-    regions: dict[str, list[Region]] = {}
-    for line in _bed_lines(path):
-        with suppress(InputError):
-            parsed = parse_bed(line, 0)
-            if parsed:
-                regions.setdefault(parsed[0], []).append(parsed[1])
-    return run_regions(regions, None, windows)[1]
-
-
 def _bed_bases(path: str) -> int:
     bases = 0
-    for line in _bed_lines(path):
-        cells = line.split()
-        if len(cells) > 2 and cells[1].isdigit() and cells[2].isdigit():
-            bases += int(cells[2]) - int(cells[1])
+    with open(path, encoding="utf-8") as handle:
+        for line in handle:
+            cells = line.split()
+            if len(cells) > 2 and cells[1].isdecimal() and cells[2].isdecimal():
+                bases += int(cells[2]) - int(cells[1])
     return max(bases, 0)
-
-
-def _bed_lines(path: str) -> Iterator[str]:
-    """Lines of a BED file. Lines that are not BED are errors only when the file is chunked."""
-    with open(path, encoding="utf-8", errors="replace") as handle:
-        yield from handle
 
 
 def tally(lengths: list[tuple[float, float]], windows: Windows, bins: set[int]) -> dict:

@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from evo2_embed.genomes.regions import parse_bed
+from evo2_embed.genomes.regions import MOST_BASES, parse_bed
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown, whole_number
 
 INSIDE = "inside"  # label of a BED interval without a name
 BACKGROUND = "background"  # label of rows without intervals
@@ -55,17 +56,17 @@ class BedReader:
     def __init__(self, feature: None):
         self.labels = Labels()
 
-    def take(self, line: str, number: int) -> bool:
+    def take(self, line: str) -> bool:
         """Read a line; False if no line after it counts."""
-        parsed = parse_bed(line, number)
+        parsed = parse_bed(line)
         if parsed:
-            contig, region = parsed
-            label = (region.name or INSIDE).strip()
+            contig, start, end, name, strand = parsed
+            label = (name or INSIDE).strip()
             if label == BACKGROUND:
                 raise InputError(
                     f"'{BACKGROUND}' is the label of rows without intervals; rename it"
                 )
-            self.labels.add(contig, region.start, region.end, region.strand or ".", label)
+            self.labels.add(contig, start, end, strand or ".", label)
         return True
 
     def faults(self) -> list[str]:
@@ -83,7 +84,7 @@ class GffReader:
         self.labels = Labels()
         self.seen: Counter[str] = Counter()
 
-    def take(self, line: str, number: int) -> bool:
+    def take(self, line: str) -> bool:
         """Read a line; False if no line after it counts."""
         if line.startswith("##FASTA") or line.startswith(">"):
             return False
@@ -108,7 +109,7 @@ class GffReader:
         if self.feature is None:
             return [f"GFF3 needs probe.feature, a feature type (in the file: {there})"]
         if not self.labels.start:
-            return [f"no feature '{self.feature}' (probe.feature; in the file: {there})"]
+            return [f"no feature '{shown(self.feature)}' (probe.feature; in the file: {there})"]
         return []
 
 
@@ -124,7 +125,7 @@ class TsvReader:
         """Whether no line can be read, for lack of a header."""
         return self.header is None
 
-    def take(self, line: str, number: int) -> bool:
+    def take(self, line: str) -> bool:
         """Read a line; False if no line after it counts."""
         if not line.strip() or line.startswith("#"):
             return True
@@ -158,7 +159,7 @@ def _value_faults(labels: Labels, least: int) -> list[str]:
     if not labels.start:
         return ["no intervals in the file"]
     if len(values) < least:
-        only = f"'{next(iter(values))}'" if labels.kind == "class" else next(iter(values))
+        only = f"'{shown(next(iter(values)))}'" if labels.kind == "class" else next(iter(values))
         return [f"all intervals have {only} (expected: at least {least} different {what})"]
     if labels.kind == "class" and len(values) > MOST_LABELS:
         return [
@@ -177,7 +178,7 @@ def _check_header(cells: list[str]) -> None:
         raise InputError(f"column '{missing[0]}' is missing ({expected}, separated by tabs)")
     unknown = [name for name in cells if name not in known]
     if unknown:
-        raise InputError(f"unknown column '{unknown[0]}' ({expected})")
+        raise InputError(f"unknown column '{shown(unknown[0])}' ({expected})")
     if ("label" in cells) == ("number" in cells):
         raise InputError(f"label and number: exactly one of these columns is needed ({expected})")
     if len(set(cells)) < len(cells):
@@ -186,28 +187,33 @@ def _check_header(cells: list[str]) -> None:
 
 def _ends(start: str, end: str) -> tuple[int, int]:
     try:
-        return int(start), int(end)
+        first, last = whole_number(start), whole_number(end)
     except ValueError:
-        raise InputError(f"start '{start}' and end '{end}' (expected: whole numbers)") from None
+        raise InputError(
+            f"start '{shown(start)}' and end '{shown(end)}' (expected: whole numbers)"
+        ) from None
+    if last > MOST_BASES:
+        raise InputError(f"end {last} (allowed: at most {MOST_BASES})")
+    return first, last
 
 
 def _strand(cell: str) -> str:
     if cell not in ("+", "-", "."):
-        raise InputError(f"strand '{cell}' (allowed: + - .)")
+        raise InputError(f"strand '{shown(cell)}' (allowed: + - .)")
     return cell
 
 
 def _number(cell: str) -> float:
     try:
-        value = float(cell)
+        value = float(cell) if cell.isascii() and "_" not in cell else math.nan
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"'{cell}' is not a number (expected: a finite number)")
+        raise InputError(f"'{shown(cell)}' is not a number (expected: a finite number)")
     return value
 
 
 def some_of(names: list[str]) -> str:
     """The first ten names, and how many more there are."""
     more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + more
+    return ", ".join(map(shown, names[:10])) + more

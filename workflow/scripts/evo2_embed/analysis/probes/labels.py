@@ -10,6 +10,7 @@ from pathlib import Path
 from evo2_embed.analysis.probes.formats import BedReader, GffReader, Labels, TsvReader, some_of
 from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import numbered_lines, shown
 from evo2_embed.settings.sections import Probe
 
 GC_KMERS, SHUFFLED = "gc_kmers", "shuffled_labels"  # baselines, beside the layers
@@ -58,7 +59,7 @@ def probe_faults(probe: Probe | None, genomes: list[str], fusions: list[str]) ->
     if labels is not None and not more:
         unknown = sorted(set(labels.genome) - set(genomes))
         more += [
-            f"probe.labels: {probe.labels}: genome '{name}' is not in the sheet "
+            f"probe.labels: {probe.labels}: genome '{shown(name)}' is not in the sheet "
             f"(allowed: {some_of(genomes)})"
             for name in unknown[:MOST_FAULTS]
         ]
@@ -75,14 +76,16 @@ def _read(probe: Probe) -> tuple[Labels | None, list[str]]:
     faults = []
     try:
         with _opener(path)(path, "rt", encoding="utf-8-sig") as handle:
-            for number, line in enumerate(handle, 1):
+            for number, line in numbered_lines(handle):
                 try:
-                    if not reader.take(line.rstrip("\r\n"), number):
+                    if not reader.take(line):
                         break
                 except InputError as error:
                     faults.append(f"{where}: line {number}: {error}")
                     if len(faults) == MOST_FAULTS or reader.hopeless:
                         break
+    except InputError as error:
+        return None, [f"{where}: {error}"]
     except UnicodeDecodeError:
         return None, [
             f"{where}: not a text file (allowed: plain text, or gzip with the ending .gz)"
