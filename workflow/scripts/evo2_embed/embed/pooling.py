@@ -4,6 +4,10 @@ import numpy as np
 import torch
 
 from evo2_embed.embed.row_spans import RowSpans
+from evo2_embed.engine.segments import upload
+
+# Bytes of spans of tokens that are copied at once.
+_COPIED = 1 << 28
 
 
 class Pooler:
@@ -58,11 +62,11 @@ class Pooler:
                 before = self.values[layer][_on(known, values)]
                 share = _on(self.count[known] / count[span], values).float()[:, None]
                 self._join(values, _on(span, values), before, share)
-            begun = values[_on(~spans.ends, values)]
+            begun = values[_on(np.flatnonzero(~spans.ends), values)]
             if len(untouched):
                 begun = torch.cat([self.values[layer][_on(untouched, values)], begun])
             self.values[layer] = begun
-            found[layer] = values[_on(spans.ends, values)]
+            found[layer] = values[_on(np.flatnonzero(spans.ends), values)]
         self.open = np.concatenate([self.open[untouched], spans.row_index[~spans.ends]])
         self.count = np.concatenate([self.count[untouched], count[~spans.ends]])
         return spans.row_index[spans.ends], found
@@ -80,16 +84,18 @@ def pool_spans(
 ) -> torch.Tensor:
     """Mean, or maximum, of k spans of tokens (T, width): float32, (k, width)."""
     pooled = tokens.new_empty(len(starts), tokens.shape[1], dtype=torch.float32)
-    for length in np.unique(lengths):
+    for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
-        spans = _spans(tokens, starts[rows], int(length)).float()  # (rows, length, width)
-        values = spans.amax(dim=1) if largest else spans.mean(dim=1)
-        pooled[torch.from_numpy(rows).to(tokens.device)] = values
+        at_once = max(1, _COPIED // (length * tokens[0].nbytes))
+        for some in np.split(rows, range(at_once, len(rows), at_once)):
+            spans = _spans(tokens, starts[some], length)  # (rows, length, width)
+            values = spans.amax(1).float() if largest else spans.mean(1, dtype=torch.float32)
+            pooled[_on(some, tokens)] = values
     return pooled
 
 
 def _on(values: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(values).to(like.device)
+    return upload(values, like.device)
 
 
 def _spans(tokens: torch.Tensor, starts: np.ndarray, length: int) -> torch.Tensor:
@@ -97,5 +103,4 @@ def _spans(tokens: torch.Tensor, starts: np.ndarray, length: int) -> torch.Tenso
     if (np.diff(starts) == length).all():
         first = int(starts[0])
         return tokens[first : first + len(starts) * length].view(len(starts), length, -1)
-    where = torch.from_numpy(starts[:, None] + np.arange(length)).to(tokens.device)
-    return tokens[where]
+    return tokens[_on(starts[:, None] + np.arange(length), tokens)]

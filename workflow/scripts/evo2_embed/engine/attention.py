@@ -1,12 +1,13 @@
 """Attention with rotary positions over the segments of a pack."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.kv_cache import KVCache
 from evo2_embed.engine.scratch import Scratch
-from evo2_embed.engine.segments import Segments
+from evo2_embed.engine.segments import Segments, upload
 from evo2_embed.engine.states import BlockState
 
 KV = "kv cache"  # its name in the state of a block
@@ -74,18 +75,51 @@ def attend(
     Tensor, (T, heads, head_dim)
     """
     _fill_caches(qkv, segments, state, options)
-    if not len(segments.continued) and hasattr(attention, "window_size"):
-        ends = torch.from_numpy(segments.ends).to(qkv.device, torch.int32)
-        return attention(qkv, cu_seqlens=F.pad(ends, (1, 0)), max_seqlen=segments.longest)
-    if not len(segments.continued) and segments.uniform:
-        # (T, ...) is a view of (S, length, ...)
-        return _causal(qkv.view(-1, segments.longest, *qkv.shape[1:])).flatten(0, 1)
+    if not len(segments.continued):
+        return _attend_to_own(qkv, segments, attention, scratch)
     out = scratch.get("context", (len(qkv), *qkv.shape[2:]), qkv)  # (T, heads, head_dim)
     _attend_in_batches(qkv, segments, out)
     for segment, before in zip(segments.continued, state.before, strict=True):
         span = slice(int(segments.starts[segment]), int(segments.ends[segment]))
         out[span] = _attend_with_cache(qkv[span], before.get(KV), int(segments.offset[segment]))
     return out
+
+
+def _attend_to_own(
+    qkv: torch.Tensor, segments: Segments, attention: torch.nn.Module, scratch: Scratch
+) -> torch.Tensor:
+    """Attention of segments that all begin a stretch: (T, heads, head_dim)."""
+    if hasattr(attention, "window_size"):
+        edges = segments.edges(qkv.device)
+        return attention(qkv, cu_seqlens=edges, max_seqlen=segments.longest)
+    if segments.uniform:
+        # (T, ...) is a view of (S, length, ...)
+        return _causal(qkv.view(-1, segments.longest, *qkv.shape[1:])).flatten(0, 1)
+    if qkv.is_cuda and qkv.dtype != torch.float32:
+        return _varlen(qkv, segments.edges(qkv.device), segments.longest)
+    out = scratch.get("context", (len(qkv), *qkv.shape[2:]), qkv)
+    _attend_in_batches(qkv, segments, out)
+    return out
+
+
+def _varlen(qkv: torch.Tensor, edges: torch.Tensor, longest: int) -> torch.Tensor:
+    """Causal attention of segments of any length, by PyTorch's own flash kernel.
+
+    Parameters
+    ----------
+    qkv : Tensor of bfloat16 or float16, (T, 3, heads, head_dim)
+    edges : Tensor of int32, (S + 1,)
+        Segment s has the tokens `edges[s]` to `edges[s + 1]`.
+    longest : int
+        Tokens of the longest segment.
+
+    Returns
+    -------
+    Tensor, (T, heads, head_dim)
+    """
+    # The public functions take nested tensors, or are not in all versions of torch.
+    kernel = torch.ops.aten._flash_attention_forward
+    return kernel(*qkv.unbind(1), edges, edges, longest, longest, 0.0, True, False)[0]
 
 
 def _fill_caches(
@@ -155,12 +189,12 @@ def _attend_in_batches(qkv: torch.Tensor, segments: Segments, out: torch.Tensor)
             out[span] = _causal(batch).flatten(0, 1)
             continue
         # Padding repeats the segment's last token; it is to the right of all tokens of the segment.
-        position = torch.arange(longest)
-        lengths = torch.from_numpy(lengths)[:, None]
-        rows = torch.from_numpy(starts)[:, None] + torch.minimum(position, lengths - 1)
-        kept = (position < lengths).to(qkv.device)  # (B, longest)
-        rows = rows.to(qkv.device)  # token indices, (B, longest)
-        out[rows[kept]] = _causal(qkv[rows])[kept]
+        position = np.arange(longest)
+        rows = starts[:, None] + np.minimum(position, lengths[:, None] - 1)  # (B, longest)
+        kept = np.flatnonzero(position < lengths[:, None])
+        batch = qkv[upload(rows, qkv.device)]  # (B, longest, 3, heads, head_dim)
+        found = _causal(batch).flatten(0, 1)[upload(kept, qkv.device)]
+        out[upload(rows.ravel()[kept], qkv.device)] = found
 
 
 def _causal(qkv: torch.Tensor) -> torch.Tensor:

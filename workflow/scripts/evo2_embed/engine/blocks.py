@@ -236,7 +236,7 @@ class AttentionBlock(Block):
         """Run the block over the residual stream x (T, D), in place."""
         mha = self.block.inner_mha_cls
         qkv = self.scratch.get("sequence", (len(x), 3, mha.num_heads, mha.head_dim), x)
-        position = torch.from_numpy(segments.stretch_position).to(x.device)  # (T,)
+        position = segments.stretch_positions(x.device)  # (T,)
         for start, stop in self.tiles(segments):
             normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)

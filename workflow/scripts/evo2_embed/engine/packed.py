@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import torch
 
 from evo2_embed.engine.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
@@ -9,7 +10,7 @@ from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
 from evo2_embed.engine.memory import free_bytes, gib
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.scratch import Scratch
-from evo2_embed.engine.segments import Segments
+from evo2_embed.engine.segments import Segments, upload
 from evo2_embed.engine.states import States
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
@@ -123,8 +124,7 @@ class PackedEngine:
         return False
 
     def _run_blocks(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> None:
-        # A copy: arrays that are read from a file are read-only, and torch warns about those.
-        ids = torch.from_numpy(pack.tokens.copy()).to(self.device).long()
+        ids = upload(pack.tokens.astype(np.int64), self.device)
         weight = self.model.embedding_layer.weight
         x = self.scratch.get("x", (segments.total, weight.shape[1]), weight)  # (T, D)
         torch.index_select(weight, 0, ids, out=x)

@@ -28,6 +28,7 @@ class Scratch:
         `dtype`."""
         key, size = (name, dtype or like.dtype, like.device), int(np.prod(shape))
         if key not in self._buffers or len(self._buffers[key]) < size:
+            self._buffers.pop(key, None)  # first, so that the two are never there together
             self._buffers[key] = like.new_empty(size, dtype=dtype)
         return self._buffers[key][:size].view(shape)
 

@@ -1,12 +1,23 @@
 """Where the segments of a pack lie, as the filters and the attention need it."""
 
-from functools import cached_property
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.segment_lengths import SegmentLengths
+
+
+def upload(values: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device.
+
+    It goes to a GPU from pinned memory, so the host does not wait for the work before it.
+    """
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 class Segments(SegmentLengths):
@@ -28,13 +39,7 @@ class Segments(SegmentLengths):
         self.unfinished = np.flatnonzero((self.remaining > 0) & self.wanted)
         self._heads: dict[tuple, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
         self._blocks: dict[torch.device, Blocks] = {}
-
-    @cached_property
-    def stretch_position(self) -> np.ndarray:
-        """Position of each token in its stretch, (T,)."""
-        if not len(self.continued):
-            return self.position
-        return self.position + np.repeat(self.offset, self.lengths)
+        self._uploads: dict[tuple, torch.Tensor] = {}
 
     @property
     def stretch_tokens(self) -> np.ndarray:
@@ -65,10 +70,26 @@ class Segments(SegmentLengths):
             rows = np.full(len(self.lengths), -1)
             rows[self.continued] = np.arange(len(self.continued))
             self._heads[key] = tuple(
-                torch.from_numpy(values).to(device)
-                for values in (index, position[index], rows[segment])
+                upload(values, device) for values in (index, position[index], rows[segment])
             )
         return self._heads[key]
+
+    def edges(self, device: torch.device) -> torch.Tensor:
+        """Segment s has the tokens `edges[s]` to `edges[s + 1]`: int32, (S + 1,)."""
+        return self._uploaded("edges", device, lambda: np.append(0, self.ends).astype(np.int32))
+
+    def stretch_positions(self, device: torch.device) -> torch.Tensor:
+        """Position of each token in its stretch, (T,)."""
+        return self._uploaded(
+            "position", device, lambda: self.position + np.repeat(self.offset, self.lengths)
+        )
+
+    def _uploaded(
+        self, name: str, device: torch.device, values: Callable[[], np.ndarray]
+    ) -> torch.Tensor:
+        if (name, device) not in self._uploads:
+            self._uploads[name, device] = upload(values(), device)
+        return self._uploads[name, device]
 
     def blocks(self, device: torch.device) -> "Blocks":
         """The segments cut into blocks of one size."""
@@ -108,9 +129,9 @@ class Blocks:
             position = np.arange(self.count * size) - np.repeat(first * size, per_segment * size)
             segment = np.repeat(np.arange(len(first)), per_segment * size)
             into = segments.starts[segment] + np.minimum(position, segments.lengths[segment] - 1)
-            self._into = torch.from_numpy(into).to(device)
+            self._into = upload(into, device)
             out_of = np.repeat(first * size - segments.starts, segments.lengths)
-            self._out_of = torch.from_numpy(out_of + np.arange(segments.total)).to(device)
+            self._out_of = upload(out_of + np.arange(segments.total), device)
         self._cuts: dict[int, torch.Tensor] = {}
 
     def of(self, segment: int) -> slice:
@@ -139,5 +160,5 @@ class Blocks:
         """Blocks n for which block n + `distance` is in another segment, (n,)."""
         if distance not in self._cuts:
             apart = np.flatnonzero(self.position[distance:] < distance)
-            self._cuts[distance] = torch.from_numpy(apart).to(self.device)
+            self._cuts[distance] = upload(apart, self.device)
         return self._cuts[distance]

@@ -1,7 +1,7 @@
-"""Import of `evo2` and `vortex`, with or without CUDA.
+"""Import of `evo2` and `vortex`, with or without CUDA, flash-attn and Transformer Engine.
 
-Without CUDA, the import needs four workarounds; with CUDA, `import_evo2` only imports. The import
-of vortex opens `activations_debug.log` in the current folder, so it runs in a temporary folder.
+The import of vortex opens `activations_debug.log` in the current folder, so it runs in a temporary
+folder.
 """
 
 import contextlib
@@ -13,13 +13,17 @@ import sys
 import tempfile
 import types
 import warnings
+from collections.abc import Iterator
 
 import torch
+import triton
 
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.logs import log
 
 # Compute capability of the first GPUs with tensor cores for the type: Ampere and Ada.
 CAPABILITY = {"bf16": (8, 0), "fp8": (8, 9)}
+FLASH = "flash_attn_2_cuda"
 
 
 def choose_device(device: str, precision: str) -> torch.device:
@@ -59,14 +63,30 @@ def choose_device(device: str, precision: str) -> torch.device:
     return chosen
 
 
-def import_evo2() -> types.ModuleType:
-    """Import `evo2.models` on any machine, without leaving files in the working folder."""
+def import_evo2(fp8: bool = False) -> types.ModuleType:
+    """Import `evo2.models` on any machine, without leaving files in the working folder.
+
+    Parameters
+    ----------
+    fp8 : bool
+        Let vortex use Transformer Engine, which FP8 needs. In other precisions its layers would
+        only differ: float32 would be TF32, and checkpoints would lack its extra states. What the
+        first call in a process chooses, holds.
+    """
     if "evo2.models" in sys.modules:
         return sys.modules["evo2.models"]
     if not torch.cuda.is_available():
         _prepare_without_cuda()
-    _import_einops()
-    with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch, contextlib.chdir(scratch):
+    _provide_flash_attention()
+    # einops would register its functions for torch.compile, which nothing here uses; this import
+    # alone takes two seconds.
+    with _without("torch._dynamo"), warnings.catch_warnings(action="ignore"):
+        importlib.import_module("einops._torch_specific")
+    with (
+        tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch,
+        contextlib.chdir(scratch),
+        contextlib.nullcontext() if fp8 else _without("transformer_engine"),
+    ):
         import evo2.models
         from vortex.logging import activations_file_handler
 
@@ -77,13 +97,21 @@ def import_evo2() -> types.ModuleType:
     logging.getLogger("StripedHyena").setLevel(logging.WARNING)
     if not torch.cuda.is_available():
         _use_torch_rotary()
-        warnings.filterwarnings("ignore", message="CUDA is not available", category=UserWarning)
+        # The wording depends on the version of torch.
+        message = "(User provided device_type of 'cuda', but )?CUDA is not available"
+        warnings.filterwarnings("ignore", message=message, category=UserWarning)
     return evo2.models
 
 
 def has_flash_attention() -> bool:
-    """Whether vortex can run its flash-attention kernels here."""
-    return torch.cuda.is_available() and importlib.util.find_spec("flash_attn_2_cuda") is not None
+    """Whether the kernels of flash-attn are here, and work with this torch.
+
+    Without them attention runs in PyTorch's own kernels.
+    """
+    if not torch.cuda.is_available():
+        return False
+    _provide_flash_attention()
+    return hasattr(sys.modules[FLASH], "varlen_fwd")
 
 
 def _check_capability(device: torch.device, precision: str) -> None:
@@ -97,30 +125,42 @@ def _check_capability(device: torch.device, precision: str) -> None:
         )
 
 
-def _import_einops() -> None:
-    """Import what einops needs for tensors, without `torch._dynamo`.
-
-    With it, einops registers its functions for `torch.compile`, which nothing here uses; the import
-    alone takes two seconds.
-    """
-    if "torch._dynamo" in sys.modules:
-        return
-    sys.modules["torch._dynamo"] = None  # so that importing it fails, which einops allows for
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            importlib.import_module("einops._torch_specific")
-    finally:
-        del sys.modules["torch._dynamo"]
-
-
 def _prepare_without_cuda() -> None:
-    # vortex imports this compiled module, but calls nothing in it with use_flash_attn: False.
-    if importlib.util.find_spec("flash_attn_2_cuda") is None:
-        stand_in = types.ModuleType("flash_attn_2_cuda")
-        stand_in.__spec__ = importlib.util.spec_from_loader("flash_attn_2_cuda", loader=None)
-        sys.modules["flash_attn_2_cuda"] = stand_in
     # vortex enters torch.cuda.device(...) for the device of a tensor, also for a CPU.
     torch.cuda.device = _DeviceContext
+    # Older versions of triton ask their driver for this where a kernel is only defined.
+    triton.runtime.driver.set_active(types.SimpleNamespace(get_benchmarker=lambda: None))
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """A module that is not imported yet counts as not installed within the block."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+def _provide_flash_attention() -> None:
+    """Import the kernels of flash-attn, or put an empty module in their place.
+
+    vortex imports this module always, and calls nothing in it with `use_flash_attn: False`.
+    """
+    if FLASH in sys.modules:
+        return
+    try:
+        importlib.import_module(FLASH)
+    except ImportError as error:
+        if importlib.util.find_spec(FLASH) is not None:
+            reason = " ".join(str(error).split())[:200]
+            log.warning("flash-attn does not fit this torch, and is not used (%s)", reason)
+        stand_in = types.ModuleType(FLASH)
+        stand_in.__spec__ = importlib.util.spec_from_loader(FLASH, loader=None)
+        sys.modules[FLASH] = stand_in
 
 
 class _DeviceContext(contextlib.nullcontext):

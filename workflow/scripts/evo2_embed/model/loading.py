@@ -46,7 +46,10 @@ def load_model(name: str, checkpoint: str | Path, precision: str):
 
 def build_model(config: dict, checkpoint: str | Path, precision: str, name: str):
     """As `load_model`, for any StripedHyena settings."""
-    evo2_models = import_evo2()
+    evo2_models = import_evo2(fp8=precision == "fp8")
+    if precision == "fp32":
+        # Images for GPUs may switch TF32 on (TORCH_ALLOW_TF32_CUBLAS_OVERRIDE).
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     config = evo2_models.dotdict(config)
     config.use_fp8_input_projections = precision == "fp8"
     config.use_flash_attn = precision != "fp32" and has_flash_attention()
