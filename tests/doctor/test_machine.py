@@ -16,6 +16,7 @@ from evo2_embed.embed import gpus
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.model import registry
+from evo2_embed.model.import_evo2 import FLASH
 from evo2_embed.settings.sections import Model
 from runs import CONFIG, ROOT, SCRIPTS, Workflow, random_bases, write_fasta
 
@@ -42,7 +43,6 @@ def cuda(monkeypatch):
             "mem_get_info": (free, total),
         }.items():
             monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
-        monkeypatch.setattr(devices, "has_module", lambda name: True)
 
     cuda(0)
     monkeypatch.setattr(devices, "has_driver", lambda: False)
@@ -155,10 +155,14 @@ def test_fp8_needs_transformer_engine(cuda):
     assert "transformer_engine" in finding.text
 
 
-def test_flash_attention_is_needed_on_a_gpu(cuda, monkeypatch):
+@pytest.mark.parametrize("there", [True, False])
+def test_flash_attention_is_used_where_it_is_there_and_not_needed(cuda, monkeypatch, there):
     cuda()
-    monkeypatch.setattr(devices, "has_module", lambda name: False)
-    assert states(devices.device_findings("auto", "bf16", 1))["flash-attn"] == "FAIL"
+    functions = {"varlen_fwd": print} if there else {}
+    monkeypatch.setitem(sys.modules, FLASH, SimpleNamespace(**functions))
+    found = {x.what: x for x in devices.device_findings("auto", "bf16", 1)}["flash-attn"]
+    assert found.state == "OK"
+    assert ("PyTorch's own attention" in found.text) is not there
 
 
 @pytest.mark.parametrize(("seen", "wanted"), [(4, 1), (1, 2)])

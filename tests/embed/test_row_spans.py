@@ -1,12 +1,15 @@
 """Rows of windows that run segment by segment: found, pooled, and run again after a kill."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 import torch
 from evo2_embed.embed import row_spans
 from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
-from evo2_embed.embed.run_packs import wanted_segments
+from evo2_embed.embed.run_packs import _pool, wanted_segments
 from evo2_embed.pack.assign import cut_segments, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,6 +109,35 @@ def test_rows_are_those_of_whole_stretches(pooling, shard, longest, more, bos):
         wanted = pooled(vectors, pooling)
         mine = rows.row_index(np.full(len(wanted), chunk), np.arange(len(wanted)))
         np.testing.assert_allclose(found[mine], wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_pooling_goes_on_when_the_memory_of_the_device_is_used_up_once(pooling):
+    windows = [(0, 4, "+", 0, 4), (2, 6, "+", 0, 6), (4, 8, "+", 0, 8)]
+    locator = RowLocator(shard_rows(windows, pooling), pooling, 0)
+    engine, joined = SimpleNamespace(free_unused=lambda: freed.append(True)), []
+
+    def pool_all(pooler):
+        found = []
+        for pack in packs_of(np.array([8]), 3, 3):
+            outputs = run(pack, 0)
+            outputs["other"] = 2 * outputs["norm"]
+            found.append(_pool(pooler, engine, outputs, locator.spans(**pack)))
+        return found
+
+    class Tight(Pooler):
+        def _join(self, *arguments):
+            joined.append(True)
+            if len(joined) == 4:  # of the second layer in the second pack with open rows
+                raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling a function")
+            super()._join(*arguments)
+
+    freed = []
+    wanted, found = pool_all(Pooler(pooling)), pool_all(Tight(pooling))
+    assert freed == [True]
+    for (rows, values), (other_rows, other) in zip(wanted, found, strict=True):
+        assert (rows == other_rows).all()
+        assert all(torch.equal(values[layer], other[layer]) for layer in ("norm", "other"))
 
 
 def test_the_example_of_the_module_is_true():

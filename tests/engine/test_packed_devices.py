@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from evo2_embed.engine import check
+from evo2_embed.engine import attention, check
 from evo2_embed.engine.check import check_engine
 from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.kv_cache import KVCache
@@ -21,6 +21,7 @@ from stock import (
     random_segments,
     run_packs,
 )
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 
 @pytest.fixture
@@ -58,6 +59,24 @@ def test_the_flash_kernel_gets_the_segments(evo2, reference, replace):
         replace(evo2.model.blocks[index].inner_mha_cls, "inner_attn", FlashStandIn())
     found = PackedEngine(evo2, LAYERS).run(reference.pack)
     assert_same(found, reference.outputs, reference.bounds)
+
+
+def test_pytorchs_kernel_gets_the_segments(evo2, reference, monkeypatch):
+    monkeypatch.setattr(attention, "_has_varlen", lambda qkv: True)
+    monkeypatch.setattr(attention, "_varlen", FlashStandIn())
+    found = PackedEngine(evo2, LAYERS).run(reference.pack)
+    assert_same(found, reference.outputs, reference.bounds)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_pytorchs_kernel_takes_segments_of_any_length(dtype):
+    with FakeTensorMode():  # torch checks the call, and gives the shape that a GPU would give
+        qkv = torch.empty(10, 3, 4, 32, device="cuda", dtype=dtype)
+        edges = torch.empty(4, device="cuda", dtype=torch.int32)
+        assert attention._has_varlen(qkv)
+        assert not attention._has_varlen(qkv.float())
+        out = attention._varlen(qkv, edges, 6)
+    assert (out.shape, out.dtype, out.device.type) == ((10, 4, 32), dtype, "cuda")
 
 
 class Fp8StandIn(torch.nn.Module):
@@ -101,6 +120,39 @@ def test_the_self_check_passes_and_says_by_how_much(evo2):
     assert result["tolerance"] == check.TOLERANCE["fp32"]
     assert set(result["difference"]) == set(layers)
     assert all(0 < value < result["tolerance"] for value in result["difference"].values())
+    assert 0 < result["noise"] < result["tolerance"] / check.FACTOR
+
+
+class Noisy(StockEngine):
+    """A stock model whose outputs depend on what follows."""
+
+    factor = 1.0
+
+    def run(self, pack):
+        longer = pack.lengths[0] > check.MORE
+        outputs = super().run(pack)
+        return {k: v * self.factor if longer else v for k, v in outputs.items()}
+
+
+@pytest.mark.parametrize("noise", [1e-5, 3e-5])
+def test_the_self_check_allows_a_multiple_of_the_stock_models_noise(evo2, monkeypatch, noise):
+    monkeypatch.setattr(Noisy, "factor", 1 + noise)
+    monkeypatch.setattr(check, "StockEngine", Noisy)
+    engine = Wrong(evo2, ["norm"])
+    engine.factor = 1 + 2.5 * noise
+    result = check_engine(engine, evo2, ["norm"], "fp32")
+    assert result["tolerance"] == pytest.approx(3 * noise, rel=0.1)
+    engine.factor = 1 + 3.5 * noise
+    with pytest.raises(InputError, match=r"layer 'norm': .* differs .* fp32 allows"):
+        check_engine(engine, evo2, ["norm"], "fp32")
+
+
+@pytest.mark.parametrize("noise", [1e-3, float("nan")])
+def test_a_model_that_differs_from_itself_is_refused(evo2, monkeypatch, noise):
+    monkeypatch.setattr(Noisy, "factor", 1 + noise)
+    monkeypatch.setattr(check, "StockEngine", Noisy)
+    with pytest.raises(InputError, match="layer 'norm': .* Evo2.forward differs from itself by"):
+        check_engine(PackedEngine(evo2, ["norm"]), evo2, ["norm"], "fp32")
 
 
 @pytest.mark.parametrize("fault", ["rotary", "leak", "nan", "filter", "state", "past"])

@@ -11,6 +11,7 @@ import torch
 from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.memory import free_bytes, free_in_control_groups
 from evo2_embed.engine.packed import PackedEngine
+from evo2_embed.engine.scratch import Scratch
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
 from runs import run_python
@@ -29,7 +30,14 @@ def test_a_pack_that_does_not_fit_is_divided(evo2, reference):
         small.run(reference.pack)
 
 
-def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, reference, monkeypatch, caplog):
+OUT_OF_MEMORY = [
+    torch.cuda.OutOfMemoryError("out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["torch", "cublas"])
+def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, reference, caplog, error):
     most = []
     small = PackedEngine(evo2, LAYERS)
     first = small.blocks[0]
@@ -37,7 +45,7 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, reference, monkey
     def tight(x, *arguments):
         most.append(len(x))
         if len(x) > room:
-            raise torch.cuda.OutOfMemoryError("out of memory")
+            raise error
         first(x, *arguments)
 
     small.blocks[0], room = tight, 400
@@ -51,6 +59,32 @@ def test_out_of_memory_halves_the_pack_and_is_remembered(evo2, reference, monkey
     room = 100
     with pytest.raises(InputError, match="tokens do not fit the memory of .* fewer layers"):
         small.run(reference.pack)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(evo2, reference):
+    broken = PackedEngine(evo2, ["norm"])
+
+    def fail(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    broken.blocks[0] = fail
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        broken.run(reference.pack)
+
+
+def test_a_larger_buffer_replaces_the_smaller_one_before_it_is_made():
+    scratch, held = Scratch(), []
+
+    class Like:
+        dtype, device = torch.float32, torch.device("cpu")
+
+        def new_empty(self, size, dtype=None):
+            held.append(sum(map(len, scratch._buffers.values())))
+            return torch.empty(size)
+
+    for size in (10, 20, 5):
+        assert scratch.get("x", (size,), Like()).shape == (size,)
+    assert held == [0, 0]
 
 
 @pytest.fixture(scope="module")

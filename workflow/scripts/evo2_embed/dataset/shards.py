@@ -164,14 +164,21 @@ def check_shared(shards: list[Shard], settings: dict) -> dict:
 
 
 def worst_check(shards: list[Shard], layer: str) -> dict | None:
-    """The engine's self-check for a layer: the largest difference of all shards.
+    """The engine's self-check for a layer: the largest values of all shards.
 
     None if nothing was checked: for the stock engine, or for shards without chunks.
     """
     checks = [shard.record["self_check"] for shard in shards if shard.record["self_check"]]
     if not checks:
         return None
-    return {**checks[0], "difference": max(check["difference"][layer] for check in checks)}
+    # Machines differ in noise. Shards of earlier versions have no such value.
+    largest = {
+        key: max(check[key] for check in checks)
+        for key in ("noise", "tolerance")
+        if all(key in check for check in checks)
+    }
+    difference = max(check["difference"][layer] for check in checks)
+    return {**checks[0], **largest, "difference": difference}
 
 
 def check_ranges(shards: list[Shard]) -> None:

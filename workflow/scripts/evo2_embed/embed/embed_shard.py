@@ -25,7 +25,7 @@ from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import prepare_engine, run_packs
 from evo2_embed.embed.store import RowStore, StoreContents
 from evo2_embed.embed.watchdog import Watchdog
-from evo2_embed.engine.memory import map_large_blocks
+from evo2_embed.engine.memory import map_large_blocks, use_expandable_segments
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, remove, write_json
@@ -80,6 +80,7 @@ def embed_shard(
         If a signal asked the job to stop.
     """
     hide_network()
+    use_expandable_segments()
     torch.set_num_threads(settings["cpu_threads"])
     device = choose_device(runtime.device, settings["extraction"]["precision"])
     map_large_blocks()

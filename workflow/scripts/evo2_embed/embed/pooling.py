@@ -57,6 +57,7 @@ class Pooler:
         count = spans.length.copy()
         count[span] += self.count[known]
         untouched = np.setdiff1d(np.arange(len(self.open)), known)
+        kept = {}  # nothing changes before all layers are pooled, so `pool` can be called again
         for layer, values in found.items():
             if len(known):
                 before = self.values[layer][_on(known, values)]
@@ -65,8 +66,9 @@ class Pooler:
             begun = values[_on(np.flatnonzero(~spans.ends), values)]
             if len(untouched):
                 begun = torch.cat([self.values[layer][_on(untouched, values)], begun])
-            self.values[layer] = begun
+            kept[layer] = begun
             found[layer] = values[_on(np.flatnonzero(spans.ends), values)]
+        self.values = kept
         self.open = np.concatenate([self.open[untouched], spans.row_index[~spans.ends]])
         self.count = np.concatenate([self.count[untouched], count[~spans.ends]])
         return spans.row_index[spans.ends], found

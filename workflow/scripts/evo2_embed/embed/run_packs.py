@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from types import FrameType
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from evo2_embed.embed.overlap import HostCopy, Storer, read_ahead
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import RowLocator
+from evo2_embed.embed.row_spans import RowLocator, RowSpans
 from evo2_embed.embed.store import RowStore
 from evo2_embed.engine.check import check_engine
 from evo2_embed.engine.footprint import KVCacheOptions
+from evo2_embed.engine.memory import is_out_of_memory
 from evo2_embed.engine.pack import Engine, Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
@@ -91,7 +93,7 @@ def run_packs(
             number, pack = row["pack"], _pack(row, wanted[row["pack"]])
             # Rows of segments that are not wanted were stored by an earlier job.
             spans = locator.spans(row["stretch"], row["offset"], pack.cu_seqlens).of(pack.wanted)
-            row_index, pooled = pooler.pool(engine.run(pack), spans)
+            row_index, pooled = _pool(pooler, engine, engine.run(pack), spans)
             if number in store.done:
                 store.beat()
             else:
@@ -105,6 +107,20 @@ def run_packs(
             f"stopped by {stop.name}: {store.tokens:,} of {store.n_tokens:,} tokens are saved; "
             "rerun to continue from there"
         )
+
+
+def _pool(
+    pooler: Pooler, engine: Engine, outputs: dict[str, torch.Tensor], spans: RowSpans
+) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    """`Pooler.pool`; if the memory is used up, once more without what the engine keeps."""
+    try:
+        return pooler.pool(outputs, spans)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    log.warning("pooling: the memory of the device is used up; the engine's buffers are freed")
+    engine.free_unused()
+    return pooler.pool(outputs, spans)
 
 
 def wanted_segments(stretches: dict[int, np.ndarray], done: set[int]) -> dict[int, np.ndarray]:

@@ -95,11 +95,16 @@ def _attend_to_own(
     if segments.uniform:
         # (T, ...) is a view of (S, length, ...)
         return _causal(qkv.view(-1, segments.longest, *qkv.shape[1:])).flatten(0, 1)
-    if qkv.is_cuda and qkv.dtype != torch.float32:
+    if _has_varlen(qkv):
         return _varlen(qkv, segments.edges(qkv.device), segments.longest)
     out = scratch.get("context", (len(qkv), *qkv.shape[2:]), qkv)
     _attend_in_batches(qkv, segments, out)
     return out
+
+
+def _has_varlen(qkv: torch.Tensor) -> bool:
+    """Whether PyTorch has a kernel for segments of different lengths."""
+    return qkv.is_cuda and qkv.dtype in (torch.bfloat16, torch.float16)
 
 
 def _varlen(qkv: torch.Tensor, edges: torch.Tensor, longest: int) -> torch.Tensor:

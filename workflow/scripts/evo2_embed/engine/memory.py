@@ -1,6 +1,7 @@
 """The memory that is free for a pack."""
 
 import ctypes
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,21 @@ def map_large_blocks() -> None:
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM)
+
+
+def use_expandable_segments() -> None:
+    """Let the allocator of CUDA grow its segments, so that packs of other sizes fit in what is
+    free. Call it before CUDA is used; a setting of the user's stays."""
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error says that the memory of a GPU is used up.
+
+    cuBLAS and cuDNN report the memory that they lack for themselves in other words.
+    """
+    lacking = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(x in str(error) for x in lacking)
 
 
 def free_bytes(device: torch.device) -> int:

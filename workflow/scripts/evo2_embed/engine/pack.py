@@ -114,3 +114,7 @@ class Engine(Protocol):
             By layer; tokens in the order of the pack, without padding, on the layer's device.
         """
         ...
+
+    def free_unused(self) -> None:
+        """Give the memory that no pack is using back to the device."""
+        ...

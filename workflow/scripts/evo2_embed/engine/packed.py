@@ -7,7 +7,7 @@ import torch
 
 from evo2_embed.engine.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
 from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
-from evo2_embed.engine.memory import free_bytes, gib
+from evo2_embed.engine.memory import free_bytes, gib, is_out_of_memory
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.scratch import Scratch
 from evo2_embed.engine.segments import Segments, upload
@@ -106,15 +106,16 @@ class PackedEngine:
         try:
             self._run_blocks(pack, segments, outputs, first)
             return True
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             if _is_least(segments):
                 raise InputError(
                     f"{segments.total} tokens do not fit the memory of {self.device}: use more "
                     f"memory, or fewer layers ({' '.join(str(error).split())[:200]})"
                 ) from error
         self.most_tokens = segments.total // 2
-        self.scratch.clear()
-        torch.cuda.empty_cache()
+        self.free_unused()
         log.warning(
             "%d tokens were too many for the memory of %s; %d at once from now on",
             segments.total,
@@ -122,6 +123,11 @@ class PackedEngine:
             self.most_tokens,
         )
         return False
+
+    def free_unused(self) -> None:
+        """See `Engine.free_unused`."""
+        self.scratch.clear()
+        torch.cuda.empty_cache()
 
     def _run_blocks(self, pack: Pack, segments: Segments, outputs: "_Outputs", first: int) -> None:
         ids = upload(pack.tokens.astype(np.int64), self.device)

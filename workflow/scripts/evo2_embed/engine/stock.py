@@ -31,6 +31,10 @@ class StockEngine:
                 outputs[layer][rows] = values
         return outputs
 
+    def free_unused(self) -> None:
+        """See `Engine.free_unused`."""
+        torch.cuda.empty_cache()
+
     def _run_padded(self, pack: Pack) -> dict[str, torch.Tensor]:
         rows = self._forward(pack.tokens.reshape(-1, pack.width))
         # The model is causal, so padding to the right of a segment does not reach it.
