@@ -6,6 +6,7 @@
 # make schema     write the JSON schema and docs/configuration.md after a change of the keys
 # make plan       estimate a run: windows, jobs, hours, memory, sizes
 # make status     show progress: shards done, speed, time left, failures
+# make verify     read all files of a run: names those that are lost or damaged
 # make doctor     check this machine: one line per check, OK, WARN or FAIL
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
@@ -19,7 +20,7 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo plan status test test-slurm test-slurm-all lint schema doctor
+.PHONY: help env test-env demo plan status verify test test-slurm test-slurm-all lint schema doctor
 .PHONY: benchmark benchmark-contexts scale soak contexts clean tiny-model tiny-model-card
 
 BIN := .venv/bin
@@ -40,6 +41,9 @@ plan: env
 
 status: env
 	@$(BIN)/python workflow/scripts/show_status.py
+
+verify: env
+	@$(BIN)/python workflow/scripts/verify_results.py
 
 test: test-env
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -123,6 +123,19 @@ def test_a_raised_code_version_redoes_its_stage(changed_run, copied_workflow):
     assert set(jobs) == {"compare_layers", *END}
 
 
+@pytest.mark.parametrize(
+    ("lost", "rules"),
+    {
+        "embeddings/bins/norm/part-00000.parquet": {"aggregate_embeddings", *DATASET},
+        "embeddings/both/strands/part-00000.parquet": {"fuse_layers", "write_manifest", *END},
+        "finetune/padded/train-00000.parquet": {"write_finetune", *END},
+    }.items(),
+)
+def test_a_lost_file_of_a_dataset_redoes_it(changed_run, lost, rules):
+    (changed_run.folder / "results" / lost).unlink()
+    assert set(changed_run.planned()) == rules
+
+
 def test_a_changed_fasta_redoes_its_bundle(changed_run):
     path = changed_run.folder / "small.fa"
     write_fasta(path, [("chr", random_bases(400, 99))])

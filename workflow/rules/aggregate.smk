@@ -34,7 +34,10 @@ def fusion_names(wildcards):
 rule aggregate_embeddings:
     """Check, sort and write the dataset of layer {wildcards.layer} of {wildcards.extraction}."""
     input:
-        records=made_by("embed_shard", "record"),
+        records=whole(
+            "results/embeddings/{extraction}/{layer}.json",
+            made_by("embed_shard", "record"),
+        ),
         chunks=made_by("chunk_fasta"),
     output:
         record="results/embeddings/{extraction}/{layer}.json",

@@ -15,6 +15,7 @@ from evo2_embed import CODE_VERSIONS
 from evo2_embed.config.context import beyond_training
 from evo2_embed.io.errors import InputError
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
+from evo2_embed.run.record_files import has_lost_files
 from snakemake.settings.types import RerunTrigger
 
 STARTED = time.time()
@@ -90,6 +91,20 @@ def made_by(rule, *outputs):
         ]
 
     return files
+
+
+def whole(record, files):
+    """An input function: that which is given. The job runs again if files that its finished record
+    names are lost: Snakemake knows of the record only, since the number of part files is not known
+    before."""
+
+    def given(wildcards):
+        path = record.format_map(dict(wildcards.items()))
+        if workflow.is_main_process and has_lost_files(path):
+            workflow.dag.forcefiles.add(path)
+        return files(wildcards)
+
+    return given
 
 
 def bundle_files(wildcards):

@@ -78,7 +78,7 @@ rule export_packs:
 rule write_finetune:
     """Check the shards of the training set, and put them where `load_dataset` finds them."""
     input:
-        records=made_by("export_packs"),
+        records=whole("results/finetune/summary.json", made_by("export_packs")),
         chunks=made_by("chunk_fasta"),
         blocks="results/export/blocks.parquet",
     output:

@@ -90,7 +90,7 @@ rule fit_fusion:
 rule fuse_layers:
     """Write the fused dataset {wildcards.fusion} of {wildcards.extraction}."""
     input:
-        records=fusion_layers,
+        records=whole("results/embeddings/{extraction}/{fusion}.json", fusion_layers),
         parameters="results/fusions/{extraction}/{fusion}.npz",
     output:
         record="results/embeddings/{extraction}/{fusion}.json",

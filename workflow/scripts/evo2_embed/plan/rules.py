@@ -109,6 +109,11 @@ class Job:
         return f"{self.name.replace(' ', '/', 1)}.log"
 
     @property
+    def benchmark(self) -> str:
+        """Time and memory of the finished job, relative to `benchmarks/`."""
+        return f"{self.log.removesuffix('.log')}.tsv"
+
+    @property
     def outputs(self) -> dict[str, str]:
         """By name, its files relative to `results/`."""
         return {name: path.format_map(self.wildcards) for name, path in self.rule.outputs.items()}

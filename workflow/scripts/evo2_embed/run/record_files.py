@@ -1,0 +1,78 @@
+"""The files that the records of a run name: Snakemake knows of the records only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """A file as its record describes it.
+
+    Attributes
+    ----------
+    path : Path
+    sha256 : str
+    size : int or None
+        Bytes; None if the record does not have them.
+    redo : Path
+        What to delete so that the file is made again.
+    """
+
+    path: Path
+    sha256: str
+    size: int | None
+    redo: Path
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is missing, or has another size; it is not read."""
+        if not self.path.is_file():
+            return True
+        return self.size is not None and self.path.stat().st_size != self.size
+
+
+def recorded_files(path: Path, record: dict) -> Iterator[RecordedFile]:
+    """The files that a record names.
+
+    Parameters
+    ----------
+    path : Path
+        The record of a dataset, of a shard, of the rows of a shard in the training set, or the
+        summary of the training set. Other files name no files.
+    record : dict
+        Its content.
+    """
+    beside, datasets = path.parent, path.with_name(path.name.removesuffix(".json"))
+    if "parts" in record and "levels" in record:
+        for entry in record["parts"]:
+            yield _recorded(datasets / entry["file"], entry, path)
+        for entry in record["levels"].values():
+            yield _recorded(beside / entry["file"], entry, path)
+    elif "packs_digest" in record:
+        for entry in record["layers"].values():
+            yield _recorded(beside / entry["file"], entry, beside)
+    elif "blocks_digest" in record:
+        for by_split in record["files"].values():
+            for entry in by_split.values():
+                yield _recorded(beside / entry["file"], entry, beside)
+    elif "forms" in record:
+        for form, entries in record["forms"].items():
+            for name, entry in entries["files"].items():
+                yield _recorded(beside / form / name, entry, path)
+
+
+def has_lost_files(path: str) -> bool:
+    """Whether a record exists, and a file that it names is missing or has another size."""
+    try:
+        record = read_json(path)
+    except (InputError, OSError):
+        return False  # missing, or its readers will say what is wrong with it
+    return any(file.is_lost for file in recorded_files(Path(path), record))
+
+
+def _recorded(path: Path, entry: dict, redo: Path) -> RecordedFile:
+    return RecordedFile(path, entry["sha256"], entry.get("bytes"), redo)
