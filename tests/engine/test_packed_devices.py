@@ -159,7 +159,7 @@ def test_a_model_that_differs_from_itself_is_refused(evo2, monkeypatch, noise):
 def test_the_self_check_and_the_bounds_notice_a_fault(evo2, reference, fault, monkeypatch):
     engine = PackedEngine(evo2, ["norm"])
     if fault == "rotary":
-        engine.blocks[3].rotary.frequencies = torch.zeros(16)
+        engine.blocks[3].rotary.frequencies = engine.blocks[3].rotary.frequencies * 0
     if fault == "leak":
         engine.blocks[0].short._redo_heads = lambda *_: None
     if fault == "nan":

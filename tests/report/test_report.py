@@ -12,10 +12,16 @@ from evo2_embed.report.gc import add_gc
 from evo2_embed.report.probes import verdict
 from evo2_embed.report.projection import project
 from evo2_embed.report.stages import read_stages
+from evo2_embed.report.summary import Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RNG = np.random.default_rng(0)
+
+
+def test_the_padding_that_packs_avoid_is_a_share_of_the_padded_tokens(tmp_path):
+    shards = [{"n_tokens": 70, "padded_tokens": 90}, {"n_tokens": 5, "padded_tokens": 10}]
+    assert Result("default", tmp_path, {}, shards).padding_share == pytest.approx(0.25)
 
 
 def test_text_from_outside_cannot_become_markup():

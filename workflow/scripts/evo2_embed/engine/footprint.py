@@ -179,7 +179,9 @@ class Footprint:
         if self.kv_cache == KVCacheOptions():
             return 0
         scaled = 4 if self.kv_cache.type == "int8" else 0
-        return 2 * self.width * (self._kv_itemsize + self.itemsize + scaled)
+        # From the host the next tile comes while one is in use.
+        tiles = 2 if self.kv_cache.device == "host" else 1
+        return 2 * self.width * (tiles * self._kv_itemsize + self.itemsize + scaled)
 
     @property
     def _kv_itemsize(self) -> int:
