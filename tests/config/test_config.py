@@ -1,5 +1,7 @@
 """Configuration and sheet: every fault found, all at once, before anything is imported or run."""
 
+import math
+
 import pytest
 import yaml
 from evo2_embed.config.context import beyond_training
@@ -77,6 +79,21 @@ def test_a_close_key_is_suggested():
         (extraction(pooling={"bin": 201}), "pooling.bin: 201 is more than windows.size"),
         (extraction(model={"name": "evo2_9b"}), "'evo2_9b' is not known (did you mean"),
         (extraction(model={"checkpoint": "no.pt"}), "no such file 'no.pt'"),
+        (
+            {"extractions": {"CON": {"layers": ["norm"]}, "con": {"layers": ["norm"]}}},
+            "extractions: 'con' and 'CON' differ in upper and lower case only",
+        ),
+        (
+            extraction(fusion={"a": {"method": "mean"}, "A": {"method": "mean"}}),
+            "extractions.default.fusion: 'a' and 'A' differ in upper and lower case only",
+        ),
+        ({"max_output_gb": math.nan}, "max_output_gb: nan is not allowed (allowed: a finite"),
+        ({"runtime": {"tokens_per_second": math.nan}}, "runtime.tokens_per_second: nan is not"),
+        ({"windows": {"ambiguous": {"max_share": math.inf}}}, "ambiguous.max_share: inf is not"),
+        (
+            extraction(fusion={"a": {"method": "weighted", "weights": [math.nan]}}),
+            "extractions.default.fusion.a.weights.0: nan is not allowed",
+        ),
         ({"windows": {"min_length": 300}}, "windows.min_length: 300 is more than windows.size"),
         (
             {"packing": {"max_tokens": 200, "bos": True, "strategy": "padded"}},

@@ -58,6 +58,20 @@ def test_all_faults_of_a_config_are_shown_at_once_and_no_job_starts(flow):
     assert not flow.files("**/*.*")
 
 
+def test_a_configuration_with_code_or_a_key_twice_is_refused_before_snakemake_reads_it(flow):
+    config = flow.folder / "config" / "config.yaml"
+    good = config.read_text()
+    config.write_text(f"{good}__use_yte__: true\nmodel_directory: ?open('ran', 'w').name\n")
+    (line,) = errors(flow.run("-n", fails=True))
+    assert line.startswith("config error: config/config.yaml: __use_yte__: code in a configuration")
+    assert not (flow.folder / "ran").exists()
+    config.write_text(good)
+    other = flow.folder / "other.yaml"
+    other.write_text("windows: {size: 100, size: 200}\n")
+    (line,) = errors(flow.run("-n", "--configfile", str(other), fails=True))
+    assert line.startswith(f"config error: {other}: line 1: key 'size' is there twice")
+
+
 def test_a_checkpoint_of_another_model_is_refused(flow):
     state = torch.load(registry.bundled_checkpoint(), weights_only=True)
     del state["norm.scale"]

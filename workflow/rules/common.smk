@@ -13,7 +13,9 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.config.context import beyond_training
+from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import fault_lines
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 from evo2_embed.run.record_files import has_lost_files
 from snakemake.settings.types import RerunTrigger
@@ -21,14 +23,34 @@ from snakemake.settings.types import RerunTrigger
 STARTED = time.time()
 
 
+CONFIG = "config/config.yaml"
+
+
+def checked(function, *arguments):
+    """What a function returns. If it raises an error, each fault is one line on stderr."""
+    try:
+        return function(*arguments)
+    except InputError as error:
+        sys.exit(fault_lines("config error", error))
+
+
+# Before Snakemake reads the file: it would run code in it, and take the last of two equal keys.
+# Files of --configfile have been read before the workflow is; they are refused nevertheless.
+if workflow.is_main_process:
+    for file in workflow.configfiles:
+        checked(read_yaml, file)
+    if Path(CONFIG).exists() and not workflow.modifier.skip_configfile:
+        checked(read_yaml, CONFIG)
+
+
+configfile: CONFIG
+
+
 def load_run():
-    """Settings and bundles of the run. Each fault of the configuration is one line on stderr."""
+    """Settings and bundles of the run."""
     if not workflow.is_main_process:
         return load_frozen(RUN_CONFIG)
-    try:
-        return plan_run(config)
-    except InputError as error:
-        sys.exit("\n".join(f"config error: {line}" for line in str(error).split("\n")))
+    return checked(plan_run, config)
 
 
 RUN = load_run()

@@ -12,8 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
-import yaml
+from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import fault_lines
 from evo2_embed.plan.advice import warnings_of
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.peak import context_peaks, gpu_peak
@@ -43,21 +44,13 @@ def main(configfile: str, directory: str, as_numbers: bool) -> str:
     return json.dumps(as_json(cost), indent=2) if as_numbers else as_text(cost)
 
 
-def read_config(path: str) -> dict:
+def read_config(path: str) -> object:
     """The configuration that a run with this file has: keys that it leaves out come from
     `config/config.yaml`, if that exists."""
-    config = _read_yaml(path)
+    config = read_yaml(path)
     if Path(path).resolve() == DEFAULT.resolve() or not DEFAULT.exists():
         return config
-    return _extended(_read_yaml(str(DEFAULT)), config)
-
-
-def _read_yaml(path: str) -> dict:
-    try:
-        return yaml.safe_load(Path(path).read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise InputError(f"{path}: cannot be read ({reason})") from None
+    return _extended(read_yaml(str(DEFAULT)), config)
 
 
 def _extended(base: object, changes: object) -> object:
@@ -77,4 +70,4 @@ if __name__ == "__main__":
     try:
         print(main(chosen.configfile, chosen.directory, chosen.json))
     except InputError as fault:
-        sys.exit("\n".join(f"config error: {line}" for line in str(fault).split("\n")))
+        sys.exit(fault_lines("config error", fault))

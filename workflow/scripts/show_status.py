@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import fault_lines
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, Run, load_frozen
 from evo2_embed.run.status import failures, shard_states
@@ -56,4 +57,4 @@ if __name__ == "__main__":
     try:
         print(main(chosen.directory, chosen.json))
     except InputError as fault:
-        sys.exit(f"error: {fault}")
+        sys.exit(fault_lines("error", fault))

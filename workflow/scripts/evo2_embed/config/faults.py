@@ -18,8 +18,21 @@ def settings_faults(settings: Settings, genomes: list[str]) -> list[str]:
     faults = _window_faults(settings) + context_faults(settings) + _finetune_faults(settings)
     for name, extraction in settings.extractions.items():
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
+        faults += _twins(f"extractions.{name}.fusion", list(extraction.fusion))
+    faults += _twins("extractions", list(settings.extractions))
     fusions = [name for each in settings.extractions.values() for name in each.fusion]
     return faults + probe_faults(settings.probe, genomes, fusions)
+
+
+def _twins(where: str, names: list[str]) -> list[str]:
+    """Names that differ in case only: some file systems have one folder for both."""
+    first: dict[str, str] = {}
+    return [
+        f"{where}: '{name}' and '{first[name.lower()]}' differ in upper and lower case only "
+        "(rename one of them)"
+        for name in names
+        if first.setdefault(name.lower(), name) != name
+    ]
 
 
 def model_faults(where: str, extraction: Extraction) -> list[str]:

@@ -2,30 +2,53 @@
 
 import difflib
 import json
+import math
+from collections.abc import Iterable
 
 from jsonschema import Draft202012Validator
 
+from evo2_embed.io.text import shown
 from evo2_embed.settings.schema import allowed, bounds, config_schema
+
+MOST_VALUE = 300  # most characters of a value in a message
 
 
 def schema_faults(config: dict) -> list[str]:
     """All violations of the schema, one line each."""
     if not isinstance(config, dict):
         return ["config: not a mapping of keys to values"]
-    errors = Draft202012Validator(config_schema()).iter_errors(config)
-    faults = [line for error in errors for line in _explain(error)]
+    faults = _not_finite(config)
+    # NaN is within all bounds, for no comparison with it is true.
+    wrong = {fault.partition(": ")[0] for fault in faults}
+    for error in Draft202012Validator(config_schema()).iter_errors(config):
+        if _name(error.absolute_path) not in wrong:
+            faults += _explain(error)
     return sorted(set(faults))
 
 
+def _not_finite(value: object, path: tuple = ()) -> list[str]:
+    """One line per number that is NaN or infinite, at any depth."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{_name(path)}: {value} is not allowed (allowed: a finite number)"]
+    parts = value.items() if isinstance(value, dict) else ()
+    parts = enumerate(value) if isinstance(value, list) else parts
+    return [line for key, part in parts for line in _not_finite(part, (*path, key))]
+
+
+def _name(path: Iterable) -> str:
+    """A key with those above it."""
+    return ".".join(shown(part) for part in path)
+
+
 def _explain(error) -> list[str]:
-    where = ".".join(str(part) for part in error.absolute_path)
+    where = _name(error.absolute_path)
     prefix = f"{where}: " if where else ""
-    value = json.dumps(error.instance, default=str)
+    value = shown(json.dumps(error.instance, default=str), MOST_VALUE)
     schema = error.schema
     if error.validator == "additionalProperties":
         known = list(schema["properties"])
         unknown = [key for key in error.instance if key not in known]
-        return [f"{prefix}unknown key '{key}' ({hint(str(key), known)})" for key in unknown]
+        return [f"{prefix}unknown key '{shown(key)}' ({hint(str(key), known)})" for key in unknown]
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         return [f"{prefix}key '{key}' is missing" for key in missing]

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import yaml
-
+from evo2_embed.config.read import read_yaml
 from evo2_embed.doctor.devices import device_findings, gpu_memory_finding, has_driver
 from evo2_embed.doctor.findings import Finding, fail, failed, log_and_stop, ok, warn
 from evo2_embed.doctor.prompts import loss_finding
@@ -176,11 +175,9 @@ def _with_model(
 def _read_config(path: str) -> tuple[Run, list[Finding]]:
     """The run of a configuration, and the errors in the configuration."""
     try:
-        config = yaml.safe_load(Path(path).read_text())
-        return plan_run(config, limited=False), [ok("config", path)]
-    except (OSError, yaml.YAMLError) as error:
-        found = [fail("config", f"{path}: cannot be read ({' '.join(str(error).split())})")]
+        return plan_run(read_yaml(path), limited=False), [ok("config", path)]
     except InputError as error:
-        found = [fail("config", f"{path}: {line}") for line in str(error).split("\n")]
+        lines = str(error).split("\n")
+        found = [fail("config", f"{path}: {line.removeprefix(f'{path}: ')}") for line in lines]
     bundled = Extraction(model=Model(), layers=[])
     return Run(Settings(genomes=path, extractions={"default": bundled}), {}), found

@@ -10,6 +10,7 @@ from evo2_embed.io.errors import InputError
 COLUMNS = 100
 LONGEST_LINE = 1 << 20  # characters of a line of a text file
 NAME = 80  # most characters of a name in a message or on the report page
+MESSAGE = 2000  # most characters of a message
 
 # What a terminal or a browser obeys: control characters, line separators, marks that turn the
 # direction of the text behind them. And bytes that are not UTF-8, which cannot be printed.
@@ -42,6 +43,11 @@ def shown(name: object, most: int = NAME) -> str:
         head = 2 * most // 3
         text = f"{text[:head]}...{text[head + 3 - most :]}"
     return printable(text)
+
+
+def fault_lines(kind: str, error: InputError) -> str:
+    """The faults of an error for the terminal, one line each."""
+    return "\n".join(f"{kind}: {shown(line, MESSAGE)}" for line in str(error).split("\n"))
 
 
 def numbered_lines(handle: TextIO) -> Iterator[tuple[int, str]]:
