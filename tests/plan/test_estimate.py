@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.model import registry
 from evo2_embed.pack.pack_shard import pack_shard
+from evo2_embed.plan import contigs
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import MOST_SAMPLE, read_contigs, sample_size
 from evo2_embed.plan.estimate import estimate_run
@@ -133,6 +135,21 @@ def test_windows_are_counted_as_they_are_tiled():
         assert found["windows"] == 2 * len(lengths), windows
         assert found["bases"] == 2 * lengths.sum(), windows
         assert found["rows"][bins] == 2 * count_rows(lengths, {"bin": bins}).sum(), windows
+
+
+@pytest.mark.parametrize("members", [1, 100])
+def test_a_small_file_that_unpacks_to_very_much_takes_little_memory(tmp_path, monkeypatch, members):
+    monkeypatch.setattr(contigs, "MOST_TEXT", 1 << 20)
+    path = tmp_path / "a.fa.gz"
+    parts = [b">a\n", *[b"N" * (30_000_000 // members)] * members]
+    path.write_bytes(b"".join(map(gzip.compress, parts)))
+    tracemalloc.start()
+    found = read_contigs(Genome("a", str(path)), tmp_path / "none", 1 << 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 << 20
+    assert not found.exact
+    assert found.bases == pytest.approx(30_000_000, rel=0.1)
 
 
 @pytest.mark.parametrize("packed", [None, "gzip", "members"])

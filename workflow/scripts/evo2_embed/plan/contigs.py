@@ -16,6 +16,8 @@ BASES_PER_COMPRESSED_BYTE = 3.3
 # Maximum bytes read of all genomes of a sheet together, and of one genome.
 ALL_SAMPLES = 64 << 20
 LEAST_SAMPLE, MOST_SAMPLE = 8 << 10, 16 << 20
+# Maximum bytes of a sample after decompression: a gigabyte of N takes a megabyte in a gzip file.
+MOST_TEXT = 64 << 20
 _FEW = 8  # complete records in a sample that are enough to represent the others
 _GZIP = b"\x1f\x8b"
 _NOT_SEQUENCE = b" \t\r\n"
@@ -83,6 +85,7 @@ def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
     text, used = _unpack(head)
     if not text:  # damaged: a later stage reports it
         return Contigs([(stat.st_size * BASES_PER_COMPRESSED_BYTE, 1)], False)
+    whole = whole and len(text) < MOST_TEXT
     return _from_text(text, _unpacked_size(fasta, stat.st_size, len(text) / used), whole)
 
 
@@ -124,15 +127,18 @@ def _sequence_share(record: bytes) -> float:
 
 
 def _unpack(head: bytes) -> tuple[bytes, int]:
-    """The decompressed start of a gzip or bgzip file, and the number of compressed bytes read."""
-    pieces, rest = [], head
-    while rest[:2] == _GZIP:
+    """The decompressed start of a gzip or bgzip file, at most `MOST_TEXT` bytes of it, and the
+    number of compressed bytes that hold it."""
+    pieces, rest, room = [], head, MOST_TEXT
+    while rest[:2] == _GZIP and room:
         member = zlib.decompressobj(wbits=31)
         try:
-            pieces.append(member.decompress(rest))
+            pieces.append(member.decompress(rest, room))
         except zlib.error:
             break
-        rest = member.unused_data
+        room -= len(pieces[-1])
+        # The first if the text ends here for lack of room, else the second.
+        rest = member.unconsumed_tail or member.unused_data
     return b"".join(pieces), len(head) - len(rest)
 
 
