@@ -1,5 +1,7 @@
 # make demo       set up everything and embed the bundled genome with the bundled model
 # make test       set up everything and run all tests
+# make gpu-env    set up the environment of a GPU machine in .venv-gpu (6 GB; no compiler needed)
+# make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (a GPU is not needed)
 # make test-slurm run the demo through a private SLURM on this machine (Debian, as root)
 # make test-slurm-all   the same, with faults of a cluster (half an hour or more)
 # make lint       check the style of the code
@@ -20,10 +22,13 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env demo plan status verify test test-slurm test-slurm-all lint schema doctor
+.PHONY: help env test-env gpu-env demo plan status verify doctor lint schema
+.PHONY: test test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts scale soak contexts clean tiny-model tiny-model-card
 
 BIN := .venv/bin
+# What looks at a run uses the environment of a GPU machine where there is one.
+VENV := $(if $(wildcard .venv-gpu/.env),.venv-gpu,.venv)
 GENOMES := build/genomes
 
 help:
@@ -31,22 +36,27 @@ help:
 
 env: .venv/.env
 test-env: .venv/.test-env
+gpu-env: .venv-gpu/.env
 
 demo: env
 	@$(BIN)/snakemake --cores all --quiet rules host --configfile config/demo.yaml
 	@cat results/summary.txt
 
-plan: env
-	@$(BIN)/python workflow/scripts/show_plan.py --configfile "$(or $(CONFIG),config/config.yaml)"
+plan: $(VENV)/.env
+	@$(VENV)/bin/python workflow/scripts/show_plan.py --configfile "$(or $(CONFIG),config/config.yaml)"
 
-status: env
-	@$(BIN)/python workflow/scripts/show_status.py
+status: $(VENV)/.env
+	@$(VENV)/bin/python workflow/scripts/show_status.py
 
-verify: env
-	@$(BIN)/python workflow/scripts/verify_results.py
+verify: $(VENV)/.env
+	@$(VENV)/bin/python workflow/scripts/verify_results.py
 
 test: test-env
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-gpu-env: .venv-gpu/.test-env
+	@tests/resolve_gpu_env.sh .venv-gpu/bin/python
+	@OMP_NUM_THREADS=1 .venv-gpu/bin/python -m pytest -n 2 --dist loadfile tests/engine tests/model
 
 test-slurm: test-env
 	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"
@@ -63,8 +73,8 @@ lint: test-env
 schema: env
 	@$(BIN)/python workflow/scripts/write_schema.py
 
-doctor: env
-	@$(BIN)/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)
+doctor: $(VENV)/.env
+	@$(VENV)/bin/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)
 
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py
@@ -93,14 +103,14 @@ tiny-model-card: test-env
 	$(BIN)/python resources/training/evaluate_evo2_tiny.py $(GENOMES) $(GENOMES)/evaluation
 
 # The first Python 3.11 or 3.12 that runs; a shim of a missing version does not run.
-.venv/bin/python:
+.venv/bin/python .venv-gpu/bin/python:
 	@python=""; \
 	for candidate in $(or $(PYTHON),python3.11 python3.12 python3 python); do \
 		"$$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' \
 			2>/dev/null && { python=$$candidate; break; }; \
 	done; \
 	test -n "$$python" || { echo "error: no Python 3.11 or 3.12 with venv found (make PYTHON=/path/to/python3.11)" >&2; exit 1; }; \
-	"$$python" -m venv .venv || { rm -rf .venv; exit 1; }
+	"$$python" -m venv $(@:/bin/python=) || { rm -rf $(@:/bin/python=); exit 1; }
 
 .venv/.env: envs/requirements.txt | .venv/bin/python
 	@echo "Installing the packages of envs/requirements.txt into .venv (a few minutes) ..."
@@ -110,4 +120,14 @@ tiny-model-card: test-env
 .venv/.test-env: envs/requirements-test.txt .venv/.env
 	@echo "Installing the packages of envs/requirements-test.txt into .venv ..."
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
+.venv-gpu/.env: envs/requirements-gpu.txt | .venv-gpu/bin/python
+	@echo "Installing the packages of envs/requirements-gpu.txt into .venv-gpu (6 GB, some minutes) ..."
+	@.venv-gpu/bin/python -m pip install -qq --disable-pip-version-check -r $<
+	@touch $@
+
+.venv-gpu/.test-env: envs/requirements-test.txt .venv-gpu/.env
+	@.venv-gpu/bin/python -m pip install -qq --disable-pip-version-check \
+		$$(grep -E "^(pytest|pytest-xdist|hypothesis)==" $<)
 	@touch $@

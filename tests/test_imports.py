@@ -1,6 +1,7 @@
 """The library's packages follow the data: imports go from later stages to earlier ones only."""
 
 import ast
+import re
 
 import pytest
 from evo2_embed import PACKAGES
@@ -45,3 +46,16 @@ def test_planning_a_run_imports_nothing_heavy(tmp_path):
         "print(sorted({'torch', 'polars', 'pyarrow', 'pandas', 'evo2'} & set(sys.modules)))"
     )
     assert run_python(code, tmp_path) == "[]"
+
+
+def test_an_embedding_job_needs_the_packages_of_its_environment_only(tmp_path):
+    pins = re.findall(r"- ([\w-]+)==", (SCRIPTS.parents[1] / "envs" / "gpu.yaml").read_text())
+    absent = {"polars", "pandas", "plotly", "sklearn", "umap", "tabulate", "Bio"}
+    code = (
+        f"import sys\nsys.modules.update(dict.fromkeys({sorted(absent)}))\n"
+        "import evo2_embed.embed.embed_shard, evo2_embed.doctor.devices\n"
+        "print('psutil' in sys.modules, 'pyfaidx' in sys.modules, 'snakemake' in sys.modules)"
+    )
+    # The script itself is run by Snakemake; the library is not.
+    assert run_python(code, tmp_path) == "True False False"
+    assert "psutil" in pins

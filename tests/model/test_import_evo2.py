@@ -32,7 +32,7 @@ class Linear(torch.nn.Module):
         return torch.nn.functional.linear(x, self.weight)
 """
 RECIPE = "from types import SimpleNamespace as DelayedScaling\nFormat = DelayedScaling(HYBRID=0)\n"
-BROKENFLASH = "raise ImportError('undefined symbol: _ZN3c105ErrorC2E')\n"
+BROKEN_FLASH = "raise ImportError('undefined symbol: _ZN3c105ErrorC2E')\n"
 IMPORT = "from evo2_embed.model.import_evo2 import has_flash_attention, import_evo2\n"
 # Loads the bundled model, and compares the engines.
 CHECK = """
@@ -56,7 +56,7 @@ def python(tmp_path):
         "transformer_engine/pytorch.py": TRANSFORMER_ENGINE,
         "transformer_engine/common/__init__.py": "",
         "transformer_engine/common/recipe.py": RECIPE,
-        "flash_attn_2_cuda.py": BROKENFLASH,
+        "flash_attn_2_cuda.py": BROKEN_FLASH,
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

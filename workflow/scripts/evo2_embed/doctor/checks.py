@@ -11,6 +11,7 @@ from evo2_embed.doctor.software import (
     installed,
     package_findings,
     python_finding,
+    read_pins,
 )
 from evo2_embed.doctor.storage import (
     disk_finding,
@@ -144,7 +145,7 @@ def _models_in_use(run: Run) -> list[tuple[Model, str]]:
 
 
 def _software() -> list[Finding]:
-    gpu = has_driver() or installed("flash-attn") is not None
+    gpu = has_driver() or installed("torch") == read_pins(gpu=True)[1]["torch"]
     return [python_finding(), *package_findings(gpu)]
 
 
