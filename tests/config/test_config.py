@@ -230,11 +230,13 @@ def test_a_sheet_s_faults_name_the_line(tmp_path, text, said):
 
 def test_a_path_with_braces_is_refused_and_one_with_blanks_and_quotes_is_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("a {b}.fa", "it's $(x) a.fa"):
+    names = ["a {b}.fa", "a\x1b[31m.fa", "a\u202eaf.exe", "it's $(x) a.fa"]
+    for name in names:
         (tmp_path / name).write_text(">a\nACGT\n")
-    genomes = [Genome("x", "a {b}.fa"), Genome("y", "it's $(x) a.fa")]
-    (fault,) = file_faults("sheet.tsv", genomes)
-    assert "genome 'x': fasta 'a {b}.fa': a path must not contain { or }" in fault
+    faults = file_faults("sheet.tsv", [Genome("x", name) for name in names])
+    assert len(faults) == 3
+    for fault, name in zip(faults, ["a {b}.fa", r"a\x1b[31m.fa", r"a\u202eaf.exe"], strict=True):
+        assert f"genome 'x': fasta '{name}': a path must not contain {{ or }} or control" in fault
 
 
 def test_a_sheet_may_have_a_bom_comments_and_windows_line_ends(tmp_path):

@@ -24,6 +24,9 @@ NAMES = [
     "<script>alert(1)</script>",
     "'\";&|>ran",
     "%s%n",
+    "\x1b[31mred\x07",
+    "right\u202eleft",
+    "long" * 100_000,
 ]
 
 
@@ -73,12 +76,18 @@ def test_a_run_on_hostile_names_writes_nothing_but_its_results(tmp_path):
         model_directory="../$(touch ran)",
     )
     before = set(tmp_path.rglob("*"))
-    flow.run()
+    said = flow.run()
     made = {path.relative_to(flow.folder).parts[0] for path in set(tmp_path.rglob("*")) - before}
     assert made == {"results", "logs", "benchmarks", ".snakemake"}
     assert not list(tmp_path.rglob("ran"))
     rows = pl.read_parquet(flow.folder / "results/embeddings/a/norm/*.parquet", glob=True)
     assert rows["contig"].to_list() == NAMES
     assert rows["name"].to_list() == NAMES
-    assert "<script>alert(1)" not in (flow.folder / "results" / "report.html").read_text()
+    page = (flow.folder / "results" / "report.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert r"right\\u202eleft" in page
+    for text in (page, said, *(log.read_text() for log in flow.folder.glob("logs/**/*.log"))):
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "long" * 100 not in text
     assert "Nothing to be done" in flow.run()

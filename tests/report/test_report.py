@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from evo2_embed.io.tables import CHUNKS, table_writer
-from evo2_embed.report import html
+from evo2_embed.report import embeddings, html
 from evo2_embed.report.gc import add_gc
 from evo2_embed.report.probes import verdict
 from evo2_embed.report.projection import project
@@ -25,7 +25,7 @@ def test_the_padding_that_packs_avoid_is_a_share_of_the_padded_tokens(tmp_path):
 
 
 def test_text_from_outside_cannot_become_markup():
-    wild = "<script>alert(1)</script>"
+    wild = "<script>alert(1)</script>\u202e\x1b[31m"
     for made in (
         html.table(("head", wild), [(wild, 1)]),
         html.section(wild, ""),
@@ -33,12 +33,24 @@ def test_text_from_outside_cannot_become_markup():
         html.says(wild),
         html.cards({wild: wild}),
         html.choice("contig", {wild: wild}),
-        html.data({"contig": wild}).removesuffix("</script>"),
     ):
-        assert "<script>alert" not in made
-        assert "</script>" not in made
+        assert r"\u202e\x1b[31m" in made
+        for part in ("<script>alert", "</script>", "\u202e", "\x1b"):
+            assert part not in made
+    assert "</script>" not in html.data({"contig": wild}).removesuffix("</script>")
     text = html.data({"contig": wild})
     assert json.loads(text[text.index(">") + 1 : text.rindex("<")]) == {"contig": wild}
+
+
+def test_names_of_contigs_and_labels_are_shown_escaped_and_cut():
+    name = "right\u202eleft" + "x" * 1_000_000
+    keys = {"genome": "g", "contig": name, "start": 0, "end": 9, "strand": "+", "gc": 0.5}
+    shown = embeddings._keys(pl.DataFrame([keys]), lambda _: np.array([name], object))
+    for text in (*shown["contigs"], *shown["label"]):
+        assert text.startswith(r"right\u202eleftxxx")
+        assert len(text) < 90
+    without = embeddings._keys(pl.DataFrame([keys]), lambda _: np.array([None], object))
+    assert without["label"] is None
 
 
 @pytest.mark.parametrize(

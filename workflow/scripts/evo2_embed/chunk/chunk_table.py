@@ -14,13 +14,14 @@ from evo2_embed.chunk.measures import measure_windows
 from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.chunk.windows import plan_windows
 from evo2_embed.genomes.blocks import BLOCK, Buffers
-from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta, short
+from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
 from evo2_embed.genomes.regions import Region, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import CHUNKS, check_chunks, metadata_schema, table_writer
+from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import Windows
 
 
@@ -170,14 +171,14 @@ def _check_regions(genome: Genome, regions: dict[str, list[Region]], fasta: pyfa
     for contig, lines in regions.items():
         if contig not in index:
             raise InputError(
-                f"{genome.regions}: line {lines[0].line}: no record '{short(contig)}' in "
-                f"{genome.fasta} (the first is '{short(next(iter(index)))}')"
+                f"{genome.regions}: line {lines[0].line}: no record '{shown(contig)}' in "
+                f"{genome.fasta} (the first is '{shown(next(iter(index)))}')"
             )
         for region in lines:
             if region.end > index[contig].rlen:
                 raise InputError(
                     f"{genome.regions}: line {region.line}: end {region.end} is past the end of "
-                    f"record '{short(contig)}' ({index[contig].rlen} bases)"
+                    f"record '{shown(contig)}' ({index[contig].rlen} bases)"
                 )
 
 

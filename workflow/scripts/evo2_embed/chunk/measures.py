@@ -6,8 +6,9 @@ import numpy as np
 import pyfaidx
 
 from evo2_embed.genomes.blocks import Buffers, classify, read_letters
-from evo2_embed.genomes.fasta import IS_AMBIGUOUS, IS_GC, fetch_tokens, short
+from evo2_embed.genomes.fasta import IS_AMBIGUOUS, IS_GC, fetch_tokens
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import Ambiguous, Windows
 
 
@@ -53,7 +54,7 @@ def measure_windows(
         tokens = fetch_tokens(*bases, windows.lower_case, source)
         found = tokens, IS_GC[tokens], IS_AMBIGUOUS[tokens]
     block = block | _measures(block["start"] - base, block["end"] - base, *found)
-    where = f"{source}: record '{short(contig)}'"
+    where = f"{source}: record '{shown(contig)}'"
     keep = _apply_policy(block, found[0], windows.ambiguous, where)
     return {key: values[keep] for key, values in block.items()}, int((~keep).sum())
 

@@ -8,6 +8,7 @@ from evo2_embed.config.context import context_faults, model_fault
 from evo2_embed.config.schema import hint
 from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown
 from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.settings.sections import Extraction, Settings
@@ -40,7 +41,7 @@ def model_faults(where: str, extraction: Extraction) -> list[str]:
     name, checkpoint = extraction.model.name, extraction.model.checkpoint
     known = list(registry.model_names())
     if name not in known:
-        return [f"{where}: model.name: '{name}' is not known ({hint(name, known)})"]
+        return [f"{where}: model.name: '{shown(name)}' is not known ({hint(name, known)})"]
     faults = []
     if checkpoint is not None and not Path(checkpoint).is_file():
         faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")

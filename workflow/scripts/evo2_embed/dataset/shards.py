@@ -23,6 +23,7 @@ from evo2_embed.io.tables import (
     to_numpy,
     vectors_to_numpy,
 )
+from evo2_embed.io.text import shown
 from evo2_embed.pack.read import CHUNK_KEYS
 
 # Entries that are equal in all shards of a dataset. The settings include the version of the code,
@@ -214,5 +215,6 @@ def _check_keys(table: pa.Table, expected: dict[str, pa.Array], path: Path, firs
             pairs = zip(found.to_pylist(), column.to_pylist(), strict=True)
             row, (got, wanted) = next((i, p) for i, p in enumerate(pairs) if p[0] != p[1])
             raise InputError(
-                f"{path}: row {first + row}: {name} is {got!r}, but {wanted!r} in its chunk"
+                f"{path}: row {first + row}: {name} is {shown(repr(got))}, but "
+                f"{shown(repr(wanted))} in its chunk"
             )

@@ -5,6 +5,7 @@ from typing import Literal
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
+from evo2_embed.io.text import MESSAGE, shown
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def failed(findings: list[Finding]) -> list[Finding]:
 def lines(findings: list[Finding]) -> str:
     """Findings for the terminal, one line each."""
     width = max((len(finding.what) for finding in findings), default=0)
-    return "\n".join(f"{x.state:<4}  {x.what:<{width}}  {x.text}" for x in findings)
+    return "\n".join(f"{x.state:<4}  {x.what:<{width}}  {shown(x.text, MESSAGE)}" for x in findings)
 
 
 def log_and_stop(findings: list[Finding]) -> None:

@@ -20,6 +20,7 @@ from evo2_embed.genomes.lines import is_regular, rewrap
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path, temporary_names
 from evo2_embed.io.locks import exclusive
+from evo2_embed.io.text import shown
 
 LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
 COMPLEMENTS = "TGCAYRSWMKVHDBN"
@@ -66,7 +67,9 @@ def fetch_tokens(
     try:
         text = fasta.faidx.fetch(contig, start + 1, end)
     except (pyfaidx.FetchError, ValueError, OSError, *_DAMAGED) as error:
-        raise InputError(f"{source}: record '{short(contig)}': cannot be read ({error})") from None
+        raise InputError(
+            f"{source}: record '{shown(contig)}': cannot be read ({shown(error, 300)})"
+        ) from None
     letters = np.frombuffer(str(text).encode("utf-8", "surrogateescape"), np.uint8)
     tokens = (UPPER if lower_case == "upper" else KEEP)[letters]
     bad = np.flatnonzero(tokens == 0)
@@ -74,7 +77,7 @@ def fetch_tokens(
         raise InputError(_bad_letter(source, contig, start + int(bad[0]), letters[bad[0]]))
     if len(tokens) != end - start:
         raise InputError(
-            f"{source}: record '{short(contig)}': bases {start} to {end} are not in the file; "
+            f"{source}: record '{shown(contig)}': bases {start} to {end} are not in the file; "
             "it changed after it was indexed"
         )
     return tokens
@@ -116,13 +119,8 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
         stack.enter_context(fasta)
         for name, record in fasta.faidx.index.items():
             if record.rlen == 0:
-                raise InputError(f"{path}: record '{short(name)}' has no sequence")
+                raise InputError(f"{path}: record '{shown(name)}' has no sequence")
         yield fasta
-
-
-def short(name: str) -> str:
-    """A record's name, shortened for a message."""
-    return name if len(name) <= 80 else f"{name[:77]}..."
 
 
 def _kind(path: str) -> str:
@@ -203,14 +201,14 @@ def _rewritten(path: str, opener) -> Iterator[str]:
 
 
 def _bad_letter(source: str, contig: str, position: int, letter: int) -> str:
-    shown = chr(letter) if 32 < letter < 127 else {32: "blank", 9: "tab"}.get(letter, hex(letter))
+    seen = chr(letter) if 32 < letter < 127 else {32: "blank", 9: "tab"}.get(letter, hex(letter))
     hint = ""
-    if shown in "EFILPQXZJOefilpqxzjo*":
+    if seen in "EFILPQXZJOefilpqxzjo*":
         hint = "; is this a protein?"
-    elif shown in "Uu":
+    elif seen in "Uu":
         hint = "; write RNA as DNA, with T for U"
     return (
-        f"{source}: record '{short(contig)}': '{shown}' at base {position + 1} is not a "
+        f"{source}: record '{shown(contig)}': '{seen}' at base {position + 1} is not a "
         f"nucleotide letter (allowed: {LETTERS}, upper or lower case){hint}"
     )
 
@@ -226,7 +224,7 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
     text = " ".join(str(error).replace(alias or path, "the file").split())
     if text.startswith("Duplicate key"):
         name = text.removeprefix("Duplicate key").strip().strip('"')
-        return f"{path}: record name '{short(name)}' occurs twice (names must differ)"
+        return f"{path}: record name '{shown(name)}' occurs twice (names must differ)"
     if "Bad sequence name" in text:
         # pyfaidx counts lines from 0; lines of a rewritten file are not those of the user's file.
         line = "" if alias else f" (line {int(text.split()[-1].rstrip('.')) + 1})"
@@ -237,7 +235,7 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
         )
     if "does not contain a valid sequence" in text:
         return f"{path}: not a FASTA file (no line starts with '>')"
-    return f"{path}: not a FASTA file that can be read ({text[:300]})"
+    return f"{path}: not a FASTA file that can be read ({shown(text, 300)})"
 
 
 def fasta_index(index_folder: str | Path, genome: str) -> str:

@@ -5,9 +5,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo2_embed.io.text import MESSAGE, is_printable, shown
+
 COLUMNS = ("genome", "fasta", "regions")
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-NOT_LITERAL = "a path must not contain { or }; rename it or link to it"
+NOT_LITERAL = "a path must not contain { or } or control characters; rename it or link to it"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
         for column, file in (("fasta", genome.fasta), ("regions", genome.regions)):
             if not file:
                 continue
-            where = f"{path}: genome '{genome.name}': {column} '{file}'"
+            where = f"{path}: genome '{shown(genome.name)}': {column} '{shown(file, MESSAGE)}'"
             if not is_literal(file):
                 faults.append(f"{where}: {NOT_LITERAL}")
                 continue
@@ -80,14 +82,15 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
 
 
 def is_literal(path: str) -> bool:
-    """Whether a path can be an input of a rule: Snakemake reads braces as wildcards."""
-    return not set("{}") & set(path)
+    """Whether a path can be an input of a rule: Snakemake reads braces as wildcards, and prints
+    paths as they are."""
+    return not set("{}") & set(path) and is_printable(path)
 
 
 def _header_faults(path: str, header: list[str]) -> list[str]:
     allowed = ", ".join(COLUMNS)
     faults = [
-        f"{path}: unknown column '{name}' (allowed: {allowed})"
+        f"{path}: unknown column '{shown(name)}' (allowed: {allowed})"
         for name in header
         if name not in COLUMNS
     ]
@@ -106,11 +109,11 @@ def _row_faults(genome: Genome, row: list[str], header: list[str]) -> list[str]:
         faults.append(f"{len(row)} cells under {len(header)} columns")
     if not re.fullmatch(NAME_PATTERN, genome.name):
         faults.append(
-            f"genome '{genome.name}': a name has letters, digits, '.', '_' and '-', starts with a "
-            "letter or digit, and is at most 100 characters long (it becomes a file name)"
+            f"genome '{shown(genome.name)}': a name has letters, digits, '.', '_' and '-', starts "
+            "with a letter or digit, and is at most 100 characters long (it becomes a file name)"
         )
     if not genome.fasta:
-        faults.append(f"genome '{genome.name}': no fasta given")
+        faults.append(f"genome '{shown(genome.name)}': no fasta given")
     return faults
 
 
@@ -121,7 +124,8 @@ def _duplicate_faults(path: str, genomes: list[Genome]) -> list[str]:
         # Some file systems do not distinguish 'ecoli' and 'Ecoli'.
         key = genome.name.lower()
         if key in seen:
-            faults.append(f"{path}: genome '{genome.name}' occurs twice (first as '{seen[key]}')")
+            names = f"'{shown(genome.name)}' occurs twice (first as '{shown(seen[key])}')"
+            faults.append(f"{path}: genome {names}")
         seen.setdefault(key, genome.name)
     return faults
 

@@ -15,10 +15,10 @@ from evo2_embed.genomes.fasta import (
     fetch_tokens,
     open_fasta,
     reverse_complement,
-    short,
 )
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown
 
 _SPARE_FILES = 100  # open files kept free for other uses
 
@@ -76,7 +76,7 @@ class Sequences:
             out[:] = fetch_tokens(*bases, self.lower_case, source)
             if (bad := _changed(out, start, rows)) is not None:
                 raise InputError(
-                    f"{source}: record '{short(contig)}': bases {bad[0]} to {bad[1]} are not those "
+                    f"{source}: record '{shown(contig)}': bases {bad[0]} to {bad[1]} are not those "
                     "that were chunked; the file or its index has changed: delete "
                     f"{self.chunks} and rerun"
                 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from evo2_embed.io.errors import InputError, Stopped
+from evo2_embed.io.text import MESSAGE, printable, shown
 
 log = logging.getLogger("evo2_embed")
 
@@ -26,10 +27,9 @@ def logged_to(path: str) -> Iterator[None]:
     logging.basicConfig(
         stream=handle,
         level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
         force=True,
     )
+    logging.getLogger().handlers[0].setFormatter(_Formatter())
     logging.captureWarnings(True)
     # Also prints, and messages of C libraries.
     os.dup2(handle.fileno(), 1)
@@ -42,12 +42,27 @@ def logged_to(path: str) -> Iterator[None]:
         _end()
     except Exception as error:
         _say(terminal, f"error: {type(error).__name__}: {error} (traceback: {path})")
-        handle.write(traceback.format_exc())
+        handle.write(_printable_lines(traceback.format_exc()))
         _end()
 
 
+class _Formatter(logging.Formatter):
+    """A line with time and level; what a terminal would obey is escaped."""
+
+    def __init__(self):
+        super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _printable_lines(super().format(record))
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _say(terminal: int, line: str) -> None:
-    os.write(terminal, (" ".join(line.split("\n")) + "\n").encode(errors="replace"))
+    line = shown(" ".join(line.split("\n")), MESSAGE)
+    os.write(terminal, f"{line}\n".encode())
 
 
 def _end() -> None:

@@ -18,6 +18,7 @@ from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path
 from evo2_embed.io.integrity import PARQUET_KEY, UNSEALED, is_sealed, seal_parquet
+from evo2_embed.io.text import shown
 
 METADATA_KEY = b"evo2_embed"
 LABEL = pa.dictionary(pa.int32(), pa.string())
@@ -261,7 +262,7 @@ def _checked(table: pa.Table, checks: dict[str, pa.ChunkedArray], source: str) -
             }
             raise InputError(
                 f"{source}: column '{column}': {len(bad)} of {len(table)} values are not allowed; "
-                f"the first is in row {int(bad[0])}: {row}"
+                f"the first is in row {int(bad[0])}: {shown(row, 500)}"
             )
     return table
 

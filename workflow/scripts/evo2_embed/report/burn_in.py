@@ -1,11 +1,10 @@
 """Burn-in: how embeddings change with upstream context, and which context to use."""
 
-from html import escape
-
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from evo2_embed.report.html import PALETTE, grid, note, plot, says, section, table
+from evo2_embed.io.text import shown
+from evo2_embed.report.html import PALETTE, escape, grid, note, plot, says, section, table
 
 SHOWN = (64, 256, 1024)  # upstream context of a row, in the table
 COSINES = (-1, 0, 0.5, 0.9, 0.99, 0.999, 0.9999)  # ticks of the axis
@@ -151,8 +150,8 @@ def _remarks(measured: dict) -> str:
     return note(
         f"{coloured}Compared: {place['starts']} stretches of {place['stretch']:,} bases without "
         f"upstream context, with one long stretch of {place['end'] - place['start']:,} bases that "
-        f"holds them all. The long stretch is {place['contig']} of {place['genome']}, strand "
-        f"{place['strand']}, {place['start']:,} to {place['end']:,}. It starts at least "
+        f"holds them all. The long stretch is {shown(place['contig'])} of {place['genome']}, "
+        f"strand {place['strand']}, {place['start']:,} to {place['end']:,}. It starts at least "
         f"{2 * place['stretch']:,} bases upstream of each short stretch. One embedding per "
         f"{place['row']} bases, pooled as in the datasets."
     ) + note(

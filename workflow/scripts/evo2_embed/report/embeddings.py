@@ -8,6 +8,7 @@ import polars as pl
 
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.sampling import evenly
+from evo2_embed.io.text import shown
 from evo2_embed.report.gc import add_gc
 from evo2_embed.report.html import choice, data, note, section
 from evo2_embed.report.projection import project
@@ -82,11 +83,11 @@ def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
         values = labels(keys)
         numeric = values.dtype.kind == "f"
         found = [None if value is None or value != value else value for value in values.tolist()]
-        found = _rounded(found) if numeric else found
+        found = _rounded(found) if numeric else [value and shown(value) for value in found]
         found = found if any(value is not None for value in found) else None
     return {
         "genomes": genomes,
-        "contigs": contigs,
+        "contigs": list(map(shown, contigs)),
         "genome": [genomes.index(name) for name in keys["genome"]],
         "contig": _numbers(keys["contig"].to_list(), contigs),
         "start": keys["start"].to_list(),

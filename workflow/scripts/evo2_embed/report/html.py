@@ -1,15 +1,22 @@
 """Parts of the sections of the page."""
 
+import html
 import json
-from html import escape
 
 import plotly.graph_objects as go
+
+from evo2_embed.io.text import printable
 
 PALETTE = ("#2f6f6a", "#c8793b", "#5b6fb0", "#a8475b", "#7d9a3c", "#8a6bb3", "#3b98b8", "#b59a3a")
 
 
 class Raw(str):
     """Text that is HTML already: table cells with it are not escaped."""
+
+
+def escape(text: str) -> str:
+    """Text for the page: tags, and characters that a browser would obey, are escaped."""
+    return html.escape(printable(text))
 
 
 def section(title: str, body: str) -> str:
@@ -63,12 +70,12 @@ def plot(figure: go.Figure, height: int) -> str:
         plot_bgcolor="rgba(0,0,0,0)",
     )
     config = {"displaylogo": False, "responsive": True, "displayModeBar": False}
-    html = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
-    return f"<div class=plot>{html}</div>"
+    drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
+    return f"<div class=plot>{drawn}</div>"
 
 
 def data(value: object) -> str:
-    """A value for the page's script; no text in it can end the element."""
+    """A value for the page's script; no text in it can end the element. Names in it are `shown`."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
     return f'<script type="application/json">{text}</script>'
 

@@ -1,11 +1,9 @@
 """Which layer: the comparison without labels, and the probes."""
 
-from html import escape
-
 import plotly.graph_objects as go
 import polars as pl
 
-from evo2_embed.report.html import PALETTE, Raw, grid, note, plot, section, table
+from evo2_embed.report.html import PALETTE, Raw, escape, grid, note, plot, section, table
 from evo2_embed.report.probes import probes
 
 MOST_NUMBERED = 8  # most layers for which the heat map shows numbers

@@ -1,13 +1,12 @@
 """What was embedded, its packing, its speed, and its provenance."""
 
 import json
-from html import escape
 
 import plotly.graph_objects as go
 
 from evo2_embed.finetune.dataset import summary_lines
 from evo2_embed.io.text import human_bytes
-from evo2_embed.report.html import PALETTE, cards, note, plot, section, table
+from evo2_embed.report.html import PALETTE, cards, escape, note, plot, section, table
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
 

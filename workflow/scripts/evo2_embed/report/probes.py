@@ -1,12 +1,11 @@
 """Which layer predicts the labels best."""
 
-from html import escape
-
 import plotly.graph_objects as go
 import polars as pl
 
 from evo2_embed.analysis.probes.labels import GC_KMERS, SHUFFLED
-from evo2_embed.report.html import PALETTE, note, plot, says, table
+from evo2_embed.io.text import shown
+from evo2_embed.report.html import PALETTE, escape, note, plot, says, table
 
 NAMES = {
     GC_KMERS: "GC and k-mer counts",
@@ -30,7 +29,9 @@ def probes(record: dict, values: pl.DataFrame) -> str:
     values : DataFrame
         layer, metric, fold, value.
     """
-    labels = ", ".join(f"{label} {count:,}" for label, count in (record["labels"] or {}).items())
+    labels = ", ".join(
+        f"{shown(label)} {count:,}" for label, count in (record["labels"] or {}).items()
+    )
     explained = note(
         f"{record['rows']['used']:,} of {record['rows']['labelled']:,} labelled rows"
         + (f" ({labels})" if labels else "")

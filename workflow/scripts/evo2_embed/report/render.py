@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from string import Template
 
@@ -14,6 +13,7 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import open_table
 from evo2_embed.report.burn_in import burn_in
 from evo2_embed.report.embeddings import Labels, embeddings
+from evo2_embed.report.html import escape
 from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
 from evo2_embed.report.stages import Stage

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from evo2_embed.io.text import text_table
+from evo2_embed.io.text import MESSAGE, shown, text_table
 from evo2_embed.run.status import Failure, ShardStates
 
 SHOWN_FAILURES = 10
@@ -29,7 +29,9 @@ def as_text(states: dict[str, ShardStates], failed: list[Failure]) -> str:
     lines = [shards, "", tokens, ""]
     if failed:
         lines.append(f"{len(failed):,} job(s) failed and did not run again since:")
-        lines += [f"- {f.job}: {f.error}\n  {f.log}" for f in failed[:SHOWN_FAILURES]]
+        lines += [
+            f"- {f.job}: {shown(f.error, MESSAGE)}\n  {f.log}" for f in failed[:SHOWN_FAILURES]
+        ]
         if len(failed) > SHOWN_FAILURES:
             lines.append(f"- and {len(failed) - SHOWN_FAILURES:,} more")
     else:

@@ -17,12 +17,12 @@ from evo2_embed.genomes.fasta import (
     fetch_tokens,
     index_folder,
     open_fasta,
-    short,
 )
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
+from evo2_embed.io.text import shown
 from evo2_embed.pack.write import PackSource, write_packs
 
 _CANDIDATES = 17  # positions where the longest stretch may start
@@ -96,12 +96,12 @@ def _choose(
 ) -> dict:
     """The longest stretch, or the reason why there is none."""
     if contig not in fasta.faidx.index:
-        raise InputError(f"{genome.fasta}: no record '{short(contig)}'; the file changed: rerun")
+        raise InputError(f"{genome.fasta}: no record '{shown(contig)}'; the file changed: rerun")
     bases = fasta.faidx.index[contig].rlen
     length = min(target["length"], bases)
     if length < MIN_LENGTH:
         why = (
-            f"the longest contig, '{short(contig)}' of {genome.name}, has {bases:,}"
+            f"the longest contig, '{shown(contig)}' of {genome.name}, has {bases:,}"
             if bases < MIN_LENGTH
             else f"the model and packing.max_tokens allow a stretch of {target['length']:,}"
         )

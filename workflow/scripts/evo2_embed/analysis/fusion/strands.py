@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown
 
 _BASES = ("genome", "contig", "start", "end", "name")
 _START = ("genome", "contig", "start")
@@ -110,8 +111,10 @@ class _Unpaired:
         if self.first is None:
             return
         row = self.first
-        name = f" '{row['name']}'" if row["name"] is not None else ""
-        where = f"{row['contig']}:{row['start']}-{row['end']}{name} of genome {row['genome']}"
+        name = f" '{shown(row['name'])}'" if row["name"] is not None else ""
+        where = (
+            f"{shown(row['contig'])}:{row['start']}-{row['end']}{name} of genome {row['genome']}"
+        )
         raise InputError(
             f"strands: {self.number} of {self.rows} rows have no partner on the other strand; the "
             f"first is {where}, strand {row['strand']}. Regions must not name a strand; the "

@@ -9,12 +9,13 @@ from evo2_embed.analysis.probes.formats import some_of
 from evo2_embed.analysis.probes.labels import read_labels
 from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.embed.rows import contig_ranks, locate_rows
-from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta, short
+from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import CHUNKS, open_table
+from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import Probe
 
 
@@ -98,15 +99,15 @@ def _check_contigs(
         unknown = unknown.join(_contigs(bundles, indexes), on=by, how="anti", maintain_order="left")
     if len(unknown):
         first = unknown.row(0, named=True)
-        genome = f" of genome '{first['genome']}'" if "genome" in first else ""
+        genome = f" of genome '{shown(first['genome'])}'" if "genome" in first else ""
         known = windows
         if "genome" in first:
             known = windows.filter(pl.col("genome") == first["genome"])
-        names = map(short, known["contig"].unique(maintain_order=True).to_list())
+        names = known["contig"].unique(maintain_order=True).to_list()
         raise InputError(
             f"probe.labels: {probe.labels}: {len(unknown):,} of its {len(asked):,} contigs are in "
-            f"no FASTA file; the first is '{short(first['contig'])}'{genome} (known contigs: "
-            f"{some_of(list(names))})"
+            f"no FASTA file; the first is '{shown(first['contig'])}'{genome} (known contigs: "
+            f"{some_of(names)})"
         )
 
 

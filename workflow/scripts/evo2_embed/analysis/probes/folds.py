@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from evo2_embed.analysis.probes.intervals import Axis, covered
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import Probe
 
 SEED = 0
@@ -144,7 +145,7 @@ def _check_labels(labels: np.ndarray, probe: Probe) -> None:
         what = "number" if labels.dtype == float else "label"
         raise InputError(
             f"probe.labels: {probe.labels}: all {len(labels):,} labelled rows have the {what} "
-            f"'{found[0]}' (expected: at least two; try shorter windows or bins, another "
+            f"'{shown(found[0])}' (expected: at least two; try shorter windows or bins, another "
             "probe.min_overlap, or other labels)"
         )
 
@@ -164,7 +165,7 @@ def _check_groups(labels: np.ndarray, groups: np.ndarray, by: str, probe: Probe)
         mine = labels == label
         if mine.sum() < folds or len(np.unique(groups[mine])) < 2:
             raise InputError(
-                f"probe.labels: {probe.labels}: label '{label}' has {mine.sum():,} rows in "
+                f"probe.labels: {probe.labels}: label '{shown(label)}' has {mine.sum():,} rows in "
                 f"{len(np.unique(groups[mine]))} {by}s, too few for {folds} folds (expected: "
                 f"{folds} rows in 2; leave out that label, or change probe.folds, group or block)"
             )
@@ -177,8 +178,8 @@ def _check_fold(
     advice = f"smaller than {gap}, another probe.group or block, or fewer probe.folds"
     if missing:
         raise InputError(
-            f"probe.gap: {what} has no row of label '{missing[0]}' to train on, because rows near "
-            f"tested ones are left out (allowed: a gap {advice}; or leave out that label)"
+            f"probe.gap: {what} has no row of label '{shown(missing[0])}' to train on, because "
+            f"rows near tested ones are left out (allowed: a gap {advice}; or leave out that label)"
         )
     for rows, purpose in ((train, "train on"), (test, "test")):
         if len(np.unique(labels[rows])) < 2:

@@ -113,7 +113,8 @@ def _file_fault(path: str, feature: str | None) -> str | None:
             f"(allowed: {', '.join(FORMATS)}, each also with .gz)"
         )
     if feature is not None and form != "gff3":
-        return f"probe.feature: '{feature}' is for GFF3 only, and {path} is not GFF3; leave it out"
+        what = f"'{shown(feature)}' is for GFF3 only"
+        return f"probe.feature: {what}, and {path} is not GFF3; leave it out"
     if not is_literal(path):
         return f"probe.labels: {path}: {NOT_LITERAL}"
     if not Path(path).is_file():

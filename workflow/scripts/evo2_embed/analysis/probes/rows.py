@@ -8,6 +8,7 @@ from evo2_embed.analysis.probes.intervals import Axis, covered, weighted_mean
 from evo2_embed.analysis.probes.labels import read_labels
 from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import Probe
 
 _ROUNDING = 1e-9  # 0.9 * 10 bases must count as 9 bases
@@ -93,8 +94,9 @@ def interval_table(
     if len(twice):
         contig, first, second = twice["contig"][0], *twice["genome"][:2]
         raise InputError(
-            f"probe.labels: {path}: contig '{contig}' is in the genomes '{first}' and '{second}', "
-            "and this format has no genomes (allowed: a TSV file, with a column genome)"
+            f"probe.labels: {path}: contig '{shown(contig)}' is in the genomes '{first}' and "
+            f"'{second}', and this format has no genomes (allowed: a TSV file, with a column "
+            "genome)"
         )
     return table.join(contigs, on="contig", how="inner")
 
