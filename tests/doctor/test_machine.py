@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -163,6 +164,14 @@ def test_flash_attention_is_used_where_it_is_there_and_not_needed(cuda, monkeypa
     found = {x.what: x for x in devices.device_findings("auto", "bf16", 1)}["flash-attn"]
     assert found.state == "OK"
     assert ("PyTorch's own attention" in found.text) is not there
+
+
+@pytest.mark.parametrize(("compiler", "state"), [("/usr/bin/gcc", "OK"), (None, "WARN")])
+def test_triton_needs_a_compiler(cuda, monkeypatch, compiler, state):
+    cuda()
+    monkeypatch.setattr(shutil, "which", lambda name: compiler)
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    assert states(devices.device_findings("auto", "bf16", 1))["Triton kernels"] == state
 
 
 @pytest.mark.parametrize(("seen", "wanted"), [(4, 1), (1, 2)])

@@ -48,6 +48,7 @@ def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
         ok("GPU", f"{names}: suitable for {precision}"),
         _count(count, wanted),
         _flash_attention(),
+        _triton(),
         _transformer_engine(precision),
     ]
 
@@ -119,6 +120,18 @@ def _flash_attention() -> Finding:
     if has_flash_attention():
         return ok("flash-attn", installed("flash-attn") or "unknown version")
     return ok("flash-attn", "not in use: PyTorch's own attention kernels run")
+
+
+def _triton() -> Finding:
+    from evo2_embed.model.import_evo2 import triton_can_run
+
+    if triton_can_run():
+        return ok("Triton kernels", "can run here")
+    return warn(
+        "Triton kernels",
+        "cannot run without a C compiler (gcc) and the headers of Python (python3-dev): PyTorch's "
+        "own kernels run, and embedding is slower",
+    )
 
 
 def _transformer_engine(precision: str) -> Finding:

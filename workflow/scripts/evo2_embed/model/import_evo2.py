@@ -9,11 +9,14 @@ import importlib
 import importlib.util
 import logging
 import os
+import shutil
 import sys
+import sysconfig
 import tempfile
 import types
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 import triton
@@ -95,8 +98,9 @@ def import_evo2(fp8: bool = False) -> types.ModuleType:
         activations_file_handler.close()
     # At INFO a model logs all its settings and blocks.
     logging.getLogger("StripedHyena").setLevel(logging.WARNING)
-    if not torch.cuda.is_available():
+    if not triton_can_run():
         _use_torch_rotary()
+    if not torch.cuda.is_available():
         # The wording depends on the version of torch.
         message = "(User provided device_type of 'cuda', but )?CUDA is not available"
         warnings.filterwarnings("ignore", message=message, category=UserWarning)
@@ -112,6 +116,19 @@ def has_flash_attention() -> bool:
         return False
     _provide_flash_attention()
     return hasattr(sys.modules[FLASH], "varlen_fwd")
+
+
+def triton_can_run() -> bool:
+    """Whether Triton's kernels can run: on a GPU, with a C compiler and the headers of Python.
+
+    Triton compiles a small starter for each kernel with them.
+    """
+    compilers = filter(None, (os.environ.get("CC"), "gcc", "clang"))
+    return (
+        torch.cuda.is_available()
+        and any(map(shutil.which, compilers))
+        and Path(sysconfig.get_paths()["include"], "Python.h").exists()
+    )
 
 
 def _check_capability(device: torch.device, precision: str) -> None:
@@ -168,7 +185,7 @@ class _DeviceContext(contextlib.nullcontext):
 
 
 def _use_torch_rotary() -> None:
-    # The Triton kernel needs a GPU; vortex has the same function in plain torch.
+    # vortex has the same function in plain torch.
     from vortex.model import rotary
 
     def apply_rotary(x, cos, sin, interleaved=False, inplace=False, **_):
