@@ -12,6 +12,7 @@
 # make doctor     check this machine: one line per check, OK, WARN or FAIL
 # make benchmark  time the engine against the stock model (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
+# make gpu-cost   count what the engine would run on GPUs, and predict its speed (minutes)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill and damage real runs, dozens of times (half an hour or more)
 # make contexts   compare long contexts with the stock model (half an hour or more)
@@ -24,7 +25,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help env test-env gpu-env demo plan status verify doctor lint schema
 .PHONY: test test-gpu-env test-slurm test-slurm-all
-.PHONY: benchmark benchmark-contexts scale soak contexts clean tiny-model tiny-model-card
+.PHONY: benchmark benchmark-contexts gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
 BIN := .venv/bin
 # What looks at a run uses the environment of a GPU machine where there is one.
@@ -81,6 +82,9 @@ benchmark: test-env
 
 benchmark-contexts: test-env
 	@$(BIN)/python tests/benchmark/contexts.py
+
+gpu-cost: test-env
+	@$(BIN)/python tests/benchmark/gpu_cost.py
 
 scale: test-env
 	@$(BIN)/python tests/benchmark/scale.py

@@ -104,12 +104,11 @@ def test_fp8_projections_get_a_multiple_of_16_tokens(evo2, reference, replace, m
 
 def test_short_filters_by_convolution_and_by_shifts_are_the_same(evo2, reference):
     other, changed = PackedEngine(evo2, LAYERS), 0
-    for block in other.blocks:
-        for name in ("short", "inner"):
-            if hasattr(getattr(block, name, None), "by_convolution"):
-                part = getattr(block, name)
-                part.by_convolution = not part.by_convolution
-                changed += 1
+    mixers = [block.mixer for block in other.blocks if hasattr(block, "mixer")]
+    for part in (part for mixer in mixers for part in (mixer.short, mixer.inner)):
+        if hasattr(part, "by_convolution"):
+            part.by_convolution = not part.by_convolution
+            changed += 1
     assert changed == 6 + 2
     assert_same(other.run(reference.pack), reference.outputs, reference.bounds)
 
@@ -161,13 +160,15 @@ def test_the_self_check_and_the_bounds_notice_a_fault(evo2, reference, fault, mo
     if fault == "rotary":
         engine.blocks[3].rotary.frequencies = engine.blocks[3].rotary.frequencies * 0
     if fault == "leak":
-        engine.blocks[0].short._redo_heads = lambda *_: None
+        engine.blocks[0].mixer.short._redo_heads = lambda *_: None
     if fault == "nan":
-        engine.blocks[0].short.taps = engine.blocks[0].short.taps * torch.nan  # differs by nan
+        engine.blocks[0].mixer.short.taps = (
+            engine.blocks[0].mixer.short.taps * torch.nan
+        )  # differs by nan
     if fault == "filter":
-        engine.blocks[2].inner.residues = engine.blocks[2].inner.residues * 1.05
+        engine.blocks[2].mixer.inner.residues = engine.blocks[2].mixer.inner.residues * 1.05
     if fault == "state":
-        engine.blocks[2].inner._add_earlier = lambda *_: None
+        engine.blocks[2].mixer.inner._add_earlier = lambda *_: None
     if fault == "past":
         monkeypatch.setattr(KVCache, "tiles", lambda *_: ())
     with pytest.raises(InputError, match=r"layer 'norm': .* differs .* fp32 allows 1e-05"):

@@ -11,6 +11,7 @@ states           what a stretch keeps from one of its segments to the next
 kv_cache         of this, the keys and values
 attention        rotary positions and attention
 cascade          which filter a Hyena block has, and the order of its projections
+mixing           filters and gates of a Hyena block
 blocks           the four kinds of block
 scratch          buffers that are reused
 footprint        the memory that a pack needs (no torch)

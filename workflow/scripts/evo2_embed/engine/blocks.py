@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 from evo2_embed.engine.attention import RotaryPositions, attend, rotate
-from evo2_embed.engine.cascade import inner_filter, projection_rows
-from evo2_embed.engine.filters import ShortFilter
-from evo2_embed.engine.footprint import KVCacheOptions, channels_at_once
+from evo2_embed.engine.footprint import KVCacheOptions
+from evo2_embed.engine.mixing import Mixer, Tiles
 from evo2_embed.engine.scratch import Scratch, linear
 from evo2_embed.engine.segments import Segments
 from evo2_embed.engine.states import BlockState
@@ -102,89 +101,46 @@ class Block:
 
 
 class HyenaBlock(Block):
-    """`hcs`, `hcm` and `hcl`: y = x2 * filter(x1 * v), where x2, x1 and v are the projections after
-    their short filter.
-
-    The order of the projections' columns is that of the checkpoint: interleaved, by head or one
-    after the other.
-    """
+    """`hcs`, `hcm` and `hcl`; see `Mixer`."""
 
     parts = HYENA_PARTS
 
     def __init__(self, block, last, tile, scratch, channel_elements: int):
         super().__init__(block, last, tile, scratch)
-        cascade = block.filter
-        self.channel_elements = channel_elements
-        self.short = ShortFilter(cascade.short_filter_weight, 3 * self.width)
-        self.short_bias = cascade.short_filter_bias
-        self.inner = inner_filter(cascade, self.width)
-        self.rows = projection_rows(cascade, self.width)
+        self.mixer = Mixer(block.filter, self.width, scratch, channel_elements)
         self.fp8 = block.projections.use_fp8_input_projections
 
     def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState) -> None:
         """Run the block over the residual stream x (T, D), in place."""
-        if isinstance(self.inner, ShortFilter):
-            self._run_short(x, segments, tap, state)
-            return
-        # Two thirds of a buffer that the attention uses for queries, keys and values.
-        x2_all, u = self.scratch.get("sequence", (3, self.width, len(x)), x)[:2]  # (D, T) each
-        for start, stop, x2, x1, v in self._gates(x, segments, tap, state):
-            x2_all[:, start:stop] = x2
-            torch.mul(x1, v, out=u[:, start:stop])
+        tiles = self._projections(x, segments, tap)
         if self.ends_before("filter"):
+            for _ in tiles:
+                pass
             return
-        self._mix(u, x2_all, segments, state)
+        for start, stop, y in self.mixer(tiles, x, segments, state):
+            tap("filter", start, y.t())
+            if self.ends_before("out_filter_dense"):
+                continue
+            mixed = self.scratch.linear("mixed", y.t(), self.block.out_filter_dense)
+            tap("out_filter_dense", start, mixed)
+            self.finish(x[start:stop], start, mixed, tap)
+
+    def _projections(self, x: torch.Tensor, segments: Segments, tap: Tap) -> Tiles:
+        """Tile by tile: its first token and end, and its projections (3 D, prefix + t), of which
+        the first columns are the last of the tile before."""
+        prefix, last = self.mixer.prefix, None
         for start, stop in self.tiles(segments):
-            self._finish(x[start:stop], start, u[:, start:stop], tap)
-
-    def _run_short(self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState) -> None:
-        """`hcs`: the inner filter reaches so few tokens that the whole block runs tile by tile."""
-        buffers = self._buffers("u", self.width, self.inner.reach, x)
-        history = state.history("u", self.width, self.inner.reach, x)
-        for start, stop, x2, x1, v in self._gates(x, segments, tap, state):
-            u = next(buffers)  # (D, reach + t)
-            torch.mul(x1, v, out=u[:, self.inner.reach :])
-            out = self.scratch.get("filtered u", x2.shape, x, torch.float32)
-            y = self.inner(u, segments, start, out, history)  # float32, (D, t)
-            self._finish(x[start:stop], start, y.to(x.dtype).mul_(x2), tap)
-
-    def _gates(
-        self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState
-    ) -> Iterator[tuple[int, int, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Tile by tile: its first token and end, and x2, x1 and v, (D, t) each."""
-        reach = self.short.reach
-        buffers = self._buffers("z", 3 * self.width, reach, x)
-        history = state.history("z", 3 * self.width, reach, x)
-        for (start, stop), z in zip(self.tiles(segments), buffers, strict=True):
             normed = self.norm(self.block.pre_norm, x[start:stop])
             tap("pre_norm", start, normed)
             if self.ends_before("projections"):
                 continue
-            self._project(normed, z[:, reach:])
-            tap("projections", start, z[:, reach:].t())
-            if self.ends_before("filter"):
-                continue
-            out = self.scratch.get("filtered z", (len(z), stop - start), x, torch.float32)
-            y = self.short(z, segments, start, out, history).to(x.dtype)  # (3 D, t)
-            if self.short_bias is not None:
-                y += self.short_bias[:, None]
-            x2, x1, v = (y[rows] for rows in self.rows)
-            yield start, stop, x2, x1, v
-
-    def _buffers(
-        self, name: str, channels: int, reach: int, x: torch.Tensor
-    ) -> Iterator[torch.Tensor]:
-        """Per tile a buffer (C, reach + t); its first columns are the last of the tile before."""
-        for start in range(0, len(x), self.tile):
-            tokens = min(self.tile, len(x) - start)
-            if start == 0:
-                values = self.scratch.get(name, (channels, reach + tokens), x)
-                values[:, :reach] = 0
-            else:
-                last = values[:, values.shape[1] - reach :].clone()
-                values = values[:, : reach + tokens]
-                values[:, :reach] = last
-            yield values
+            z = self.scratch.matrix("z", (3 * self.width, prefix + stop - start), x)
+            z[:, :prefix] = 0 if last is None else last
+            self._project(normed, z[:, prefix:])
+            tap("projections", start, z[:, prefix:].t())
+            if stop < len(x):
+                last = z[:, stop - start :].clone()
+            yield start, stop, z
 
     def _project(self, normed: torch.Tensor, out: torch.Tensor) -> None:
         """Projections of a tile (t, D), channels first, (3 D, t)."""
@@ -198,29 +154,6 @@ class HyenaBlock(Block):
         torch.mm(projections.weight, normed.t(), out=out)
         if projections.bias is not None:
             out += projections.bias[:, None]
-
-    def _mix(
-        self, u: torch.Tensor, x2: torch.Tensor, segments: Segments, state: BlockState
-    ) -> None:
-        """Apply the inner filter to all of u (D, T), in place, and multiply by x2 (D, T)."""
-        blocks = segments.blocks(u.device)
-        tokens = blocks.count * blocks.size
-        channels = channels_at_once(self.channel_elements, tokens, self.inner.channel_step)
-        borders = self.inner.borders(u, state)
-        for first in range(0, self.width, channels):
-            rows = slice(first, first + channels)
-            values = blocks.split(u[rows].float())  # (C, N, size)
-            y = blocks.join(self.inner(values, blocks, first, self.scratch, borders))  # (C, T)
-            torch.mul(y.to(u.dtype), x2[rows], out=u[rows])
-
-    def _finish(self, x: torch.Tensor, start: int, y: torch.Tensor, tap: Tap) -> None:
-        """The part of the block after its filter, for a tile x (t, D) and y (D, t)."""
-        tap("filter", start, y.t())
-        if self.ends_before("out_filter_dense"):
-            return
-        mixed = self.scratch.linear("mixed", y.t(), self.block.out_filter_dense)
-        tap("out_filter_dense", start, mixed)
-        self.finish(x, start, mixed, tap)
 
 
 class AttentionBlock(Block):

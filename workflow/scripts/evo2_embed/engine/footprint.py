@@ -107,7 +107,7 @@ class Footprint:
             head=width // config["num_attention_heads"],
             outputs=sum(widths[layer] for layer in layers),
             itemsize=itemsize,
-            tile=max(MIN_TILE, TILE_ELEMENTS[device] // width),
+            tile=max(MIN_TILE, TILE_ELEMENTS[device] // width // MIN_TILE * MIN_TILE),
             channel_elements=CHANNEL_ELEMENTS[device],
             channel_step=width // config["hcm_filter_groups"] if blockwise else 1,
             attention_blocks=len(attention),
@@ -204,6 +204,12 @@ def _attended(segments: SegmentLengths) -> int:
         for members in segments.batches(segments.fresh)
     )
     return segments.total + largest
+
+
+def prefix_of(reach: int) -> int:
+    """Columns before a tile for a filter that looks back `reach` tokens: the tile then starts at a
+    multiple of 16 bytes."""
+    return -(-reach // 8) * 8
 
 
 def channels_at_once(elements: int, tokens: int, step: int) -> int:

@@ -3,6 +3,14 @@
 import numpy as np
 import torch
 
+# Matrix products on a GPU are fast only if rows start at multiples of 16 bytes.
+PITCH = 64  # elements
+
+
+def pitch_of(columns: int) -> int:
+    """Elements from one row to the next."""
+    return -(-columns // PITCH) * PITCH
+
 
 class Scratch:
     """Buffers that are reused from tile to tile, block to block and pack to pack.
@@ -31,6 +39,17 @@ class Scratch:
             self._buffers.pop(key, None)  # first, so that the two are never there together
             self._buffers[key] = like.new_empty(size, dtype=dtype)
         return self._buffers[key][:size].view(shape)
+
+    def matrix(
+        self,
+        name: str,
+        shape: tuple[int, int],
+        like: torch.Tensor,
+        dtype: torch.dtype | None = None,
+    ) -> torch.Tensor:
+        """As `get`, for a matrix whose rows start at multiples of `PITCH` elements."""
+        rows, columns = shape
+        return self.get(name, (rows, pitch_of(columns)), like, dtype)[:, :columns]
 
     def linear(self, name: str, values: torch.Tensor, layer: torch.nn.Module) -> torch.Tensor:
         """The output of a linear layer for values (n, width), in the buffer of this name."""
