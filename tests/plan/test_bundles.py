@@ -79,6 +79,9 @@ def test_regions_count_instead_of_the_genome(genome, tmp_path):
     assert plan(regions) == [(["a"], 3)]
     # All back to the contig's start, once for both regions.
     assert plan(regions, context={"span": 50_000, "min": 0}) == [(["a"], 2)]
+    # As in earlier versions, whose finished runs keep their shards.
+    (tmp_path / "r.bed").write_text("c\t0\t700\n#c\t100\t1600\n# no numbers\n")
+    assert plan(regions) == [(["a"], 3)]
 
 
 def test_more_shards_than_their_names_can_count_are_refused_in_one_line(genome):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.text import human_bytes
+from evo2_embed.io.text import MESSAGE, fault_lines, human_bytes, shown
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.verify import verify_run
 
@@ -22,7 +22,7 @@ def main(directory: str) -> int:
         raise InputError(f"no run was started in {Path.cwd()} yet ({RUN_CONFIG} does not exist)")
     found = verify_run(load_frozen(RUN_CONFIG), Path("results"), Path("benchmarks"))
     for fault in found.faults:
-        print(f"FAIL  {fault}")
+        print(f"FAIL  {shown(fault, MESSAGE)}")
     read = f"{found.files:,} files read ({human_bytes(found.size)})"
     print(f"{read}, {len(found.faults):,} lost or damaged" if found.faults else f"OK    {read}")
     return 1 if found.faults else 0
@@ -34,4 +34,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(parser.parse_args().directory))
     except InputError as fault:
-        sys.exit(f"error: {fault}")
+        sys.exit(fault_lines("error", fault))

@@ -1,12 +1,16 @@
 """Regions of genomes from BED files."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import numbered_lines, shown, whole_number
 
 MOST_BASES = 10**12  # no contig has a larger position
+
+_NO_REGIONS = "no regions in this BED file"
 
 # Contig, start, end, name, and strand; None for a name or a strand that the line does not have.
 BedRow = tuple[str, int, int, str | None, str | None]
@@ -40,18 +44,36 @@ def read_regions(path: str) -> dict[str, list[Region]]:
     for number, (contig, *region) in _rows(path):
         regions.setdefault(contig, []).append(Region(*region, number))
     if not regions:
-        raise InputError(f"{path}: no regions in this BED file")
+        raise InputError(f"{path}: {_NO_REGIONS}")
     return regions
 
 
 def region_faults(path: str) -> list[str]:
-    """The first fault of a BED file, in one line; empty if there is none. Takes a second or two per
-    million regions, and little memory."""
+    """The first fault of a BED file, in one line; empty if there is none. Takes about two seconds
+    per million regions, and little memory."""
     try:
-        regions = sum(1 for _ in _rows(path))
+        bases = region_bases(path)
     except InputError as error:
         return [str(error)]
-    return [] if regions else [f"{path}: no regions in this BED file"]
+    return [] if bases else [f"{path}: {_NO_REGIONS}"]
+
+
+def region_bases(path: str) -> int:
+    """Bases of all regions of a BED file; bases in two regions count twice.
+
+    Raises
+    ------
+    InputError
+        If a line is not BED, with the file and the line.
+    """
+    state = os.stat(path)
+    return _bases(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4096)
+def _bases(path: str, *state: int) -> int:
+    # Once per version of a file: a run first checks it, then plans with it.
+    return sum(end - start for _, (_, start, end, *_) in _rows(path))
 
 
 def _rows(path: str) -> Iterator[tuple[int, BedRow]]:

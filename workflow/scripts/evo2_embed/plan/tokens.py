@@ -6,7 +6,7 @@ count from the lengths of contigs; `make plan`, `make status` and `max_output_gb
 """
 
 from evo2_embed.chunk.tiling import count_windows
-from evo2_embed.genomes.regions import Region, read_regions
+from evo2_embed.genomes.regions import Region, read_regions, region_bases
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.plan.contigs import guess_bases
 from evo2_embed.settings.sections import Windows
@@ -16,7 +16,7 @@ def guess_tokens(genome: Genome, windows: Windows) -> float:
     """Tokens of a genome's windows, from the sizes of its files."""
     if windows.has_spans and genome.regions:
         return run_regions(read_regions(genome.regions), None, windows)[1]
-    bases = _bed_bases(genome.regions) if genome.regions else guess_bases(genome)
+    bases = _region_bases(genome.regions) if genome.regions else guess_bases(genome)
     return bases * windows.n_strands * _tokens_of_base(windows)
 
 
@@ -28,11 +28,13 @@ def _tokens_of_base(windows: Windows) -> float:
     return (context.min + size + more * stride) / ((more + 1) * stride)
 
 
-def _bed_bases(path: str) -> int:
-    bases = 0
+def _region_bases(path: str) -> int:
+    """Bases of all regions. Those that are commented out count too, as they always did: otherwise
+    finished runs with such a file would get another number of shards."""
+    bases = region_bases(path)
     with open(path, encoding="utf-8") as handle:
         for line in handle:
-            cells = line.split()
+            cells = line.split() if line.startswith("#") else []
             if len(cells) > 2 and cells[1].isdecimal() and cells[2].isdecimal():
                 bases += int(cells[2]) - int(cells[1])
     return max(bases, 0)
