@@ -93,8 +93,8 @@ class Workflow:
         """Write the sheet: by name a FASTA path, or that and a BED path."""
         rows = [("genome", "fasta", "regions")]
         for name, files in genomes.items():
-            files = [files] if isinstance(files, str) else files
-            rows.append((name, *files, "")[:3])
+            files = [files] if isinstance(files, str | Path) else files
+            rows.append((name, *map(str, files), "")[:3])
         (self.folder / "genomes.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
 
     def start(self, *arguments, output=subprocess.PIPE):

@@ -12,10 +12,10 @@ import pytest
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.embed.store import JOURNAL
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.model import registry
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
+from evo2_embed.settings.sections import Model
 from runs import CONFIG, SCRIPTS, merged, random_bases, write_fasta
 
 # A process that has imported what a job needs, and forks one process per job. It answers each line
@@ -27,6 +27,7 @@ from evo2_embed.embed.embed_shard import embed_shard
 from evo2_embed.embed.store import RowStore
 from evo2_embed.io.logs import logged_to
 from evo2_embed.model.import_evo2 import import_evo2
+from evo2_embed.model.registry import bundled_checkpoint
 from evo2_embed.settings.sections import Runtime
 
 def run(folder, packs, settings, log, pause):
@@ -42,7 +43,8 @@ def run(folder, packs, settings, log, pause):
     RowStore.save = save_and_pause
     runtime = Runtime(checkpoint_every=0, hang_after=60)
     with logged_to(log):
-        embed_shard(packs, "model.json", settings, runtime, "out/shard.json", "out/speed.json")
+        outputs = ("out/shard.json", "out/speed.json")
+        embed_shard(packs, "model.json", bundled_checkpoint(), settings, runtime, *outputs)
 
 import_evo2()
 for line in sys.stdin:
@@ -152,7 +154,7 @@ def prepare(folder, ask, **changes):
     for number in range(2):
         packs = f"g/{number:05d}.parquet"
         pack_shard(genomes, "g.parquet", number, 2, packing, "indexes", packs)
-    fetch_model(registry.TINY, None, "models", "model.json")
+    fetch_model(Model(), "models", "model.json")
     os.chdir(before)
     shard = Shard(folder, run.embed_settings("default"), ask)
     shard.run()

@@ -12,6 +12,7 @@ from everything import EXTRACTIONS, FUSIONS, SETTINGS, configure, list_genomes
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.embed import embed_shard
 from evo2_embed.io.errors import InputError
+from evo2_embed.model.registry import bundled_checkpoint
 from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
 from evo2_embed.settings.sections import Runtime
 from runs import ROOT, SCRIPTS, merged, random_bases, write_fasta
@@ -92,7 +93,9 @@ def test_what_changes_no_result_reruns_nothing(changed_run):
         windows={"strands": "both", "stride": 120, "size": 200, "last": "keep"},
         runtime={**runtime, "tokens_per_second": 1000.0},
         max_output_gb=1,
+        model_directory="moved",
     )
+    changed_run.sheet({name: changed_run.folder / f"{name}.fa" for name in ("large", "small")})
     path = changed_run.folder / "config" / "config.yaml"
     path.write_text(f"# a comment\n{path.read_text()}\n# another\n")
     assert not changed_run.planned()
@@ -171,7 +174,9 @@ def test_an_embedding_job_takes_what_no_result_depends_on_from_the_frozen_run(
     changed_run, monkeypatch
 ):
     monkeypatch.chdir(changed_run.folder)
-    configure(changed_run, runtime={"checkpoint_every": 5, "hang_after": 99, "kv_device": "host"})
+    changes = {"checkpoint_every": 5, "hang_after": 99, "kv_device": "host"}
+    shutil.copy(bundled_checkpoint(), "moved.pt")
+    configure(changed_run, runtime=changes, model={"checkpoint": "moved.pt"})
     freeze(plan_run(yaml.safe_load(Path("config/config.yaml").read_text())), RUN_CONFIG)
     taken = []
     monkeypatch.setattr(embed_shard, "embed_shard", lambda *arguments: taken.extend(arguments))
@@ -181,11 +186,13 @@ def test_an_embedding_job_takes_what_no_result_depends_on_from_the_frozen_run(
         input=SimpleNamespace(packs="packs", model="results/models/evo2_tiny.json"),
         params=SimpleNamespace(settings=load_frozen(RUN_CONFIG).embed_settings("both")),
         output=SimpleNamespace(record="record", speed="speed"),
+        wildcards=SimpleNamespace(extraction="both"),
         resources={},
     )
     runpy.run_path(str(SCRIPTS / "embed_shard.py"), {"snakemake": job})
     (runtime,) = (value for value in taken if isinstance(value, Runtime))
     assert (runtime.checkpoint_every, runtime.hang_after, runtime.kv_device) == (5, 99, "host")
+    assert Path("moved.pt") in taken
 
 
 def test_an_edit_of_the_frozen_settings_is_refused_by_jobs(changed_run):

@@ -16,6 +16,7 @@ from evo2_embed.config.context import beyond_training
 from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import fault_lines
+from evo2_embed.model.weights import is_recorded
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
 from evo2_embed.run.record_files import has_lost_files
 from snakemake.settings.types import RerunTrigger
@@ -58,6 +59,7 @@ SETTINGS = RUN.settings
 EXTRACTIONS = SETTINGS.extractions
 GENOMES = [genome.name for bundle in RUN.bundles.values() for genome in bundle.genomes]
 FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fusion}
+NOTHING = r"(?!)"  # a pattern that nothing matches
 PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS.packing.to_dict()}
 
 # A job does not run again because its script's file is new, as in a fresh copy of the workflow: the
@@ -73,8 +75,8 @@ wildcard_constraints:
     shard=r"\d{5}",
     extraction=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     layer=r"(embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*)",
-    # Those of the configuration; without any, a pattern that matches nothing.
-    fusion="|".join(map(re.escape, sorted(FUSIONS))) or r"(?!)",
+    # Those of the configuration.
+    fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
 
 
 def prepare_run():
@@ -165,3 +167,17 @@ def local_checkpoint(wildcards):
 def model_record(wildcards):
     """Record of the weights that an extraction uses."""
     return f"results/models/{RUN.model_keys[wildcards.extraction]}.json"
+
+
+def models_to_record():
+    """A pattern for the models whose weights have no valid record yet.
+
+    Without a rule that makes it, a record is not written again, and nothing is embedded again, when
+    the weights only moved. A cluster job does not decide this.
+    """
+    keys = [
+        re.escape(key)
+        for key, model in RUN.models.items()
+        if not (workflow.is_main_process and is_recorded(model, f"results/models/{key}.json"))
+    ]
+    return "|".join(keys) or NOTHING

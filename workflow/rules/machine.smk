@@ -22,7 +22,6 @@ rule check_machine:
     resources:
         mem_mb=1000,
     params:
-        # The same as for fetch_model: a change of these redoes all that was made with the model.
         model=model_of_record,
         directory=SETTINGS.model_directory,
     script:

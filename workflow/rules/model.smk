@@ -2,7 +2,7 @@
 #
 # in:  the local checkpoint, if the configuration names one; results/machine/{model}.json
 # out: results/models/{model}.json
-#      keys: name, path, sha256
+#      keys: name, sha256
 #      {model_directory}/{name}.pt, if it was downloaded
 
 
@@ -17,6 +17,8 @@ rule fetch_model:
         "logs/fetch_model/{model}.log",
     benchmark:
         "benchmarks/fetch_model/{model}.tsv"
+    wildcard_constraints:
+        model=models_to_record(),
     priority: 30
     conda:
         "../../envs/cpu.yaml"

@@ -1,14 +1,15 @@
 """Fetch or check the weights of a model.
 
-In: a local checkpoint, or the name of a model. Out: a record with path and digest.
+In: a local checkpoint, or the name of a model. Out: a record with the digest.
 """
 
 from evo2_embed.io.logs import logged_to
 from evo2_embed.model.weights import fetch_model
+from evo2_embed.settings.sections import Model
 
 
 def main(model: dict, directory: str, record: str) -> None:
-    fetch_model(model["name"], model["checkpoint"], directory, record)
+    fetch_model(Model.from_dict(model), directory, record)
 
 
 if "snakemake" in globals():

@@ -19,12 +19,11 @@ from evo2_embed.doctor.storage import (
     temporary_finding,
     weight_bytes,
     weights_finding,
-    weights_path,
 )
 from evo2_embed.embed.gpus import GpusTakenError, claim_gpus, visible_gpus
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import read_json
 from evo2_embed.model.registry import TINY
+from evo2_embed.model.weights import weights_path
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.run.frozen import INDEXES, Run, plan_run
 from evo2_embed.settings.sections import Extraction, Model, Settings
@@ -32,7 +31,7 @@ from evo2_embed.settings.sections import Extraction, Model, Settings
 RESULTS = "results"
 
 
-def check_job(model: str, precision: str, record: str, device: str, gpus: int) -> None:
+def check_job(model: str, precision: str, weights: Path, device: str, gpus: int) -> None:
     """Check the environment of an embedding job; one line per check in the log.
 
     Takes well under a second beyond the imports that the job needs anyway. Call it after
@@ -43,8 +42,7 @@ def check_job(model: str, precision: str, record: str, device: str, gpus: int) -
     model : str
         Its name.
     precision : {"fp32", "bf16", "fp8"}
-    record : str
-        The record that `weights.fetch_model` wrote.
+    weights : Path
     device : {"auto", "cpu", "cuda"}
     gpus : int
         Number of GPUs that the job asked for.
@@ -57,8 +55,7 @@ def check_job(model: str, precision: str, record: str, device: str, gpus: int) -
     log_and_stop(_software())  # before torch is imported
     log_and_stop(device_findings(device, precision, gpus))
     log_and_stop([import_finding(), temporary_finding()])
-    size = weight_bytes(model, Path(read_json(record)["path"]))
-    log_and_stop([_memory(size, precision)])
+    log_and_stop([_memory(weight_bytes(model, weights), precision)])
 
 
 def check_run(model: Model, directory: str, run: Run) -> list[Finding]:

@@ -10,26 +10,12 @@ from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes
-from evo2_embed.model.registry import TINY, bundled_checkpoint
-from evo2_embed.model.weights import check_archive
+from evo2_embed.model.archive import check_archive
+from evo2_embed.model.weights import weights_path
 from evo2_embed.settings.sections import Model
 
 # Estimates of sizes can be too small by this factor.
 MARGIN = 1.2
-
-
-def weights_path(model: Model, directory: str) -> Path:
-    """Path of the weights of a model, also before they are downloaded.
-
-    Parameters
-    ----------
-    model : Model
-    directory : str
-        Folder of downloaded checkpoints.
-    """
-    if model.checkpoint is not None:
-        return Path(model.checkpoint)
-    return bundled_checkpoint() if model.name == TINY else Path(directory) / f"{model.name}.pt"
 
 
 def weight_bytes(name: str, path: Path) -> int:
@@ -67,7 +53,8 @@ def weights_finding(model: Model, directory: str, record: str | None = None) -> 
     if read_json(record)["sha256"] != file_sha256(path):
         return warn(
             what,
-            f"{shown}: differs from the weights of earlier results ({record}); these are redone",
+            f"{shown}: differs from the weights of earlier results; to embed all with this file, "
+            f"delete {record}",
         )
     return ok(what, f"{shown}, the same as in {record}")
 

@@ -45,7 +45,13 @@ WORK, LOCK = ".work", "lock"
 
 
 def embed_shard(
-    packs: str, model: str, settings: dict, runtime: Runtime, record: str, speed: str
+    packs: str,
+    model: str,
+    checkpoint: Path,
+    settings: dict,
+    runtime: Runtime,
+    record: str,
+    speed: str,
 ) -> None:
     """Run the packs of a shard through the model and write one Parquet file per layer.
 
@@ -58,7 +64,9 @@ def embed_shard(
     packs : str
         The pack file.
     model : str
-        The record that `weights.fetch_model` wrote: path and digest of the weights.
+        The record that `weights.fetch_model` wrote: the digest of the weights.
+    checkpoint : Path
+        The weights.
     settings : dict
         What the embeddings depend on beside packs and weights: `extraction` (an entry of the
         section `extractions`, complete, without `levels` and `fusion`), `cpu_threads` and `code`.
@@ -84,7 +92,7 @@ def embed_shard(
     torch.set_num_threads(settings["cpu_threads"])
     device = choose_device(runtime.device, settings["extraction"]["precision"])
     map_large_blocks()
-    shard = _open_shard(packs, model, settings, Path(record).parent)
+    shard = _open_shard(packs, model, checkpoint, settings, Path(record).parent)
     with exclusive(shard.work / LOCK, runtime.hang_after):
         if _is_finished(record, speed, shard.metadata):
             log.info("another process finished this shard in the meantime")
@@ -110,8 +118,8 @@ class _Shard:
         The pack file, open.
     origin : PackMetadata
         Its metadata.
-    checkpoint : str
-        Path of the weights.
+    checkpoint : Path
+        The weights.
     extraction : Extraction
     metadata : dict
         What the shard is made from: the metadata of its files.
@@ -121,7 +129,7 @@ class _Shard:
     packs: str
     file: pq.ParquetFile
     origin: PackMetadata
-    checkpoint: str
+    checkpoint: Path
     extraction: Extraction
     metadata: dict
     folder: Path
@@ -132,11 +140,10 @@ class _Shard:
         return self.folder / WORK
 
 
-def _open_shard(packs: str, model: str, settings: dict, folder: Path) -> _Shard:
+def _open_shard(packs: str, model: str, checkpoint: Path, settings: dict, folder: Path) -> _Shard:
     """Check the inputs of the job."""
     file = open_table(packs, PACKS)
-    weights = read_json(model)
-    check_weights(weights["path"], weights["sha256"])
+    weights_sha256 = check_weights(checkpoint, model)
     origin = read_metadata(file)
     if origin.shard_id != shard_id_of(packs):
         raise InputError(
@@ -145,18 +152,18 @@ def _open_shard(packs: str, model: str, settings: dict, folder: Path) -> _Shard:
         )
     metadata = {
         "settings": settings,
-        "digest": settings_digest([settings, origin.digest, weights["sha256"]]),
+        "digest": settings_digest([settings, origin.digest, weights_sha256]),
         "packs_digest": origin.digest,
         "packing": origin.settings,
         "chunks_digest": origin.chunks_digest,
         **origin.counts(),
-        "checkpoint_sha256": weights["sha256"],
+        "checkpoint_sha256": weights_sha256,
         "packages": package_versions(),
         "self_check": None,
         "workflow": __version__,
     }
     extraction = Extraction.from_dict(settings["extraction"])
-    return _Shard(packs, file, origin, weights["path"], extraction, metadata, folder)
+    return _Shard(packs, file, origin, checkpoint, extraction, metadata, folder)
 
 
 def _is_finished(record: str, speed: str, metadata: dict) -> bool:

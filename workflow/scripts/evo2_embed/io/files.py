@@ -43,7 +43,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
-            _sync(temporary)
+            sync(temporary)
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
         finally:
@@ -59,7 +59,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         try:
             yield temporary
             for file in temporary.iterdir():
-                _sync(file)
+                sync(file)
             temporary.chmod(0o777 & ~_umask())
             if path.exists():
                 shutil.rmtree(path)
@@ -108,7 +108,8 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush the data of a file to the disk."""
     with open(path, "rb") as handle:
         os.fsync(handle.fileno())
 

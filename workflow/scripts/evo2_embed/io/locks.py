@@ -80,9 +80,10 @@ def exclusive(path: Path, patience: float = 0, pause: float = 1.0) -> Iterator[N
             )
         time.sleep(pause)
     with file:
-        file.truncate(0)
-        file.write(json.dumps(_self()))
-        file.flush()
+        if file.writable():
+            file.truncate(0)
+            file.write(json.dumps(_self()))
+            file.flush()
         yield
 
 
@@ -104,6 +105,11 @@ def _try(path: Path):
             file = open(path, "a")  # noqa: SIM115 - held by the caller
         except FileNotFoundError:
             continue  # another process removed the folder in between
+        except PermissionError:
+            if not path.exists():
+                raise
+            # Another user's file. To read it is enough for a lock.
+            file = open(path)  # noqa: SIM115
         try:
             if not try_lock(file):
                 file.close()

@@ -1,145 +1,101 @@
-"""Weights: bundled, local, or downloaded once from the hub; written atomically."""
+"""Weights: where they are, and the record of their digest.
 
-import re
-import shutil
-import tempfile
-import zipfile
-from collections.abc import Callable
+The record has no path: a project, or the folder of the weights, may move. The digest decides.
+"""
+
+import os
 from pathlib import Path
 
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import atomic_path, write_json
-from evo2_embed.io.locks import exclusive
+from evo2_embed.io.files import read_json, write_json
 from evo2_embed.io.logs import log
-from evo2_embed.model.registry import TINY, bundled_checkpoint, hub_repository
+from evo2_embed.model.archive import check_archive
+from evo2_embed.model.download import fetch_checkpoint
+from evo2_embed.model.registry import TINY, bundled_checkpoint
+from evo2_embed.settings.sections import Model
 
 
-def fetch_model(name: str, checkpoint: str | None, directory: str, record: str) -> None:
-    """Download a model's weights if needed, and record their path and digest.
+def weights_path(model: Model, directory: str) -> Path:
+    """Path of the weights of a model, also before they are downloaded.
 
     Parameters
     ----------
-    name : str
-        A name of `registry.model_names()`.
-    checkpoint : str or None
-        A local file; nothing is downloaded then.
+    model : Model
     directory : str
         Folder of downloaded checkpoints.
-    record : str
-        JSON file to write: name, path and sha256.
+    """
+    if model.checkpoint is not None:
+        return Path(model.checkpoint)
+    return bundled_checkpoint() if model.name == TINY else Path(directory) / f"{model.name}.pt"
+
+
+def obtain_weights(model: Model, directory: str) -> Path:
+    """Path of the weights of a model, downloaded if they are not there.
 
     Raises
     ------
     InputError
-        If the file is not a checkpoint, or cannot be downloaded.
+        If the file is missing, cannot be downloaded, or is not a checkpoint.
     """
-    if checkpoint is not None:
-        path = Path(checkpoint)
-    elif name == TINY:
-        path = bundled_checkpoint()
-    else:
-        path = fetch_checkpoint(name, Path(directory))
+    path = weights_path(model, directory)
+    if model.checkpoint is None and model.name != TINY:
+        fetch_checkpoint(model.name, path.parent)
     check_archive(path)
-    log.info("%s: %s, %.1f MB", name, path, path.stat().st_size / 1e6)
-    write_json(record, {"name": name, "path": str(path.resolve()), "sha256": file_sha256(path)})
-
-
-def fetch_checkpoint(name: str, directory: Path, download: Callable | None = None) -> Path:
-    """Download a checkpoint into a folder, unless it exists.
-
-    The hub has it as one file or in parts; `{name}.pt` is written atomically in both cases, and
-    workflows that share the folder wait for each other.
-
-    Parameters
-    ----------
-    name : str
-    directory : Path
-    download : callable, optional
-        Replaces `huggingface_hub.snapshot_download`.
-    """
-    path = directory / f"{name}.pt"
-    directory.mkdir(parents=True, exist_ok=True)
-    with exclusive(directory / f".{name}.lock"):
-        if path.exists():
-            return path
-        # On the same disk as the result: a 40B checkpoint is 80 GB.
-        with tempfile.TemporaryDirectory(dir=directory, prefix=f".{name}.") as scratch:
-            files = _download(name, Path(scratch), download)
-            with atomic_path(path) as temporary:
-                if len(files) == 1:
-                    files[0].resolve().replace(temporary)
-                else:
-                    _join(files, temporary)
-                check_archive(temporary, f"{name}.pt, as downloaded")
     return path
 
 
-def check_weights(path: str, sha256: str) -> None:
-    """Check that a checkpoint is the file in its record.
+def fetch_model(model: Model, directory: str, record: str) -> None:
+    """Download a model's weights if needed, and record their digest.
+
+    Parameters
+    ----------
+    model : Model
+        Nothing is downloaded if it names a local checkpoint.
+    directory : str
+        Folder of downloaded checkpoints.
+    record : str
+        JSON file to write: name and sha256.
 
     Raises
     ------
     InputError
-        If it is missing, a different file, or damaged.
+        As `obtain_weights`.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: the weights are missing; restore them, or rerun fetch_model")
-    if file_sha256(path) != sha256:
+    path = obtain_weights(model, directory)
+    log.info("%s: %s, %.1f MB", model.name, path, path.stat().st_size / 1e6)
+    write_json(record, {"name": model.name, "sha256": file_sha256(path)})
+
+
+def check_weights(path: Path, record: str) -> str:
+    """Check that a checkpoint is the file whose digest is in the record; returns the digest.
+
+    Raises
+    ------
+    InputError
+        If it is a different file, or damaged.
+    """
+    digest = file_sha256(path)
+    if digest != read_json(record)["sha256"]:
         raise InputError(
-            f"{path}: not the weights at the start of the run, or damaged; restore those, or "
-            "download them again (--forcerun fetch_model)"
+            f"{path}: differs from the weights of earlier results, or is damaged; restore those, "
+            f"or delete {record} and rerun to embed all with this file"
         )
+    return digest
 
 
-def _download(name: str, scratch: Path, download: Callable | None) -> list[Path]:
-    if download is None:
-        from huggingface_hub import snapshot_download as download
-    repository = hub_repository(name)
+def is_recorded(model: Model, record: str) -> bool:
+    """Whether a record exists, and is not that of a local checkpoint that was replaced since.
+
+    The record is then valid wherever the weights are now: each embedding job compares them with it.
+    A local checkpoint that is newer than its record is read: 14 GB for a 7B model.
+    """
+    if not os.path.exists(record):
+        return False
+    path = model.checkpoint
     try:
-        download(repo_id=repository, local_dir=str(scratch), allow_patterns=[f"{name}.pt*"])
-    except Exception as error:  # any error of the client: network, access, disk
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"model {name}: cannot be downloaded from '{repository}' ({type(error).__name__}: "
-            f"{reason}); without a network, set model.checkpoint to a local file"
-        ) from error
-    whole = scratch / f"{name}.pt"
-    parts = {
-        int(match[1]): path
-        for path in scratch.iterdir()
-        if (match := re.fullmatch(rf"{re.escape(name)}\.pt\.part(\d+)", path.name))
-    }
-    if whole.exists():
-        return [whole]
-    if not parts or sorted(parts) != list(range(len(parts))):
-        raise InputError(
-            f"model {name}: '{repository}' has neither {name}.pt nor all its parts "
-            f"(parts found: {sorted(parts) or 'none'})"
-        )
-    return [parts[number] for number in sorted(parts)]
-
-
-def _join(parts: list[Path], target: Path) -> None:
-    with open(target, "wb") as whole:
-        for part in parts:
-            with open(part, "rb") as handle:
-                shutil.copyfileobj(handle, whole, 64 << 20)
-            part.resolve().unlink()
-
-
-def check_archive(path: Path, shown: str | None = None) -> None:
-    """Check that a file is a complete file of `torch.save`.
-
-    `torch.save` writes a zip archive with its table of contents at the end, so a truncated file is
-    detected without reading it.
-
-    Raises
-    ------
-    InputError
-        If it is not complete; the message names `shown`.
-    """
-    if not zipfile.is_zipfile(path):
-        raise InputError(
-            f"{shown or path}: not a complete checkpoint (wanted: a file of torch.save)"
-        )
+        if path is None or os.stat(path).st_mtime_ns <= os.stat(record).st_mtime_ns:
+            return True
+        return file_sha256(path) == read_json(record)["sha256"]
+    except (OSError, InputError):
+        return False

@@ -15,6 +15,7 @@ from evo2_embed.plan.advice import output_fault
 from evo2_embed.plan.bundles import Bundle, plan_bundles
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.rules import RULES, Job, model_key, run_jobs
+from evo2_embed.run.paths import one_form
 from evo2_embed.settings.sections import Model, Settings
 
 # The C versions, if PyYAML has them: a sheet can have tens of thousands of rows.
@@ -81,7 +82,7 @@ def plan_run(config: dict, limited: bool = True) -> Run:
     InputError
         One line for every fault.
     """
-    settings, genomes = resolve(config)
+    settings, genomes = one_form(*resolve(config), RUN_CONFIG)
     bundles = plan_bundles(genomes, settings.windows, settings.sharding)
     run = Run(settings, {bundle.name: bundle for bundle in bundles})
     if limited and settings.max_output_gb is not None:
@@ -102,7 +103,7 @@ def freeze(run: Run, path: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(
             "# Settings and plan of the latest run, with all defaults. Written when it started.\n"
-            + yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+            + yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1 << 20)
         )
 
 
