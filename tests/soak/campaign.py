@@ -77,7 +77,7 @@ class Campaign:
         left = [str(path) for path in (trial.flow.folder / "results").rglob(".*")]
         assert not left, (name, left)
         self.results.append((name, trial.outcome, trial.repeated))
-        shutil.rmtree(folder)
+        shutil.rmtree(trial.folder)
         return trial
 
     def table(self) -> str:

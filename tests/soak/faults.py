@@ -1,6 +1,5 @@
 """The faults of the campaign."""
 
-import json
 import os
 import shutil
 import signal
@@ -52,6 +51,14 @@ def kill_main(trial: Trial) -> None:
     trial.end()
     trial.outcome = "killed, rerun beside orphans" if trial.jobs() else "killed, rerun"
     trial.unlock()
+
+
+def move_project(trial: Trial) -> None:
+    """The folder gets another name after a kill; its paths of FASTA files become absolute."""
+    kill_all(trial)
+    trial.rename(f"{trial.folder} moved")
+    trial.flow.sheet({"lambda": trial.folder / "lambda.fa.gz"})
+    trial.outcome = "killed, moved, rerun"
 
 
 def terminate_job(trial: Trial) -> None:
@@ -225,13 +232,12 @@ def damage(pattern: str, how: Callable, below: tuple[str, ...]) -> Callable[[Tri
 def rot_weights(trial: Trial) -> None:
     """One bit of the weights changes on the disk."""
     trial.begin(finished=True, without=BELOW_PACKS)
-    (record,) = trial.flow.folder.glob("results/models/*.json")
-    path = Path(json.loads(record.read_text())["path"])
+    path = trial.flow.folder / "evo2_tiny.pt"
     before, state = path.read_bytes(), path.stat()
     flip(trial, [path])
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     trial.rerun(fails=True)
-    assert "evo2_tiny.pt: not the weights" in trial.said, trial.said
+    assert "evo2_tiny.pt: differs from the weights" in trial.said, trial.said
     trial.outcome = "error, weights restored, rerun"
     path.write_bytes(before)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
@@ -258,6 +264,7 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "kill -9 of an embedding job": kill_embedding,
     "kill -9 of Snakemake": kill_main,
     "kill -9 of both": kill_all,
+    "project moved in mid-run": move_project,
     "SIGTERM to an embedding job": terminate_job,
     "SIGTERM to Snakemake": terminate_main,
     "Ctrl-C": interrupt,

@@ -43,6 +43,12 @@ class Trial:
         for name in without:
             shutil.rmtree(self.folder / "results" / name)
 
+    def rename(self, folder: str) -> None:
+        """Move the folder."""
+        self.folder = self.folder.rename(folder)
+        self.flow = self.flow.at(folder)
+        self.output = self.folder / self.output.name
+
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start a run."""
         # Not a pipe: jobs that outlive a killed run would keep it open.

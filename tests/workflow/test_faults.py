@@ -3,7 +3,7 @@
 from soak.campaign import Campaign
 
 
-def test_after_a_kill_of_snakemake_and_its_jobs_the_dataset_is_the_same(tmp_path):
-    trial = Campaign(tmp_path, seed=1).trial("kill -9 of both")
+def test_after_a_kill_of_snakemake_and_its_jobs_and_a_move_the_dataset_is_the_same(tmp_path):
+    trial = Campaign(tmp_path, seed=1).trial("project moved in mid-run")
     assert trial.process.returncode == 0
-    assert trial.outcome == "killed, rerun"
+    assert trial.outcome == "killed, moved, rerun"
