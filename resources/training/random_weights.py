@@ -18,7 +18,7 @@ STEADY = 1.5
 SWAY = 0.1  # contribution of the other channels to a gate, relative to the first
 
 
-def make_state(config: dict, seed: int = SEED) -> dict[str, torch.Tensor]:
+def make_state(config: dict, seed: int = SEED, device: str = "cpu") -> dict[str, torch.Tensor]:
     """A state dict for a StripedHyena of these settings, as `load_checkpoint` takes it.
 
     Weights are bfloat16, as in real checkpoints, except the poles and residues of the long filters
@@ -28,12 +28,14 @@ def make_state(config: dict, seed: int = SEED) -> dict[str, torch.Tensor]:
     evo2_models = import_evo2()
     settings = evo2_models.dotdict(config) | {"use_flash_attn": False}
     settings["use_fp8_input_projections"] = False
-    model = evo2_models.StripedHyena(evo2_models.dotdict(settings))
-    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        model = evo2_models.StripedHyena(evo2_models.dotdict(settings))
+    generator = torch.Generator(device).manual_seed(seed)
     depth = 1 / math.sqrt(2 * config["num_layers"])
     state = {}
     for name, value in model.state_dict().items():
-        value = _initial(name, value.shape, depth, config, generator)
+        with torch.device(device):
+            value = _initial(name, value.shape, depth, config, generator)
         state[name] = value if is_exact(name) else value.to(torch.bfloat16)
     for name in [name for name in state if name.endswith("residues")]:
         # The filtered value of a constant input is then independent of the decay of a mode.
