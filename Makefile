@@ -2,6 +2,7 @@
 # make test       set up everything and run all tests
 # make gpu-env    set up the environment of a GPU machine in .venv-gpu (6 GB; no compiler needed)
 # make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (a GPU is not needed)
+# make test-gpu   measure what only a GPU can show, with evo2_7b of random weights (6 minutes)
 # make test-slurm run the demo through a private SLURM on this machine (Debian, as root)
 # make test-slurm-all   the same, with faults of a cluster (half an hour or more)
 # make lint       check the style of the code
@@ -24,7 +25,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help env test-env gpu-env demo plan status verify doctor lint schema
-.PHONY: test test-gpu-env test-slurm test-slurm-all
+.PHONY: test test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
 BIN := .venv/bin
@@ -58,6 +59,9 @@ test: test-env
 test-gpu-env: .venv-gpu/.test-env
 	@tests/resolve_gpu_env.sh .venv-gpu/bin/python
 	@OMP_NUM_THREADS=1 .venv-gpu/bin/python -m pytest -n 2 --dist loadfile tests/engine tests/model
+
+test-gpu: .venv-gpu/.test-env
+	@.venv-gpu/bin/python tests/gpu/measure.py
 
 test-slurm: test-env
 	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"

@@ -1,0 +1,56 @@
+"""The bundled genome from FASTA to Parquet, stage by stage, where there is no Snakemake."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from evo2_embed import CODE_VERSIONS
+from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.dataset.aggregate import aggregate_layer
+from evo2_embed.dataset.shards import BundleFiles
+from evo2_embed.embed.embed_shard import embed_shard
+from evo2_embed.model import registry
+from evo2_embed.model.weights import fetch_model
+from evo2_embed.pack.pack_shard import pack_shard
+from evo2_embed.run.frozen import plan_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def embed_bundled_genome(folder: Path, precision: str, device: str) -> int:
+    """Embed phage lambda with the bundled model; the number of rows of its dataset."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "genomes.tsv").write_text(
+        f"genome\tfasta\nlambda\t{ROOT / 'resources' / 'lambda.fa.gz'}\n", encoding="utf-8"
+    )
+    layer = "blocks.6.mlp.l3"
+    extraction = {"layers": [layer], "pooling": "mean", "precision": precision}
+    run = plan_run(
+        {
+            "genomes": str(folder / "genomes.tsv"),
+            "windows": {"size": 1000},
+            "runtime": {"device": device},
+            "extractions": {"default": extraction},
+        }
+    )
+    (bundle,) = run.bundles.values()
+    chunks = str(folder / "chunks" / f"{bundle.name}.parquet")
+    indexes, model = str(folder / "indexes"), str(folder / "model.json")
+    Path(chunks).parent.mkdir(exist_ok=True)
+    windows = run.settings.windows.to_dict()
+    chunk_bundle(bundle.genomes, windows, indexes, chunks, CODE_VERSIONS["chunk"], 1)
+    fetch_model(registry.TINY, None, str(folder), model)
+    packing = {"code": CODE_VERSIONS["pack"], "packing": run.settings.packing.to_dict()}
+    embedding, records = run.embed_settings("default"), []
+    for shard in range(bundle.n_shards):
+        packs = str(folder / "packs" / bundle.name / f"{shard:05d}.parquet")
+        shards = folder / "shards" / bundle.name / f"{shard:05d}"
+        for path in (Path(packs).parent, shards):
+            path.mkdir(parents=True, exist_ok=True)
+        pack_shard(bundle.genomes, chunks, shard, bundle.n_shards, packing, indexes, packs)
+        record, speed = str(shards / "shard.json"), str(shards / "speed.json")
+        embed_shard(packs, model, embedding, run.settings.runtime, record, speed)
+        records.append(record)
+    settings = {"code": CODE_VERSIONS["aggregate"], "embed": embedding, "levels": []}
+    files = BundleFiles.group([chunks], [bundle.n_shards], records)
+    aggregate_layer(files, layer, settings, str(folder / "dataset" / f"{layer}.json"))
+    return pq.ParquetDataset(folder / "dataset" / layer).read(["start"]).num_rows
