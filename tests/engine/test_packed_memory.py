@@ -8,6 +8,7 @@ import numpy as np
 import peak_memory
 import pytest
 import torch
+from evo2_embed.engine import packed
 from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.memory import free_bytes, free_in_control_groups
 from evo2_embed.engine.packed import PackedEngine
@@ -114,6 +115,15 @@ def test_the_memory_formula_counts_the_state_of_a_stretch(evo2, layer, kv_type):
         else:
             kept += sum(tile.nbytes for tile in value.values + value.scales)
     assert (kept, other) == (engine.footprint.cache_bytes(300), engine.footprint.state)
+
+
+def test_each_gpu_holds_the_kv_cache_of_its_own_blocks(evo2, monkeypatch):
+    monkeypatch.setattr(packed, "free_bytes", lambda device: 1 << 40)
+    whole = PackedEngine(evo2, ["norm"])
+    assert whole.cache_share == 1
+    split = {index: f"cuda:{index // 4}" for index in range(len(evo2.model.blocks))}
+    monkeypatch.setattr(evo2.model, "block_idx_to_device", split)
+    assert PackedEngine(evo2, ["norm"]).cache_share == 0.5  # attention in blocks 3 and 7
 
 
 def test_free_memory_is_that_of_the_control_group(tmp_path):

@@ -1,6 +1,7 @@
 """The packed engine: all segments of a pack in one forward pass, independent of each other."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class PackedEngine:
         )
         self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
         self.free = min(free_bytes(torch.device(x)) for x in self._devices())
+        self.cache_share = self._largest_cache_share()
         self.free_host = free_bytes(torch.device("cpu"))
         self.most_tokens: int | None = None  # set when a pack was too large
 
@@ -91,6 +93,7 @@ class PackedEngine:
         on_device, host = self.footprint.cache_bytes(cached), 0
         if self.kv_cache.device == "host":
             on_device, host = 0, on_device
+        on_device = int(on_device * self.cache_share)
         fits = needed + on_device <= self.free and host <= self.free_host
         if not fits and (host > self.free_host or _is_least(segments)):
             where, free = (self.device, self.free) if not host else ("the host", self.free_host)
@@ -152,6 +155,16 @@ class PackedEngine:
             elements = self.footprint.channel_elements
             return HyenaBlock(block, last, self.footprint.tile, self.scratch, elements)
         return AttentionBlock(block, last, self.footprint.tile, self.scratch, self.kv_cache)
+
+    def _largest_cache_share(self) -> float:
+        """Share of the KV cache on the device that has most of it: each has that of its blocks."""
+        placed = self.model.block_idx_to_device
+        counts = Counter(
+            str(placed[index])
+            for index, block in enumerate(self.blocks)
+            if isinstance(block, AttentionBlock)
+        )
+        return max(counts.values(), default=1) / max(counts.total(), 1)
 
     def _devices(self) -> set[str]:
         return {str(self.device), *map(str, self.model.block_idx_to_device.values())}
