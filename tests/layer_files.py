@@ -47,6 +47,15 @@ def many_rows(number):
     return [("c", i // 2, i // 2 + 9, "+-"[i % 2], None) for i in range(number)]
 
 
+def same_parameters(one, other):
+    """Check that two files hold the same parameters of a fusion, whatever they were made from."""
+    with np.load(one) as first, np.load(other) as second:
+        assert sorted(first) == sorted(second)
+        for name in first:
+            if name != "fusion":
+                np.testing.assert_array_equal(first[name], second[name])
+
+
 class Standin:
     """The interface of a fitted fusion: layers side by side, minus the means of its rows."""
 

@@ -107,7 +107,7 @@ def test_labels_of_one_class_are_refused(layers):
 )
 def test_saved_parameters_give_the_same_result_for_other_rows(tmp_path, layers, wanted):
     fusion = fit_fusion(layers, wanted)
-    save_fusion(fusion, tmp_path / "a.npz")
+    save_fusion(fusion, tmp_path / "a.npz", "")
     again = load_fusion(tmp_path / "a.npz")
     others = {name: values + 1 for name, values in layers.items()}
     np.testing.assert_array_equal(again.apply(others), fusion.apply(others))
@@ -117,7 +117,7 @@ def test_saved_parameters_give_the_same_result_for_other_rows(tmp_path, layers, 
 def test_the_file_does_not_depend_on_the_time(tmp_path, layers, monkeypatch):
     for year, name in ((1.0e9, "one.npz"), (1.7e9, "two.npz")):
         monkeypatch.setattr("time.time", lambda year=year: year)
-        save_fusion(fit_fusion(layers, PCA), tmp_path / name)
+        save_fusion(fit_fusion(layers, PCA), tmp_path / name, "")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
@@ -137,7 +137,7 @@ def test_parameters_of_something_else_are_refused(layers, layers_, method, said)
 @pytest.mark.parametrize("damage", ["text", "cut", "flip", "other", "shape", "missing"])
 def test_a_file_without_parameters_is_refused_in_one_line(tmp_path, layers, damage):
     path = tmp_path / "a.npz"
-    save_fusion(fit_fusion(layers, PCA), path)
+    save_fusion(fit_fusion(layers, PCA), path, "")
     content = bytearray(path.read_bytes())
     if damage == "text":
         path.write_text("no such thing")

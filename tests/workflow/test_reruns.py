@@ -16,6 +16,7 @@ from evo2_embed.model.registry import bundled_checkpoint
 from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
 from evo2_embed.settings.sections import Runtime
 from runs import ROOT, SCRIPTS, merged, random_bases, write_fasta
+from snakemake.iocontainers import Namedlist
 
 BOTH, BINS = EXTRACTIONS["both"], EXTRACTIONS["bins"]
 END = {"write_report", "all"}
@@ -181,18 +182,30 @@ def test_an_embedding_job_takes_what_no_result_depends_on_from_the_frozen_run(
     taken = []
     monkeypatch.setattr(embed_shard, "embed_shard", lambda *arguments: taken.extend(arguments))
     monkeypatch.setattr("evo2_embed.embed.gpus.claim_gpus", lambda number: None)
+    inputs = {"packs": "packs", "model": "results/models/evo2_tiny.json"}
+    settings = load_frozen(RUN_CONFIG).embed_settings("both")
     job = SimpleNamespace(
         log=["log"],
-        input=SimpleNamespace(packs="packs", model="results/models/evo2_tiny.json"),
-        params=SimpleNamespace(settings=load_frozen(RUN_CONFIG).embed_settings("both")),
+        rule="embed_shard",
+        wildcards=Namedlist(fromdict={"extraction": "both", "bundle": "small", "shard": "00000"}),
+        input=Namedlist(fromdict=inputs),
+        params=Namedlist(fromdict={"settings": settings}),
         output=SimpleNamespace(record="record", speed="speed"),
-        wildcards=SimpleNamespace(extraction="both"),
         resources={},
     )
     runpy.run_path(str(SCRIPTS / "embed_shard.py"), {"snakemake": job})
     (runtime,) = (value for value in taken if isinstance(value, Runtime))
     assert (runtime.checkpoint_every, runtime.hang_after, runtime.kv_device) == (5, 99, "host")
     assert Path("moved.pt") in taken
+
+
+def test_without_the_trigger_for_settings_a_run_with_others_is_refused(changed_run):
+    layers = [*BINS["layers"], "blocks.2"]
+    configure(changed_run, **merged(SETTINGS, extraction("bins", layers=layers)))
+    before = changed_run.files("**/*")
+    output = changed_run.run("--rerun-triggers", "mtime", fails=True)
+    assert "config error: the settings changed since the last run" in output
+    assert changed_run.files("**/*") == before
 
 
 def test_an_edit_of_the_frozen_settings_is_refused_by_jobs(changed_run):

@@ -17,15 +17,6 @@
 #      each), rows
 
 
-def aggregate_settings(wildcards):
-    """The settings that the shards of an extraction must have, and how they are put together."""
-    return {
-        "code": CODE_VERSIONS["aggregate"],
-        "embed": RUN.embed_settings(wildcards.extraction),
-        "levels": EXTRACTIONS[wildcards.extraction].levels,
-    }
-
-
 def fusion_names(wildcards):
     """Fusions of an extraction, in the order of the configuration."""
     return list(EXTRACTIONS[wildcards.extraction].fusion)
@@ -50,7 +41,7 @@ rule aggregate_embeddings:
     resources:
         mem_mb=2000,
     params:
-        settings=aggregate_settings,
+        settings=param_of("aggregate_embeddings"),
         shard_counts=shard_counts,
     script:
         "../scripts/aggregate_embeddings.py"

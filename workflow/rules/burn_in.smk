@@ -10,26 +10,15 @@
 #      keys: settings, digest, place, reason, settled_at, quantiles, edges, layers (raw, centred,
 #      settled of each)
 
-from evo2_embed.analysis.burn_in.limits import longest_context, measure_mb
+from evo2_embed.analysis.burn_in.limits import measure_mb
 
 BURN_IN_BUNDLE = next(iter(RUN.bundles.values()))
 BURN_IN_GENOMES = [[genome.name, genome.fasta] for genome in BURN_IN_BUNDLE.genomes]
-BURN_IN_SETTINGS = {"code": CODE_VERSIONS["burn_in"]}
 
 
 def burn_in_files(wildcards):
     """FASTA files of the first bundle."""
     return [genome.fasta for genome in BURN_IN_BUNDLE.genomes]
-
-
-def burn_in_target(wildcards):
-    """What decides on which bases the burn-in of an extraction is measured."""
-    return {
-        "code": CODE_VERSIONS["burn_in"],
-        "length": longest_context(SETTINGS, wildcards.extraction),
-        "starts": SETTINGS.burn_in.starts,
-        "strand": "-" if SETTINGS.windows.strands == "-" else "+",
-    }
 
 
 def burn_in_memory(wildcards):
@@ -55,8 +44,8 @@ rule pack_burn_in:
         mem_mb=2000,
     params:
         genomes=BURN_IN_GENOMES,
-        target=burn_in_target,
-        settings=PACK_SETTINGS,
+        target=param_of("pack_burn_in", "target"),
+        settings=param_of("pack_burn_in"),
         indexes=INDEXES,
     script:
         "../scripts/pack_burn_in.py"
@@ -95,6 +84,6 @@ rule measure_burn_in:
     resources:
         mem_mb=burn_in_memory,
     params:
-        settings=BURN_IN_SETTINGS,
+        settings=param_of("measure_burn_in"),
     script:
         "../scripts/measure_burn_in.py"

@@ -6,15 +6,6 @@
 #      ambiguous, crc32
 #      results/indexes/{genome}.fai, a cache for later jobs, which make it again if it is missing
 
-CHUNK_SETTINGS = {
-    "code": CODE_VERSIONS["chunk"],
-    # `beyond_training` changes no window.
-    "windows": {
-        **SETTINGS.windows.to_dict(),
-        "context": {"min": SETTINGS.windows.context.min, "span": SETTINGS.windows.context.span},
-    },
-}
-
 
 def chunk_threads(wildcards):
     """Two for a large genome, since other jobs wait for it; small ones run side by side."""
@@ -39,7 +30,7 @@ rule chunk_fasta:
         mem_mb=1000,
     params:
         genomes=bundle_genomes,
-        settings=CHUNK_SETTINGS,
+        settings=param_of("chunk_fasta"),
         indexes=INDEXES,
     script:
         "../scripts/chunk_fasta.py"

@@ -7,17 +7,18 @@
 import re
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 
-from evo2_embed import CODE_VERSIONS
 from evo2_embed.config.context import beyond_training
 from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import fault_lines
 from evo2_embed.model.weights import is_recorded
-from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, freeze, load_frozen, plan_run
+from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, differs, freeze, load_frozen, plan_run
+from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.run.record_files import has_lost_files
 from snakemake.settings.types import RerunTrigger
 
@@ -60,7 +61,6 @@ EXTRACTIONS = SETTINGS.extractions
 GENOMES = [genome.name for bundle in RUN.bundles.values() for genome in bundle.genomes]
 FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fusion}
 NOTHING = r"(?!)"  # a pattern that nothing matches
-PACK_SETTINGS = {"code": CODE_VERSIONS["pack"], "packing": SETTINGS.packing.to_dict()}
 
 # A job does not run again because its script's file is new, as in a fresh copy of the workflow: the
 # parameters of each rule have a version of its code. The profiles say so too; this holds without
@@ -88,6 +88,11 @@ def prepare_run():
         problem = slurm_watch.prepare(plugin, workflow.executor_settings)
         if problem:
             sys.exit(f"slurm error: {problem}")
+    if RerunTrigger.PARAMS not in workflow.rerun_triggers and differs(RUN, RUN_CONFIG):
+        sys.exit(
+            "config error: the settings changed since the last run, and without the trigger `params` "
+            "results of the earlier settings would be kept: run without --rerun-triggers"
+        )
     for line in beyond_training(SETTINGS):
         print(f"warning: {line}", file=sys.stderr)
     freeze(RUN, RUN_CONFIG)
@@ -115,6 +120,21 @@ def made_by(rule, *outputs):
         ]
 
     return files
+
+
+@cache
+def rule_param(rule, name, extraction, fusion):
+    """A parameter of a rule, see `evo2_embed.run.params`."""
+    return rule_params(RUN, rule, extraction, fusion)[name]
+
+
+def param_of(rule, name="settings"):
+    """A function for `params`: what the results of a rule depend on, except files."""
+
+    def value(wildcards):
+        return rule_param(rule, name, wildcards.get("extraction"), wildcards.get("fusion"))
+
+    return value
 
 
 def whole(record, files):

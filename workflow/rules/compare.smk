@@ -10,9 +10,7 @@
 #      keys: settings, digest, rows, shuffled_windows, layers (width, effective_rank, variance,
 #      cosine, cosine_quantiles, cosine_to_shuffled, alike of each), cka
 
-COMPARE_SETTINGS = {"code": CODE_VERSIONS["compare"], "rows": SETTINGS.compare.rows}
-# Bundles from which windows are shuffled: at most eight, since a run may have thousands.
-CONTROL_BUNDLES = list(RUN.bundles.values())[:: -(-len(RUN.bundles) // 8)]
+CONTROL_BUNDLES = control_bundles(RUN)
 
 
 def control_tables(wildcards):
@@ -62,8 +60,8 @@ rule shuffle_windows:
         mem_mb=2000,
     params:
         genomes=control_genomes,
-        number=SETTINGS.compare.control,
-        settings=PACK_SETTINGS,
+        number=param_of("shuffle_windows", "number"),
+        settings=param_of("shuffle_windows"),
         indexes=INDEXES,
     script:
         "../scripts/shuffle_windows.py"
@@ -103,6 +101,6 @@ rule compare_layers:
         mem_mb=compare_memory,
     params:
         layers=layer_names,
-        settings=COMPARE_SETTINGS,
+        settings=param_of("compare_layers"),
     script:
         "../scripts/compare_layers.py"

@@ -14,12 +14,6 @@
 #      journal.json and the rows of finished packs, from which a later job resumes; lock
 
 EMBED_GPUS = 0 if SETTINGS.runtime.device == "cpu" else 1
-EMBED_SETTINGS = {name: RUN.embed_settings(name) for name in EXTRACTIONS}
-
-
-def embed_settings(wildcards):
-    """All that an extraction's embeddings depend on, except packs and weights."""
-    return EMBED_SETTINGS[wildcards.extraction]
 
 
 rule embed_shard:
@@ -42,7 +36,7 @@ rule embed_shard:
         gpu=EMBED_GPUS,
         mem_mb=8000,
     params:
-        settings=embed_settings,
+        settings=param_of("embed_shard"),
         device=SETTINGS.runtime.device,
     script:
         "../scripts/embed_shard.py"

@@ -20,18 +20,6 @@
 #      blocks, chunks, tokens, forms (rows, width, padding_share, room_share, bytes, files of each),
 #      digest
 
-SPLIT_SETTINGS = {
-    "code": CODE_VERSIONS["export"],
-    "split": SETTINGS.finetune.split,
-    "block": SETTINGS.finetune.block,
-    "gap": SETTINGS.finetune.gap,
-    "validation_share": SETTINGS.finetune.validation_share,
-}
-EXPORT_SETTINGS = {
-    "code": CODE_VERSIONS["export"],
-    "pad_token": SETTINGS.finetune.pad_token,
-}
-
 
 rule split_chunks:
     """Choose blocks for validation: {params.settings[validation_share]} of them."""
@@ -49,7 +37,7 @@ rule split_chunks:
     resources:
         mem_mb=2000,
     params:
-        settings=SPLIT_SETTINGS,
+        settings=param_of("split_chunks"),
     script:
         "../scripts/split_chunks.py"
 
@@ -70,7 +58,7 @@ rule export_packs:
     resources:
         mem_mb=2000,
     params:
-        settings=EXPORT_SETTINGS,
+        settings=param_of("export_packs"),
     script:
         "../scripts/export_packs.py"
 
@@ -93,7 +81,7 @@ rule write_finetune:
     resources:
         mem_mb=1000,
     params:
-        settings=EXPORT_SETTINGS,
+        settings=param_of("export_packs"),
         shard_counts=shard_counts,
     script:
         "../scripts/write_finetune.py"

@@ -4,7 +4,7 @@
 #      parameters of another run, or labels, if the configuration asks for them
 # out: results/fusions/{extraction}/{fusion}.npz
 #      arrays: means, deviations, weights, components, explained, as far as the method has them;
-#      fusion, a JSON string with method, layers, widths
+#      fusion, a JSON string with method, layers, widths, digest
 #      results/embeddings/{extraction}/{fusion}.json
 #      keys: settings, packing, windows, checkpoint_sha256, packages, model, pooling, precision,
 #      engine, workflow, fusion, layers, digest, rows, width, dtype, parts (file, rows, bytes,
@@ -37,26 +37,6 @@ def fusion_labels(wildcards):
     return [SETTINGS.probe.labels] if fusion_of(wildcards).weights == "probe" else []
 
 
-def fit_settings(wildcards):
-    """What the parameters of a fusion depend on, except files."""
-    fusion = fusion_of(wildcards)
-    settings = {
-        "code": CODE_VERSIONS["fuse"],
-        "method": fusion.method,
-        "layers": fusion.layers,
-        "weights": fusion.weights,
-    }
-    if fusion.weights != "probe":
-        return settings
-    return {**settings, "probe": SETTINGS.probe.to_dict(), "genomes": GENOMES}
-
-
-def fuse_settings(wildcards):
-    """How the rows of a fused dataset follow from the layers and the parameters."""
-    fusion = fusion_of(wildcards)
-    return {"code": CODE_VERSIONS["fuse"], "method": fusion.method, "strands": fusion.strands}
-
-
 def fit_memory(wildcards, attempt):
     """Memory (MB) for a sample of 5,000 rows of all layers, four times; labels need all keys."""
     widths = layer_widths(EXTRACTIONS[wildcards.extraction].model.name)
@@ -82,7 +62,7 @@ rule fit_fusion:
     resources:
         mem_mb=fit_memory,
     params:
-        settings=fit_settings,
+        settings=param_of("fit_fusion"),
     script:
         "../scripts/fit_fusion.py"
 
@@ -103,6 +83,6 @@ rule fuse_layers:
     resources:
         mem_mb=2000,
     params:
-        settings=fuse_settings,
+        settings=param_of("fuse_layers"),
     script:
         "../scripts/fuse_layers.py"

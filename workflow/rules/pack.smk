@@ -30,7 +30,7 @@ rule pack_tokens:
     params:
         genomes=bundle_genomes,
         n_shards=bundle_shards,
-        settings=PACK_SETTINGS,
+        settings=param_of("pack_tokens"),
         indexes=INDEXES,
     script:
         "../scripts/pack_tokens.py"

@@ -33,25 +33,6 @@ def genomes_by_bundle(wildcards):
     ]
 
 
-def check_settings(wildcards):
-    """What decides which rows have which label, and which are probed."""
-    return {
-        "code": CODE_VERSIONS["probe"],
-        "probe": SETTINGS.probe.to_dict(),
-        "pooling": EXTRACTIONS[wildcards.extraction].pooling,
-    }
-
-
-def probe_settings(wildcards):
-    """What the probes of an extraction depend on, except its datasets."""
-    fusions = EXTRACTIONS[wildcards.extraction].fusion
-    return {
-        "code": CODE_VERSIONS["probe"],
-        "probe": SETTINGS.probe.to_dict(),
-        "fusion": {name: fusion.to_dict() for name, fusion in fusions.items()},
-    }
-
-
 def given_parameters(wildcards):
     """Files with fitted parameters that fusions of an extraction name."""
     fusions = EXTRACTIONS[wildcards.extraction].fusion.values()
@@ -82,7 +63,7 @@ rule check_labels:
         mem_mb=2000,
     params:
         genomes=genomes_by_bundle,
-        settings=check_settings,
+        settings=param_of("check_labels"),
         indexes=INDEXES,
     script:
         "../scripts/check_labels.py"
@@ -114,7 +95,7 @@ rule probe_layers:
     params:
         layers=layer_names,
         genomes=genomes_by_bundle,
-        settings=probe_settings,
+        settings=param_of("probe_layers"),
         indexes=INDEXES,
     script:
         "../scripts/probe_layers.py"

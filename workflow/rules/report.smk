@@ -7,8 +7,6 @@
 #      results/probes/{extraction}.json and .parquet, results/finetune/summary.json
 # out: results/report.html, results/summary.txt
 
-REPORT_SETTINGS = {"code": CODE_VERSIONS["report"], **SETTINGS.report.to_dict()}
-
 
 rule write_report:
     """Show what was embedded, how fast, and what the embeddings look like."""
@@ -32,7 +30,7 @@ rule write_report:
     resources:
         mem_mb=4000,
     params:
-        settings=REPORT_SETTINGS,
+        settings=param_of("write_report"),
         probe=SETTINGS.probe and SETTINGS.probe.to_dict(),
         genomes=GENOMES,
     script:

@@ -6,7 +6,7 @@ Out: the dataset of the layer (`tables.embeddings_schema`), its record.
 
 from evo2_embed.dataset.aggregate import aggregate_layer
 from evo2_embed.dataset.shards import BundleFiles
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -22,7 +22,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             list(snakemake.input.records),
             list(snakemake.input.chunks),

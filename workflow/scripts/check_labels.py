@@ -5,7 +5,7 @@ In: the labels, the chunk tables, the FASTA files. Out: the number of rows per l
 
 from evo2_embed.analysis.probes.check import check_labels
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.sections import Probe
 
 
@@ -19,7 +19,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.params.genomes,
             list(snakemake.input.chunks),

@@ -11,8 +11,8 @@ from dataclasses import asdict
 
 from evo2_embed.doctor import check_machine, check_run, failed, lines
 from evo2_embed.io.files import write_json
-from evo2_embed.io.logs import logged_to
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
+from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.sections import Model
 
 
@@ -32,7 +32,7 @@ def doctor() -> int:
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(snakemake.params.model, snakemake.params.directory, snakemake.output.record)
 elif __name__ == "__main__":
     sys.exit(doctor())

@@ -5,7 +5,7 @@ In: FASTA files, BED files. Out: the bundle's chunk table (`tables.CHUNKS`).
 
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 
 
 def main(genomes: list[list], settings: dict, indexes: str, chunks: str, threads: int = 1) -> None:
@@ -14,7 +14,7 @@ def main(genomes: list[list], settings: dict, indexes: str, chunks: str, threads
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.params.genomes,
             snakemake.params.settings,

@@ -5,7 +5,7 @@ Out: a JSON file, see `compare.layers.compare_layers`.
 """
 
 from evo2_embed.analysis.compare.layers import compare_layers
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -16,7 +16,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.params.layers,
             list(snakemake.input.records),

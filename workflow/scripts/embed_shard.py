@@ -6,9 +6,9 @@ layer (`tables.embeddings_schema` with chunk), the record of the shard, its spee
 
 from evo2_embed.doctor import check_job
 from evo2_embed.embed.gpus import claim_gpus
-from evo2_embed.io.logs import logged_to
 from evo2_embed.model.weights import obtain_weights
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -28,7 +28,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.input.packs,
             snakemake.input.model,

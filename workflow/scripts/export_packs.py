@@ -6,7 +6,7 @@ In: its pack file, the table of blocks. Out: one file per form and split, and th
 from pathlib import Path
 
 from evo2_embed.finetune.export import export_shard
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 
 
 def main(packs: str, blocks: str, settings: dict, record: str) -> None:
@@ -14,7 +14,7 @@ def main(packs: str, blocks: str, settings: dict, record: str) -> None:
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.input.packs,
             snakemake.input.blocks,

@@ -3,8 +3,8 @@
 In: a local checkpoint, or the name of a model. Out: a record with the digest.
 """
 
-from evo2_embed.io.logs import logged_to
 from evo2_embed.model.weights import fetch_model
+from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.sections import Model
 
 
@@ -13,5 +13,5 @@ def main(model: dict, directory: str, record: str) -> None:
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(snakemake.params.model, snakemake.params.directory, snakemake.output.record)

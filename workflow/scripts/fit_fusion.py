@@ -7,13 +7,12 @@ Out: the parameters (.npz).
 from functools import partial
 
 from evo2_embed.analysis.fusion.fit import fit_layers
-from evo2_embed.io.logs import logged_to
-from evo2_embed.settings.sections import Fusion, Probe
+from evo2_embed.run.job import workflow_job
+from evo2_embed.settings.sections import Probe
 
 
 def main(records: list[str], settings: dict, source: str | None, output: str) -> None:
-    fusion = Fusion.from_dict({key: settings[key] for key in ("method", "layers", "weights")})
-    fit_layers(records, fusion, output, source, labeller(settings))
+    fit_layers(records, settings, output, source, labeller(settings))
 
 
 def labeller(settings: dict):
@@ -27,7 +26,7 @@ def labeller(settings: dict):
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             list(snakemake.input.records),
             snakemake.params.settings,

@@ -5,7 +5,7 @@ Out: the dataset (`tables.embeddings_schema`), its record.
 """
 
 from evo2_embed.analysis.fusion.writing import fuse_layers
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.sections import Fusion
 
 
@@ -15,7 +15,7 @@ def main(records: list[str], name: str, settings: dict, parameters: str, record:
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             list(snakemake.input.records),
             snakemake.wildcards.fusion,

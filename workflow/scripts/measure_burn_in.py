@@ -5,7 +5,7 @@ In: the pack file of its stretches, the record of their embeddings. Out: a JSON 
 """
 
 from evo2_embed.analysis.burn_in.measure import measure_burn_in
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 
 
 def main(packs: str, record: str, settings: dict, output: str) -> None:
@@ -13,7 +13,7 @@ def main(packs: str, record: str, settings: dict, output: str) -> None:
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.input.packs,
             snakemake.input.record,

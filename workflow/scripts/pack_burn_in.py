@@ -5,7 +5,8 @@ In: the chunk table and FASTA files of a bundle. Out: a pack file (`tables.PACKS
 
 from evo2_embed.analysis.burn_in.packs import pack_burn_in
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.logs import log, logged_to
+from evo2_embed.io.logs import log
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -17,7 +18,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.input.chunks,
             snakemake.params.genomes,

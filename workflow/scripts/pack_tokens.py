@@ -4,8 +4,9 @@ In: the bundle's chunk table, its FASTA files. Out: a pack file (`tables.PACKS`)
 """
 
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.logs import log, logged_to
+from evo2_embed.io.logs import log
 from evo2_embed.pack.pack_shard import pack_shard
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -33,7 +34,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.params.genomes,
             snakemake.input.chunks,

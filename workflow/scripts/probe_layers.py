@@ -6,7 +6,8 @@ Out: scores by layer, metric and fold; the record, with the best layer.
 
 from evo2_embed.analysis.probes.extraction import probe_extraction
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.logs import log, logged_to
+from evo2_embed.io.logs import log
+from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.sections import Fusion, Probe
 
 
@@ -30,7 +31,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.params.layers,
             list(snakemake.input.records),

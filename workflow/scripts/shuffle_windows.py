@@ -5,7 +5,8 @@ In: chunk tables and FASTA files of a few bundles. Out: a pack file (`tables.PAC
 
 from evo2_embed.analysis.compare.control import pack_shuffled
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.logs import log, logged_to
+from evo2_embed.io.logs import log
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -24,7 +25,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             list(snakemake.input.chunks),
             snakemake.params.genomes,

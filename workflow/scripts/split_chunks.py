@@ -4,7 +4,8 @@ In: the chunk tables. Out: the table of blocks (`split.BLOCKS`).
 """
 
 from evo2_embed.finetune.split import split_chunks
-from evo2_embed.io.logs import log, logged_to
+from evo2_embed.io.logs import log
+from evo2_embed.run.job import workflow_job
 
 
 def main(chunks: list[str], settings: dict, blocks: str) -> None:
@@ -12,5 +13,5 @@ def main(chunks: list[str], settings: dict, blocks: str) -> None:
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(list(snakemake.input.chunks), snakemake.params.settings, snakemake.output.blocks)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.finetune.dataset import write_dataset
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -24,7 +24,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             list(snakemake.input.records),
             list(snakemake.input.chunks),

@@ -4,7 +4,7 @@ In: the records of its layers and fusions, the chunk tables. Out: manifest.json.
 """
 
 from evo2_embed.dataset.manifest import write_manifest
-from evo2_embed.io.logs import logged_to
+from evo2_embed.run.job import workflow_job
 
 
 def main(
@@ -20,7 +20,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             snakemake.params.layers,
             list(snakemake.input.records),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from evo2_embed.analysis.probes.rows import label_rows
 from evo2_embed.io.files import atomic_path
-from evo2_embed.io.logs import logged_to
 from evo2_embed.plan.rules import RULES
 from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import load_results, render_summary
+from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.sections import Probe, Report
 
 BENCHMARKS = Path("benchmarks")
@@ -41,7 +41,7 @@ def main(
 
 
 if "snakemake" in globals():
-    with logged_to(snakemake.log[0]):
+    with workflow_job(snakemake):
         main(
             list(snakemake.input.manifests),
             list(snakemake.input.speeds),

@@ -50,7 +50,7 @@ CODE_VERSIONS = {
     "pack": 3,
     "embed": 3,
     "aggregate": 2,
-    "fuse": 2,
+    "fuse": 3,
     "compare": 1,
     "burn_in": 1,
     "probe": 1,

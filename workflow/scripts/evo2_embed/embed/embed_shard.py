@@ -28,7 +28,7 @@ from evo2_embed.embed.watchdog import Watchdog
 from evo2_embed.engine.memory import map_large_blocks, use_expandable_segments
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import read_json, remove, write_json
+from evo2_embed.io.files import check_write, read_json, remove, write_json
 from evo2_embed.io.locks import exclusive
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import PACKS, open_table
@@ -94,6 +94,8 @@ def embed_shard(
     map_large_blocks()
     shard = _open_shard(packs, model, checkpoint, settings, Path(record).parent)
     with exclusive(shard.work / LOCK, runtime.hang_after):
+        # This process may have waited long; a job of a later run may have finished the shard.
+        check_write()
         if _is_finished(record, speed, shard.metadata):
             log.info("another process finished this shard in the meantime")
         else:

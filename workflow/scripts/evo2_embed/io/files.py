@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,27 @@ from evo2_embed.io.integrity import open_json, seal_json
 
 # Errors of a disk that accepts no more data.
 _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+# Called before a file or folder appears under its name; raises if it must not.
+_checks: list[Callable[[], None]] = []
+
+
+@contextmanager
+def checked_writes(check: Callable[[], None]) -> Iterator[None]:
+    """Within the block, `check` is called before a file or folder appears under its name; an
+    exception that it raises leaves the earlier one as it was."""
+    _checks.append(check)
+    try:
+        yield
+    finally:
+        _checks.remove(check)
+
+
+def check_write() -> None:
+    """Raise if this process may no longer replace files, see `checked_writes`."""
+    for check in _checks:
+        check()
 
 
 @contextmanager
@@ -45,6 +66,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             yield temporary
             sync(temporary)
             temporary.chmod(0o666 & ~_umask())
+            check_write()
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -61,6 +83,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             for file in temporary.iterdir():
                 sync(file)
             temporary.chmod(0o777 & ~_umask())
+            check_write()
             if path.exists():
                 shutil.rmtree(path)
             os.replace(temporary, path)

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 
 from evo2_embed.io.digests import settings_digest
@@ -145,6 +146,47 @@ def run_jobs(
         ]
     for wildcards in chosen:
         yield Job(rule, wildcards)
+
+
+def job_of(path: str, settings: Settings, bundles: dict[str, Bundle]) -> Job | None:
+    """The job of a run that makes a file.
+
+    Parameters
+    ----------
+    path : str
+        Relative to `results/`.
+    settings : Settings
+        Complete.
+    bundles : dict of str to Bundle
+
+    Returns
+    -------
+    Job or None
+        None if the run has no job that makes it.
+    """
+    for rule in RULES.values():
+        for pattern in rule.outputs.values():
+            match = _expression(pattern).fullmatch(path)
+            if match and _is_of_run(match.groupdict(), settings, bundles):
+                return Job(rule, match.groupdict())
+    return None
+
+
+@cache
+def _expression(pattern: str) -> re.Pattern:
+    """A regular expression for the paths of an output."""
+    parts = re.split(r"{(\w+)}", pattern)
+    names = [f"(?P<{part}>[^/]+)" if i % 2 else re.escape(part) for i, part in enumerate(parts)]
+    return re.compile("".join(names))
+
+
+def _is_of_run(wildcards: dict[str, str], settings: Settings, bundles: dict[str, Bundle]) -> bool:
+    """Whether a run has these values of wildcards."""
+    known = dict(wildcards)
+    shard = known.pop("shard", None)  # there may be many
+    if any(value not in _values(name, known, settings, bundles) for name, value in known.items()):
+        return False
+    return shard is None or (shard.isdecimal() and int(shard) < bundles[known["bundle"]].n_shards)
 
 
 def count_jobs(settings: Settings, bundles: dict[str, Bundle]) -> dict[str, int]:

@@ -107,6 +107,14 @@ def freeze(run: Run, path: str) -> None:
         )
 
 
+def differs(run: Run, path: str) -> bool:
+    """Whether a file of `freeze` exists and is of another run; an edited one is."""
+    try:
+        return Path(path).exists() and load_frozen(path) != run
+    except InputError:
+        return True
+
+
 def load_frozen(path: str) -> Run:
     """Read a file of `freeze`."""
     try:

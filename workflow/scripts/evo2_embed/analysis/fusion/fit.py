@@ -9,7 +9,12 @@ from threadpoolctl import threadpool_limits
 from evo2_embed.analysis.fusion.datasets import open_layers, read_rows_at, widths_of
 from evo2_embed.analysis.fusion.parameters import fit_fusion
 from evo2_embed.analysis.fusion.shape import is_standardised
-from evo2_embed.analysis.fusion.stored import check_fits, load_fusion, save_fusion
+from evo2_embed.analysis.fusion.stored import (
+    check_fits,
+    fusion_digest,
+    load_fusion,
+    save_fusion,
+)
 from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.analysis.fusion.weights import is_labelled
 from evo2_embed.dataset.dataset import Dataset
@@ -26,7 +31,7 @@ Labeller = Callable[[pl.DataFrame], np.ndarray]
 
 def fit_layers(
     records: list[str],
-    fusion: Fusion,
+    settings: dict,
     output: str,
     source: str | None,
     labeller: Labeller | None = None,
@@ -37,8 +42,9 @@ def fit_layers(
     ----------
     records : list of str
         Records of the layers' datasets.
-    fusion : Fusion
-        `method` and `weights` are used.
+    settings : dict
+        `method` and `weights` of the fusion, and what else the parameters depend on; the file gets
+        their digest.
     output : str
         File to write the parameters to.
     source : str or None
@@ -52,7 +58,7 @@ def fit_layers(
         If datasets are damaged or do not belong together, the file does not fit, or there are too
         few rows or labels.
     """
-    datasets = open_layers(records)
+    datasets, fusion = open_layers(records), _fusion_of(settings)
     if source is not None:
         fitted = load_fusion(source)
         check_fits(fitted, widths_of(datasets), fusion.method, source)
@@ -60,8 +66,13 @@ def fit_layers(
     else:
         with threadpool_limits(1):  # the last bit of a sum may depend on the number of threads
             fitted = _fit(datasets, fusion, labeller)
-    save_fusion(fitted, output)
+    digests = [dataset.record["digest"] for dataset in datasets]
+    save_fusion(fitted, output, fusion_digest(settings, digests, source))
     return fitted
+
+
+def _fusion_of(settings: dict) -> Fusion:
+    return Fusion.from_dict({key: settings[key] for key in ("method", "layers", "weights")})
 
 
 def _fit(datasets: list[Dataset], fusion: Fusion, labeller: Labeller | None) -> FittedFusion:

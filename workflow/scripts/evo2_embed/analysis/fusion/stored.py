@@ -9,20 +9,52 @@ import numpy as np
 
 from evo2_embed.analysis.fusion.shape import method_of
 from evo2_embed.analysis.fusion.vectors import FittedFusion
+from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path
 
 _ARRAYS = ("means", "deviations", "weights", "components", "explained")
 _SETTINGS = ("method", "layers", "widths")
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
-def save_fusion(fusion: FittedFusion, path: str | Path) -> None:
+def save_fusion(fusion: FittedFusion, path: str | Path, digest: str) -> None:
     """Write the parameters to an `.npz` file: arrays, and a JSON string `fusion` with the method,
-    the layers and their widths. numpy gives the entries a fixed date."""
-    settings = {key: getattr(fusion, key) for key in _SETTINGS}
+    the layers, their widths, and the digest of what the parameters were made from. numpy gives the
+    entries a fixed date."""
+    settings = {**{key: getattr(fusion, key) for key in _SETTINGS}, "digest": digest}
     arrays = {key: getattr(fusion, key) for key in _ARRAYS if getattr(fusion, key) is not None}
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         np.savez(handle, fusion=np.array(json.dumps(settings, sort_keys=True)), **arrays)
+
+
+def fusion_digest(settings: dict, datasets: list[str], source: str | None) -> str:
+    """Digest of what the parameters of a fusion are made from.
+
+    Parameters
+    ----------
+    settings : dict
+        Parameters of the rule `fit_fusion`.
+    datasets : list of str
+        Digests of the layers' datasets.
+    source : str or None
+        File with the parameters of another run.
+    """
+    files = [source] if source else []
+    if "probe" in settings:
+        labelling = {**settings["probe"]}
+        files.append(labelling.pop("labels"))
+        settings = {**settings, "probe": labelling}
+    return settings_digest([settings, datasets, [file_sha256(file) for file in files]])
+
+
+def recorded_fusion(path: str | Path) -> dict:
+    """What a file of `save_fusion` says of its parameters, with their digest."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return json.loads(str(file["fusion"]))
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
 
 
 def load_fusion(path: str | Path) -> FittedFusion:
@@ -40,11 +72,8 @@ def load_fusion(path: str | Path) -> FittedFusion:
             layers, widths = tuple(known["layers"]), tuple(known["widths"])
             fusion = FittedFusion(known["method"], layers, widths, **arrays)
         _check_shapes(fusion)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(
-            f"{path}: not the parameters of a fusion, or damaged ({' '.join(str(error).split())}); "
-            "expected: a file results/fusions/.../*.npz of a run"
-        ) from error
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
     return fusion
 
 
@@ -71,6 +100,13 @@ def check_fits(
                 f"{source}: parameters of other {key}: {json.dumps(found)}, and this fusion has "
                 f"{json.dumps(value)}; give another file or change the fusion"
             )
+
+
+def _damaged(path: str | Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: not the parameters of a fusion, or damaged ({' '.join(str(error).split())}); "
+        "expected: a file results/fusions/.../*.npz of a run"
+    )
 
 
 def _check_shapes(fusion: FittedFusion) -> None:

@@ -4,9 +4,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.analysis.probes.design import KEYS, design_probe, made_from
+from evo2_embed.analysis.probes.design import KEYS, design_probe
 from evo2_embed.analysis.probes.formats import some_of
 from evo2_embed.analysis.probes.labels import read_labels
+from evo2_embed.analysis.probes.origin import made_from
 from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.embed.rows import contig_ranks, locate_rows
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta

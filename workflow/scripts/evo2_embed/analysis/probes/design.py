@@ -8,7 +8,6 @@ import polars as pl
 from evo2_embed.analysis.fusion.weights import is_labelled
 from evo2_embed.analysis.probes.folds import Folds, make_folds
 from evo2_embed.analysis.probes.rows import label_rows, thin_rows
-from evo2_embed.io.digests import file_sha256
 from evo2_embed.settings.sections import Probe
 
 KEYS = ["genome", "contig", "start", "end", "strand"]
@@ -88,19 +87,3 @@ def design_probe(keys: pl.DataFrame, probe: Probe, genomes: list[str]) -> Design
         "used": len(rows),
     }
     return Design(rows, chosen, mine, make_folds(chosen, mine, probe), counts)
-
-
-def made_from(code: int, probe: Probe, **others) -> dict:
-    """Settings and digest of the labels, for the record of a probe. It names no path.
-
-    Parameters
-    ----------
-    code : int
-        Version of the code.
-    probe : Probe
-    **others
-        Other settings, as JSON has them.
-    """
-    labelling = probe.to_dict()
-    digest = file_sha256(labelling.pop("labels"))
-    return {"settings": {"code": code, "probe": labelling, **others}, "labels_sha256": digest}

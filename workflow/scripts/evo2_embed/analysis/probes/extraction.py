@@ -8,15 +8,15 @@ import polars as pl
 import pyarrow as pa
 
 from evo2_embed.analysis.probes.baselines import gc_kmers
-from evo2_embed.analysis.probes.design import KEYS, Design, design_probe, made_from
+from evo2_embed.analysis.probes.design import KEYS, Design, design_probe
 from evo2_embed.analysis.probes.fusing import Strands, find_strands, fit_or_load, fused_vectors
 from evo2_embed.analysis.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.analysis.probes.metrics import MAIN
+from evo2_embed.analysis.probes.origin import made_from, without_paths
 from evo2_embed.analysis.probes.probe import cross_validate, permuted
 from evo2_embed.analysis.probes.winner import beats, interval, judge
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
@@ -104,7 +104,7 @@ def probe_extraction(
     design = design_probe(keys, probe, genomes)
     scores, notes = _score_all(_Work(datasets, keys, design), bundles, fusions, indexes, fit)
     made = {
-        **made_from(code, probe, fusion=_without_paths(fusions)),
+        **made_from(code, probe, fusion=without_paths(fusions)),
         "datasets": {layer: dataset.record["digest"] for layer, dataset in datasets.items()},
     }
     _write_table(scores, made, table)
@@ -117,12 +117,6 @@ def probe_extraction(
     }
     write_json(record, result)
     return result
-
-
-def _without_paths(fusions: dict[str, Fusion]) -> dict[str, dict]:
-    """Settings of fusions, with digests instead of the paths of parameters."""
-    digests = {name: f.parameters and file_sha256(f.parameters) for name, f in fusions.items()}
-    return {name: {**f.to_dict(), "parameters": digests[name]} for name, f in fusions.items()}
 
 
 def main_scores(scores: Scores, design: Design) -> dict[str, np.ndarray]:

@@ -1,0 +1,190 @@
+"""The digests that the files of a run must carry.
+
+The digest of a file includes the settings that it was made from, and the digests of its inputs. So
+the settings of the run, the chunk tables and the digests of the weights tell the digest of every
+file.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from evo2_embed.analysis.fusion.stored import fusion_digest, recorded_fusion
+from evo2_embed.io.digests import file_sha256, settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json
+from evo2_embed.io.tables import METADATA_KEY
+from evo2_embed.run.frozen import Run
+from evo2_embed.run.params import control_bundles, rule_params
+
+
+class UnknownDigest(Exception):
+    """A file that tells a digest is missing: an intermediate file that a user deleted."""
+
+
+class Digests:
+    """The digests that the files of a run must carry, from its settings and its inputs.
+
+    Parameters
+    ----------
+    run : Run
+    results : Path
+        Its folder of results, with the chunk tables and the records of the weights.
+    """
+
+    def __init__(self, run: Run, results: Path):
+        self.run, self.results = run, results
+        self._digests: dict[tuple, str] = {}
+
+    def params(self, rule: str, **wildcards: str) -> dict:
+        """Parameters of a rule."""
+        known = {key: wildcards[key] for key in ("extraction", "fusion") if key in wildcards}
+        return rule_params(self.run, rule, **known)
+
+    def settings(self, rule: str, **wildcards: str) -> dict:
+        """Settings of a rule."""
+        return self.params(rule, **wildcards)["settings"]
+
+    def fits(self, bundle: str, chunked: dict) -> bool:
+        """Whether the metadata of a chunk table has the settings and genomes of the run."""
+        genomes = [genome.name for genome in self.run.bundles[bundle].genomes]
+        settings = plain(self.settings("chunk_fasta"))
+        known = [entry["genome"] for entry in chunked["inputs"]]
+        digest = settings_digest([chunked["settings"], chunked["inputs"]])
+        fits = chunked["settings"] == settings and known == genomes
+        return fits and chunked["digest"] == digest
+
+    def chunks(self, bundle: str) -> str:
+        """Of a chunk table, which is read for it; an `InputError` if it is of others."""
+        if ("chunks", bundle) not in self._digests:
+            path = self.results / "chunks" / f"{bundle}.parquet"
+            found = recorded(path) if path.exists() else {}
+            if not found:
+                raise UnknownDigest
+            if not self.fits(bundle, found):
+                raise InputError(mismatch(path, "settings or genomes"))
+            self._digests["chunks", bundle] = found["digest"]
+        return self._digests["chunks", bundle]
+
+    @cached_property
+    def all_chunks(self) -> list[str]:
+        """Of all chunk tables, in the order of the sheet."""
+        return [self.chunks(bundle) for bundle in self.run.bundles]
+
+    def packs(self, bundle: str, shard: str) -> str:
+        """Of the packs of a shard."""
+        count = self.run.bundles[bundle].n_shards
+        settings = self.settings("pack_tokens")
+        return settings_digest([settings, self.chunks(bundle), int(shard), count])
+
+    def shuffled(self) -> str:
+        """Of the packs of shuffled windows."""
+        params = self.params("shuffle_windows")
+        digests = [self.chunks(bundle.name) for bundle in control_bundles(self.run)]
+        return settings_digest([params["settings"], params["number"], digests])
+
+    def burn_in_packs(self, extraction: str) -> str:
+        """Of the packs of the burn-in."""
+        params = self.params("pack_burn_in", extraction=extraction)
+        chunks = self.chunks(next(iter(self.run.bundles)))
+        return settings_digest([params["settings"], params["target"], chunks])
+
+    def embedded(self, extraction: str, packs: str) -> str:
+        """Of the embeddings of packs with this digest."""
+        return settings_digest([self._embed_settings[extraction], packs, self._weights[extraction]])
+
+    def dataset(self, extraction: str, layer: str) -> str:
+        """Of the dataset of a layer."""
+        if ("shards", extraction) not in self._digests:
+            self._digests["shards", extraction] = [
+                self.embedded(extraction, self.packs(bundle.name, shard))
+                for bundle in self.run.bundles.values()
+                for shard in bundle.shards
+            ]
+        settings = self.settings("aggregate_embeddings", extraction=extraction)
+        return settings_digest([settings, layer, self._digests["shards", extraction]])
+
+    def datasets(self, extraction: str) -> dict[str, str]:
+        """Of the datasets of all layers, by layer."""
+        layers = self.run.settings.extractions[extraction].layers
+        return {layer: self.dataset(extraction, layer) for layer in layers}
+
+    def parameters(self, extraction: str, fusion: str) -> str:
+        """Of the parameters of a fusion."""
+        chosen = self.run.settings.extractions[extraction].fusion[fusion]
+        settings = self.settings("fit_fusion", extraction=extraction, fusion=fusion)
+        digests = [self.dataset(extraction, layer) for layer in chosen.layers]
+        return fusion_digest(settings, digests, chosen.parameters)
+
+    def fused(self, extraction: str, entry: dict) -> str:
+        """Of a fused dataset with this entry `fusion` in its record."""
+        layers = self.run.settings.extractions[extraction].fusion[entry["name"]].layers
+        return settings_digest([entry, [self.dataset(extraction, layer) for layer in layers]])
+
+    def blocks(self) -> str:
+        """Of the table of blocks."""
+        return settings_digest([self.settings("split_chunks"), self.all_chunks])
+
+    def training_set(self) -> str:
+        """Of the training set."""
+        jobs = self.run.jobs("export_packs")
+        return settings_digest([self.exported(**job.wildcards) for job in jobs])
+
+    def parameters_sha256(self, extraction: str, fusion: str) -> str:
+        """SHA-256 of the file with the parameters of a fusion."""
+        path = self.results / "fusions" / extraction / f"{fusion}.npz"
+        if not path.exists():
+            raise UnknownDigest
+        return file_sha256(path)
+
+    def exported(self, bundle: str, shard: str) -> str:
+        """Of a shard of the training set."""
+        settings = self.settings("export_packs")
+        return settings_digest([settings, self.packs(bundle, shard), self._blocks])
+
+    @cached_property
+    def _blocks(self) -> str:
+        return self.blocks()
+
+    @cached_property
+    def _embed_settings(self) -> dict[str, dict]:
+        return {name: self.run.embed_settings(name) for name in self.run.settings.extractions}
+
+    def _weights_of(self, extraction: str) -> str:
+        """Digest of the weights of an extraction."""
+        path = self.results / "models" / f"{self.run.model_keys[extraction]}.json"
+        if not path.exists():
+            raise UnknownDigest
+        return read_json(path)["sha256"]
+
+    @cached_property
+    def _weights(self) -> dict[str, str]:
+        return {name: self._weights_of(name) for name in self.run.settings.extractions}
+
+
+def recorded(path: Path) -> dict:
+    """What a file of a run says of its origin."""
+    if path.suffix == ".json":
+        return read_json(path)
+    if path.suffix == ".npz":
+        return recorded_fusion(path)
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except (OSError, ValueError):
+        metadata = {}  # damaged: its reader says so
+    try:
+        return json.loads(metadata.get(METADATA_KEY, b"{}"))
+    except ValueError:
+        return {}
+
+
+def mismatch(path: Path, what: str) -> str:
+    """The line on a file that is not of this run."""
+    return f"{path}: made from other {what} than this run; delete {path} and rerun to redo it"
+
+
+def plain(value: object) -> object:
+    """A JSON-able value as JSON gives it back."""
+    return json.loads(json.dumps(value))

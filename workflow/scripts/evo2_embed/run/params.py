@@ -1,0 +1,181 @@
+"""The parameters on which the results of a rule depend, except files: for the rule, and for checks.
+
+A file of a run carries them, or a digest of them. Mappings keep their order: Snakemake runs a job
+again if the text of a parameter changes.
+"""
+
+from evo2_embed import CODE_VERSIONS
+from evo2_embed.analysis.burn_in.limits import longest_context
+from evo2_embed.plan.bundles import Bundle
+from evo2_embed.run.frozen import Run
+
+
+def rule_params(
+    run: Run, rule: str, extraction: str | None = None, fusion: str | None = None
+) -> dict:
+    """By name, the parameters of a rule.
+
+    Parameters
+    ----------
+    run : Run
+    rule : str
+    extraction, fusion : str, optional
+        Names, if they are wildcards of the rule.
+    """
+    return _PARAMS[rule](run, extraction, fusion)
+
+
+def control_bundles(run: Run) -> list[Bundle]:
+    """Bundles from which windows are shuffled: at most eight, since a run may have thousands."""
+    bundles = list(run.bundles.values())
+    return bundles[:: -(-len(bundles) // 8)]
+
+
+def _chunk(run: Run, *_) -> dict:
+    windows = run.settings.windows
+    # `beyond_training` changes no window.
+    context = {"min": windows.context.min, "span": windows.context.span}
+    return {
+        "settings": {
+            "code": CODE_VERSIONS["chunk"],
+            "windows": {**windows.to_dict(), "context": context},
+        }
+    }
+
+
+def _pack(run: Run, *_) -> dict:
+    return {
+        "settings": {"code": CODE_VERSIONS["pack"], "packing": run.settings.packing.to_dict()},
+    }
+
+
+def _shuffle(run: Run, *_) -> dict:
+    return {"number": run.settings.compare.control, **_pack(run)}
+
+
+def _pack_burn_in(run: Run, extraction: str, *_) -> dict:
+    target = {
+        "code": CODE_VERSIONS["burn_in"],
+        "length": longest_context(run.settings, extraction),
+        "starts": run.settings.burn_in.starts,
+        "strand": "-" if run.settings.windows.strands == "-" else "+",
+    }
+    return {"target": target, **_pack(run)}
+
+
+def _embed(run: Run, extraction: str, *_) -> dict:
+    return {"settings": run.embed_settings(extraction)}
+
+
+def _aggregate(run: Run, extraction: str, *_) -> dict:
+    settings = {
+        "code": CODE_VERSIONS["aggregate"],
+        "embed": run.embed_settings(extraction),
+        "levels": run.settings.extractions[extraction].levels,
+    }
+    return {"settings": settings}
+
+
+def _compare(run: Run, *_) -> dict:
+    return {"settings": {"code": CODE_VERSIONS["compare"], "rows": run.settings.compare.rows}}
+
+
+def _measure(run: Run, *_) -> dict:
+    return {"settings": {"code": CODE_VERSIONS["burn_in"]}}
+
+
+def _fit(run: Run, extraction: str, fusion: str) -> dict:
+    chosen = run.settings.extractions[extraction].fusion[fusion]
+    settings = {
+        "code": CODE_VERSIONS["fuse"],
+        "method": chosen.method,
+        "layers": chosen.layers,
+        "weights": chosen.weights,
+    }
+    if chosen.weights == "probe":
+        genomes = [genome.name for bundle in run.bundles.values() for genome in bundle.genomes]
+        settings |= {"probe": run.settings.probe.to_dict(), "genomes": genomes}
+    return {"settings": settings}
+
+
+def _fuse(run: Run, extraction: str, fusion: str) -> dict:
+    chosen = run.settings.extractions[extraction].fusion[fusion]
+    return {
+        "settings": {
+            "code": CODE_VERSIONS["fuse"],
+            "method": chosen.method,
+            "strands": chosen.strands,
+        }
+    }
+
+
+def _check_labels(run: Run, extraction: str, *_) -> dict:
+    return {
+        "settings": {
+            "code": CODE_VERSIONS["probe"],
+            "probe": run.settings.probe.to_dict(),
+            "pooling": run.settings.extractions[extraction].pooling,
+        }
+    }
+
+
+def _probe(run: Run, extraction: str, *_) -> dict:
+    fusions = run.settings.extractions[extraction].fusion
+    return {
+        "settings": {
+            "code": CODE_VERSIONS["probe"],
+            "probe": run.settings.probe.to_dict(),
+            "fusion": {name: fusion.to_dict() for name, fusion in fusions.items()},
+        }
+    }
+
+
+def _split(run: Run, *_) -> dict:
+    finetune = run.settings.finetune
+    return {
+        "settings": {
+            "code": CODE_VERSIONS["export"],
+            "split": finetune.split,
+            "block": finetune.block,
+            "gap": finetune.gap,
+            "validation_share": finetune.validation_share,
+        }
+    }
+
+
+def _export(run: Run, *_) -> dict:
+    pad_token = run.settings.finetune.pad_token
+    return {"settings": {"code": CODE_VERSIONS["export"], "pad_token": pad_token}}
+
+
+def _none(*_) -> dict:
+    return {}
+
+
+def _report(run: Run, *_) -> dict:
+    return {"settings": {"code": CODE_VERSIONS["report"], **run.settings.report.to_dict()}}
+
+
+_PARAMS = {
+    "chunk_fasta": _chunk,
+    "pack_tokens": _pack,
+    "check_machine": _none,
+    "fetch_model": _none,
+    "embed_shard": _embed,
+    "aggregate_embeddings": _aggregate,
+    "fit_fusion": _fit,
+    "fuse_layers": _fuse,
+    "shuffle_windows": _shuffle,
+    "embed_control": _embed,
+    "compare_layers": _compare,
+    "pack_burn_in": _pack_burn_in,
+    "embed_burn_in": _embed,
+    "measure_burn_in": _measure,
+    "check_labels": _check_labels,
+    "probe_layers": _probe,
+    "write_manifest": _none,
+    "split_chunks": _split,
+    "export_packs": _export,
+    "write_finetune": _export,
+    "write_report": _report,
+}
