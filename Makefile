@@ -11,7 +11,7 @@
 # make status     show progress: shards done, speed, time left, failures
 # make verify     read all files of a run: names those that are lost or damaged
 # make doctor     check this machine: one line per check, OK, WARN or FAIL
-# make benchmark  time the engine against the stock model (half an hour or more)
+# make benchmark  time the engine against the stock model on a CPU (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
 # make gpu-cost   count what the engine would run on GPUs, and predict its speed (minutes)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)

@@ -1,4 +1,4 @@
-"""Speed and memory of the packed engine: `make benchmark`.
+"""Speed and memory of the packed engine on a CPU: `make benchmark` (on a GPU: `make test-gpu`).
 
 Four contenders, with the same weights and sequences, in turns in every repeat:
 

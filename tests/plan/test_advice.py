@@ -97,11 +97,19 @@ def test_a_warning_for_each_way_to_go_wrong(plan, bases, changes, per_second, fr
     assert said in line
 
 
+def test_a_pack_that_one_more_token_per_window_leaves_half_empty_is_warned_of(plan):
+    windows, packing = {"size": 8192}, {"max_tokens": 16_384, "bos": True}
+    (line,) = warnings(plan(10**6, windows=windows, packing=packing))
+    assert "max_tokens: 16384 holds 1 window(s) of 8,193 tokens, 50% of a pack; 16386" in line
+    for changes in ({"max_tokens": 16_386}, {"bos": False}):
+        assert warnings(plan(10**6, windows=windows, packing={**packing, **changes})) == []
+
+
 def test_the_advised_shards_are_not_warned_of_again(plan):
-    run, estimate = plan(10**8, sharding={"shard_tokens": 1000})
+    run, estimate = plan(10**7, sharding={"shard_tokens": 1000})
     (line,) = warnings((run, estimate))
     advised = int(line.rsplit("shard_tokens: ", 1)[1].split()[0])
-    assert warnings(plan(10**8, sharding={"shard_tokens": advised})) == []
+    assert warnings(plan(10**7, sharding={"shard_tokens": advised})) == []
 
 
 def record(folder, extraction, device, tokens, seconds, **changed):

@@ -16,6 +16,7 @@ MANY_JOBS = 5_000
 GOOD_JOBS = 1_000  # advised instead
 LONG_JOB, SHORT_RUN = 8 * 3600, 8 * 3600  # seconds
 SEVERAL = 4  # GPUs that a user may want to use at once
+FULL = 0.8  # share of a pack that equal windows should fill
 START_SECONDS, READ_BYTES = 10, 1e9  # start of a job without its weights; bytes read per second
 
 
@@ -58,6 +59,7 @@ def warnings_of(
         )
     lines += [_huge(layer) for layer in estimate.layers if _is_huge(layer)]
     lines += _too_many(settings, estimate)
+    lines += _empty_packs(settings)
     for name, extraction in settings.extractions.items():
         lines += _job_lengths(name, extraction, estimate, speeds[name])
     if settings.windows.ambiguous.policy == "skip":
@@ -96,6 +98,21 @@ def _too_many(settings: Settings, estimate: Estimate) -> list[str]:
     if settings.sharding.shards != "auto":
         how = f"sharding: shards: auto and shard_tokens: {tokens}"
     return [f"{jobs:,} embedding jobs: more than {MANY_JOBS:,} are slow to plan and start; {how}"]
+
+
+def _empty_packs(settings: Settings) -> list[str]:
+    """Packs that one more window, or one fewer, would fill better."""
+    packing, windows = settings.packing, settings.windows
+    tokens = windows.size + packing.bos
+    held = packing.max_tokens // tokens
+    alone = windows.context.span in ("size", windows.size) and windows.stride == windows.size
+    if not held or not alone or held * tokens >= FULL * packing.max_tokens:
+        return []
+    return [
+        f"packing.max_tokens: {packing.max_tokens} holds {held} window(s) of {tokens:,} tokens, "
+        f"{held * tokens / packing.max_tokens:.0%} of a pack; {(held + 1) * tokens} holds "
+        f"{held + 1}"
+    ]
 
 
 def _job_lengths(
