@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import atomic_directory, read_json, write_json
+from evo2_embed.io.files import atomic_directory, atomic_path, read_json, write_json
 from evo2_embed.io.integrity import is_sealed
 from evo2_embed.io.tables import (
     embeddings_schema,
@@ -87,6 +87,16 @@ def test_nothing_is_left_where_writing_failed(tmp_path):
     with pytest.raises(RuntimeError):
         fail()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_reads_a_file_goes_on_with_the_old_one(tmp_path):
+    path = tmp_path / "table"
+    path.write_text("old")
+    with path.open() as reader:
+        with atomic_path(path) as temporary:
+            temporary.write_text("new contents")
+        assert reader.read() == "old"
+    assert path.read_text() == "new contents"
 
 
 def test_records_are_sealed_too(tmp_path):
