@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from evo2_embed import CODE_VERSIONS
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.dataset.aggregate import aggregate_layer
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.embed.embed_shard import embed_shard
-from evo2_embed.model import registry
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
+from evo2_embed.run.params import rule_params
+from evo2_embed.settings.sections import Model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,21 +36,26 @@ def embed_bundled_genome(folder: Path, precision: str, device: str) -> int:
     chunks = str(folder / "chunks" / f"{bundle.name}.parquet")
     indexes, model = str(folder / "indexes"), str(folder / "model.json")
     Path(chunks).parent.mkdir(exist_ok=True)
-    windows = run.settings.windows.to_dict()
-    chunk_bundle(bundle.genomes, windows, indexes, chunks, CODE_VERSIONS["chunk"], 1)
-    fetch_model(registry.TINY, None, str(folder), model)
-    packing = {"code": CODE_VERSIONS["pack"], "packing": run.settings.packing.to_dict()}
-    embedding, records = run.embed_settings("default"), []
+
+    def settings(rule: str) -> dict:
+        return rule_params(run, rule, "default", None)["settings"]
+
+    chunking = settings("chunk_fasta")
+    chunk_bundle(bundle.genomes, chunking["windows"], indexes, chunks, chunking["code"], 1)
+    fetch_model(Model(), str(folder), model)
+    records = []
     for shard in range(bundle.n_shards):
         packs = str(folder / "packs" / bundle.name / f"{shard:05d}.parquet")
         shards = folder / "shards" / bundle.name / f"{shard:05d}"
         for path in (Path(packs).parent, shards):
             path.mkdir(parents=True, exist_ok=True)
-        pack_shard(bundle.genomes, chunks, shard, bundle.n_shards, packing, indexes, packs)
+        pack_shard(
+            bundle.genomes, chunks, shard, bundle.n_shards, settings("pack_tokens"), indexes, packs
+        )
         record, speed = str(shards / "shard.json"), str(shards / "speed.json")
-        embed_shard(packs, model, embedding, run.settings.runtime, record, speed)
+        embed_shard(packs, model, settings("embed_shard"), run.settings.runtime, record, speed)
         records.append(record)
-    settings = {"code": CODE_VERSIONS["aggregate"], "embed": embedding, "levels": []}
     files = BundleFiles.group([chunks], [bundle.n_shards], records)
-    aggregate_layer(files, layer, settings, str(folder / "dataset" / f"{layer}.json"))
+    record = str(folder / "dataset" / f"{layer}.json")
+    aggregate_layer(files, layer, settings("aggregate_embeddings"), record)
     return pq.ParquetDataset(folder / "dataset" / layer).read(["start"]).num_rows
