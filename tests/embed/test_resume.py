@@ -10,8 +10,11 @@ import time
 
 import pytest
 from evo2_embed.chunk.chunk_table import chunk_bundle
+from evo2_embed.embed.embed_shard import _check_still_wanted
 from evo2_embed.embed.store import JOURNAL
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import checked_writes
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
@@ -286,3 +289,17 @@ def test_a_damaged_pack_file_is_refused(shard):
     assert said.startswith(
         "error: g/00000.parquet: damaged or changed since it was written; delete"
     )
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_job_that_may_not_write_leaves_only_the_work_of_others(tmp_path, saved):
+    def refuse():
+        raise InputError("writes nothing")
+
+    work = tmp_path / ".work"
+    work.mkdir()
+    if saved:
+        (work / JOURNAL).write_text("{}")
+    with checked_writes(refuse), pytest.raises(InputError, match="writes nothing"):
+        _check_still_wanted(work)
+    assert work.exists() == saved

@@ -7,8 +7,11 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from soak.trial import Trial
+import psutil
+from soak.trial import TIMEOUT, Trial
 
+# The stages of a run of the campaign.
+STAGES = ("chunk_fasta", "pack_tokens", "embed_shard", "aggregate_embeddings", "write_manifest")
 SOAK = Path(__file__).resolve().parent
 
 # Folders of files made from shards, from packs, and from chunk tables.
@@ -229,6 +232,70 @@ def damage(pattern: str, how: Callable, below: tuple[str, ...]) -> Callable[[Tri
     return fault
 
 
+def orphan(rule: str) -> Callable[[Trial], None]:
+    """A fault: a job stops, its run is killed, and it wakes up in or after a run with other
+    settings."""
+
+    def fault(trial: Trial) -> None:
+        trial.begin()
+        trial.edit("size: 1000", "size: 500")
+        trial.start()
+        jobs = trial.while_running(rule)
+        trial.kill(*jobs, how=signal.SIGSTOP)
+        trial.kill(trial.process)
+        trial.end()
+        trial.unlock()
+        trial.edit("size: 500", "size: 1000")
+        trial.start()
+        # The lock of a shard: the run waits for an embedding job that sleeps.
+        if rule == "embed_shard" or trial.random.random() < 0.5:
+            trial.at_any_moment()
+            trial.outcome = "edited, woken in the next run"
+        else:
+            trial.end()
+            trial.outcome = "edited, woken after the next run"
+        trial.kill(*jobs, how=signal.SIGCONT)
+        psutil.wait_procs(jobs, TIMEOUT)
+        trial.end()
+        trial.said = ""
+        trial.start()
+        while trial.end():
+            trial.follow_advice()
+            trial.outcome = f"{trial.outcome}, refused"
+            trial.said = ""
+            trial.start()
+
+    return fault
+
+
+def lose(pattern: str) -> Callable[[Trial], None]:
+    """A fault: a file or folder of a finished run is deleted."""
+
+    def fault(trial: Trial) -> None:
+        trial.begin(finished=True)
+        path = trial.random.choice(sorted(trial.flow.folder.glob(f"results/{pattern}")))
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        # Records are targets of a whole run, but not of the campaign's.
+        trial.rerun(*([trial.inside(path)] if path.suffix == ".json" else []))
+        assert "Nothing to be done" not in trial.output.read_text()
+        trial.outcome = "lost, redone by the next run"
+
+    return fault
+
+
+def flip_finished(pattern: str) -> Callable[[Trial], None]:
+    """A fault: a bit of a finished run flips; only a check of all files finds it."""
+
+    def fault(trial: Trial) -> None:
+        trial.begin(finished=True)
+        flip(trial, sorted(trial.flow.folder.glob(f"results/{pattern}")))
+        trial.verify()
+        trial.rerun(trial.inside(trial.follow_advice()))
+        trial.outcome = "named by make verify, redone"
+
+    return fault
+
+
 def rot_weights(trial: Trial) -> None:
     """One bit of the weights changes on the disk."""
     trial.begin(finished=True, without=BELOW_PACKS)
@@ -283,6 +350,14 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "shard files swapped": damage("shards/*/*/*/*.parquet", swap, BELOW_SHARDS),
     "bit flipped in the weights": rot_weights,
     "NaN or inf in a pack": spoil_a_pack,
+    **{f"{rule} wakes up after an edit": orphan(rule) for rule in STAGES},
+    "part file lost": lose("embeddings/*/*/part-*.parquet"),
+    "folder of a dataset lost": lose("embeddings/*/blocks.6.mlp.l3"),
+    "record of a dataset lost": lose("embeddings/*/blocks*.json"),
+    "manifest lost": lose("embeddings/*/manifest.json"),
+    "bit flipped in a part file": flip_finished("embeddings/*/*/part-*.parquet"),
+    "bit flipped in the record of a dataset": flip_finished("embeddings/*/blocks*.json"),
+    "bit flipped in a manifest": flip_finished("embeddings/*/manifest.json"),
     "job hangs": hang,
     "second run": second_run,
     "second run without lock": second_run_without_lock,

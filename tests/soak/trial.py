@@ -5,11 +5,13 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+from runs import SCRIPTS
 
 TIMEOUT = 300
 PAUSE = 0.05
@@ -72,6 +74,31 @@ class Trial:
         time.sleep(self.random.uniform(0, 1))
         jobs = self.jobs("embed_shard")
         return [self.random.choice(jobs)] if jobs else []
+
+    def while_running(self, rule: str) -> list[psutil.Process]:
+        """Wait for jobs of a rule, and a little longer; returns them."""
+        deadline = time.monotonic() + TIMEOUT
+        while not (jobs := self.jobs(rule)):
+            assert self.process.poll() is None, self.output.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(PAUSE / 10)
+        time.sleep(self.random.uniform(0, 1))
+        return jobs
+
+    def edit(self, before: str, after: str) -> None:
+        """Edit the configuration."""
+        path = self.flow.folder / "config" / "config.yaml"
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+
+    def verify(self) -> None:
+        """`make verify`: it must fail, and its first line is what the run said."""
+        script = SCRIPTS / "verify_results.py"
+        command = [sys.executable, str(script), "--directory", str(self.flow.folder)]
+        found = subprocess.run(command, capture_output=True, text=True)
+        assert found.returncode == 1, found
+        self.said = found.stdout.splitlines()[0]
 
     def jobs(self, rule: str = "") -> list[psutil.Process]:
         """Processes of the jobs of this folder, orphans included."""
@@ -146,10 +173,15 @@ class Trial:
             except psutil.NoSuchProcess:
                 continue
 
-    def follow_advice(self) -> None:
-        """Delete what the error line says to delete."""
+    def inside(self, path: Path) -> str:
+        """A path as a target of the run."""
+        return str(path.relative_to(self.flow.folder))
+
+    def follow_advice(self) -> Path:
+        """Delete what the error line says to delete, and return its path."""
         found = re.search(r"delete (\S+) and rerun", self.said)
         assert found, self.said
         path = self.flow.folder / found[1]
         assert path.is_relative_to(self.flow.folder / "results")
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return path

@@ -23,7 +23,7 @@ from evo2_embed import __version__
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import prepare_engine, run_packs
-from evo2_embed.embed.store import RowStore, StoreContents
+from evo2_embed.embed.store import JOURNAL, RowStore, StoreContents
 from evo2_embed.embed.watchdog import Watchdog
 from evo2_embed.engine.memory import map_large_blocks, use_expandable_segments
 from evo2_embed.io.digests import file_sha256, settings_digest
@@ -95,7 +95,7 @@ def embed_shard(
     shard = _open_shard(packs, model, checkpoint, settings, Path(record).parent)
     with exclusive(shard.work / LOCK, runtime.hang_after):
         # This process may have waited long; a job of a later run may have finished the shard.
-        check_write()
+        _check_still_wanted(shard.work)
         if _is_finished(record, speed, shard.metadata):
             log.info("another process finished this shard in the meantime")
         else:
@@ -166,6 +166,17 @@ def _open_shard(packs: str, model: str, checkpoint: Path, settings: dict, folder
     }
     extraction = Extraction.from_dict(settings["extraction"])
     return _Shard(packs, file, origin, checkpoint, extraction, metadata, folder)
+
+
+def _check_still_wanted(work: Path) -> None:
+    """Check that the job may write, see `files.checked_writes`. The lock made the work folder; it
+    is removed if the job may not, and no other job has saved work in it."""
+    try:
+        check_write()
+    except InputError:
+        if not (work / JOURNAL).exists():
+            remove(work)
+        raise
 
 
 def _is_finished(record: str, speed: str, metadata: dict) -> bool:
