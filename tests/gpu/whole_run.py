@@ -7,6 +7,7 @@ from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.dataset.aggregate import aggregate_layer
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.embed.embed_shard import embed_shard
+from evo2_embed.model.registry import bundled_checkpoint
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
@@ -43,7 +44,7 @@ def embed_bundled_genome(folder: Path, precision: str, device: str) -> int:
     chunking = settings("chunk_fasta")
     chunk_bundle(bundle.genomes, chunking["windows"], indexes, chunks, chunking["code"], 1)
     fetch_model(Model(), str(folder), model)
-    records = []
+    weights, records = bundled_checkpoint(), []
     for shard in range(bundle.n_shards):
         packs = str(folder / "packs" / bundle.name / f"{shard:05d}.parquet")
         shards = folder / "shards" / bundle.name / f"{shard:05d}"
@@ -53,7 +54,9 @@ def embed_bundled_genome(folder: Path, precision: str, device: str) -> int:
             bundle.genomes, chunks, shard, bundle.n_shards, settings("pack_tokens"), indexes, packs
         )
         record, speed = str(shards / "shard.json"), str(shards / "speed.json")
-        embed_shard(packs, model, settings("embed_shard"), run.settings.runtime, record, speed)
+        embed_shard(
+            packs, model, weights, settings("embed_shard"), run.settings.runtime, record, speed
+        )
         records.append(record)
     files = BundleFiles.group([chunks], [bundle.n_shards], records)
     record = str(folder / "dataset" / f"{layer}.json")
