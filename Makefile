@@ -28,6 +28,11 @@
 .PHONY: test test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
+# Programs of a Python environment do not start from a path with a blank.
+ifneq ($(words $(CURDIR)),1)
+$(error the path of this folder has a blank, which Python environments do not allow: $(CURDIR))
+endif
+
 BIN := .venv/bin
 # What looks at a run uses the environment of a GPU machine where there is one.
 VENV := $(if $(wildcard .venv-gpu/.env),.venv-gpu,.venv)

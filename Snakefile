@@ -41,3 +41,7 @@ onstart:
 
 onsuccess:
     point_to_results()
+
+
+onerror:
+    explain_end()

@@ -159,3 +159,8 @@ def test_a_file_without_parameters_is_refused_in_one_line(tmp_path, layers, dama
     ) as error:
         load_fusion(path)
     assert "\n" not in str(error.value)
+
+
+def test_pca_of_rows_that_are_all_the_same_is_one_line():
+    with pytest.raises(InputError, match="all 60 rows are the same.*windows.ambiguous"):
+        fit_fusion({"a": np.full((ROWS, 4), 0.25, np.float32)}, PCA)

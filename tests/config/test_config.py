@@ -1,6 +1,9 @@
 """Configuration and sheet: every fault found, all at once, before anything is imported or run."""
 
 import math
+import os
+import re
+import time
 
 import pytest
 import yaml
@@ -260,3 +263,23 @@ def test_planning_a_run_imports_nothing_heavy(tmp_path):
         "print([n for n in ('torch', 'polars', 'pyarrow', 'evo2', 'vortex') if n in sys.modules])"
     )
     assert run_python(code, ROOT) == "[]"
+
+
+def test_a_file_from_the_future_is_refused_before_any_job(complete, tmp_path):
+    write_fasta(tmp_path / "weights.pt", [("x", "A")])
+    complete(model={"checkpoint": "weights.pt"})
+    moment = time.time() + 100
+    os.utime(tmp_path / "any.fa", (moment, moment))
+    os.utime(tmp_path / "weights.pt", (moment, moment))
+    (tmp_path / "genomes.tsv").write_text("genome\tfasta\nany\tany.fa\n")
+    genomes, _ = read_sheet("genomes.tsv")
+    (fault,) = file_faults("genomes.tsv", genomes)
+    assert re.search("fasta 'any.fa': modified in the future .*; touch it", fault)
+    with pytest.raises(InputError, match="'weights.pt': modified in the future"):
+        resolve(merged(CONFIG, {"model": {"checkpoint": "weights.pt"}}))
+
+
+@pytest.mark.parametrize("key", ["genomes", "model_directory"])
+def test_a_path_with_a_null_character_is_one_line(complete, key):
+    with pytest.raises(InputError, match="a path must not|cannot be read as a sheet"):
+        complete(**{key: "a\0b"})

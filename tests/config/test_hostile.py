@@ -51,6 +51,13 @@ def test_such_names_are_refused_where_they_become_file_names(name, tmp_path):
     assert faults or [genome.name for genome in genomes] == [name.strip()]
 
 
+@pytest.mark.parametrize("content", [[1, 2], 3, "text", {"norm.scale": [1]}, {1: 2}])
+def test_a_file_of_torch_that_holds_something_else_is_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="other.pt: not a checkpoint of evo2_tiny"):
+        load_model(registry.TINY, tmp_path / "other.pt", "fp32")
+
+
 def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"norm.scale": _Evil()}, "evil.pt")
@@ -73,14 +80,18 @@ def test_a_run_on_hostile_names_writes_nothing_but_its_results(tmp_path):
     flow.configure(
         extractions={"a": {"layers": ["norm"]}},
         model={"checkpoint": weights.name},
-        model_directory="../$(touch ran)",
+        model_directory="../$(touch ran){b}",
     )
+    # A dataset may be on another disk.
+    (flow.folder / "elsewhere").mkdir()
+    (flow.folder / "results" / "embeddings" / "a").mkdir(parents=True)
+    (flow.folder / "results" / "embeddings" / "a" / "norm").symlink_to("../../../elsewhere")
     before = set(tmp_path.rglob("*"))
     said = flow.run()
     made = {path.relative_to(flow.folder).parts[0] for path in set(tmp_path.rglob("*")) - before}
-    assert made == {"results", "logs", "benchmarks", ".snakemake"}
+    assert made == {"results", "logs", "benchmarks", ".snakemake", "elsewhere"}
     assert not list(tmp_path.rglob("ran"))
-    rows = pl.read_parquet(flow.folder / "results/embeddings/a/norm/*.parquet", glob=True)
+    rows = pl.read_parquet(flow.folder / "elsewhere" / "*.parquet", glob=True)
     assert rows["contig"].to_list() == NAMES
     assert rows["name"].to_list() == NAMES
     page = (flow.folder / "results" / "report.html").read_text()

@@ -245,3 +245,13 @@ def test_every_job_of_a_run_has_a_gpu_of_its_own_and_a_run_on_the_cpu_hides_them
     flow.configure(**small, runtime={"device": "cpu"})
     planned = flow.run("-n", "--until", "embed_shard")
     assert re.findall(r"^ +resources: .*gpu=(\d)", planned, re.M) == ["0", "0"]
+
+
+def test_a_folder_without_locks_is_one_line(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(InputError, match="locks: its file system has no locks"):
+        gpus.claim_gpus(1, tmp_path / "locks")

@@ -42,6 +42,7 @@ def start(code, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        process_group=0,
     )
 
 
@@ -120,6 +121,16 @@ def test_the_watchdog_leaves_alone_what_goes_on():
     assert process.returncode == 0
     assert "ended" in output
     assert not errors
+
+
+def test_ctrl_c_is_for_the_job_and_not_for_its_watchdog():
+    process = start(GUARDED, 30, 1000, 0)
+    assert process.stdout.readline() == "started\n"
+    time.sleep(0.5)  # until the watchdog's Python has started
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    assert errors.count("Traceback") == 1  # of the job
+    assert 'watchdog.py", line' not in errors
 
 
 def test_no_watchdog():

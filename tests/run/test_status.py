@@ -205,3 +205,12 @@ def test_the_genomes_may_be_gone(run):
 def test_no_run_was_started(tmp_path):
     with contextlib.chdir(tmp_path), pytest.raises(InputError, match="no run was started in"):
         show_status.main(".", False)
+
+
+def test_files_that_another_user_may_not_read_are_one_line(run, monkeypatch, capsys):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied", str(shard(0)))
+
+    monkeypatch.setattr(show_status, "shard_states", refused)
+    with pytest.raises(SystemExit, match="00000: Permission denied; its owner can allow"):
+        show_status.command([])

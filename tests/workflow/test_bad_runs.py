@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from everything import SETTINGS, configure
+from evo2_embed.io.files import write_json
 from evo2_embed.model import registry
 from runs import CONFIG, Workflow, merged, random_bases, write_fasta
 
@@ -77,8 +78,14 @@ def test_a_checkpoint_of_another_model_is_refused(flow):
     del state["norm.scale"]
     torch.save(state, flow.folder / "other.pt")
     flow.configure(extractions=NORM, model={"checkpoint": "other.pt"})
-    (line,) = errors(flow.run(fails=True))
+    work = flow.folder / "results" / "shards" / "other" / "g" / "00000" / ".work"
+    work.mkdir(parents=True)
+    write_json(work / "journal.json", {"tokens": 1000})
+    output = flow.run(fails=True)
+    (line,) = errors(output)
     assert "other.pt: not a checkpoint of evo2_tiny" in line
+    assert "saved work of embedding jobs is kept (1): run again to continue" in output
+    assert "no job failed" not in output
     assert "norm.scale" in line
     assert not flow.files("shards/**/*.parquet")
 

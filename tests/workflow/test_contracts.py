@@ -189,6 +189,25 @@ def test_public_functions_have_docstrings():
                 assert private or ast.get_docstring(node), f"{path.name}: {node.name}"
 
 
+def _is_text(call):
+    """Whether a call opens a file as text, so that it needs an encoding."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    if name in ("read_text", "write_text"):
+        return True
+    is_open = name == "open" and isinstance(call.func, ast.Name)
+    modes = [x.value for x in call.args[1:2] if isinstance(x, ast.Constant)]
+    return is_open and "b" not in "".join(modes)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflow").rglob("*.py")), ids=lambda path: path.stem
+)
+def test_text_files_are_utf_8_on_every_machine(path):
+    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    for call in filter(_is_text, calls):
+        assert "encoding" in [keyword.arg for keyword in call.keywords], ast.unparse(call)
+
+
 def test_the_folders_of_the_readme_exist():
     text = (ROOT / "README.md").read_text()
     folders = re.findall(r"^([\w./-]+/)  ", text, re.M)

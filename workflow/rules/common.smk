@@ -20,6 +20,7 @@ from evo2_embed.model.weights import is_recorded
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, differs, freeze, load_frozen, plan_run
 from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.run.record_files import has_lost_files
+from evo2_embed.run.status import saved_work
 from snakemake.settings.types import RerunTrigger
 
 STARTED = time.time()
@@ -105,6 +106,15 @@ def point_to_results():
         print(f"datasets: results/embeddings/, report: {page}, numbers: results/summary.txt")
 
 
+def explain_end():
+    """After a run that did not end well: say what is kept, and whether a job failed at all."""
+    saved = saved_work(Path("results"))
+    if saved:
+        print(f"saved work of embedding jobs is kept ({saved}): run again to continue", file=sys.stderr)
+    if not workflow.scheduler.failed:
+        sys.exit("stopped by a signal; no job failed: run again to continue")
+
+
 def made_by(rule, *outputs):
     """An input function: what a rule makes, for the values of wildcards that both rules have.
 
@@ -171,6 +181,11 @@ def shard_counts(wildcards):
 def layer_names(wildcards):
     """Layers of an extraction, in the order of the configuration."""
     return EXTRACTIONS[wildcards.extraction].layers
+
+
+def model_directory(wildcards):
+    """Folder of downloaded weights. A function, because it may have braces in its name."""
+    return SETTINGS.model_directory
 
 
 def model_of_record(wildcards):

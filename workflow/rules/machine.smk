@@ -23,6 +23,6 @@ rule check_machine:
         mem_mb=1000,
     params:
         model=model_of_record,
-        directory=SETTINGS.model_directory,
+        directory=model_directory,
     script:
         "../scripts/check_machine.py"

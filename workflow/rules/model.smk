@@ -26,6 +26,6 @@ rule fetch_model:
         mem_mb=2000,
     params:
         model=model_of_record,
-        directory=SETTINGS.model_directory,
+        directory=model_directory,
     script:
         "../scripts/fetch_model.py"

@@ -48,13 +48,20 @@ def expected_tokens(run: Run) -> Counter:
     return tokens
 
 
-if __name__ == "__main__":
+def command(arguments: list[str] | None = None) -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--directory", default=".", help="folder of the run")
     parser.add_argument("--json", action="store_true", help="numbers, in tokens and seconds")
-    chosen = parser.parse_args()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
+    chosen = parser.parse_args(arguments)
     try:
         print(main(chosen.directory, chosen.json))
     except InputError as fault:
         sys.exit(fault_lines("error", fault))
+    except PermissionError as fault:
+        sys.exit(f"error: {fault.filename}: {fault.strerror}; its owner can allow you to read it")
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
+    command()

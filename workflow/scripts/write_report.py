@@ -35,9 +35,9 @@ def main(
     stages = read_stages(BENCHMARKS, [rule for rule in RULES if rule != "write_report"])
     page = render_report(results, sources, stages, settings, labels)
     with atomic_path(summary) as temporary:
-        temporary.write_text(render_summary(results))
+        temporary.write_text(render_summary(results), encoding="utf-8")
     with atomic_path(report) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
 
 
 if "snakemake" in globals():

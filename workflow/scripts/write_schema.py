@@ -25,4 +25,4 @@ def texts() -> dict[Path, str]:
 if __name__ == "__main__":
     for path, text in texts().items():
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")

@@ -6,9 +6,9 @@ from evo2_embed.analysis.fusion.faults import fusion_faults
 from evo2_embed.analysis.probes.labels import probe_faults
 from evo2_embed.config.context import context_faults, model_fault
 from evo2_embed.config.schema import hint
-from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
+from evo2_embed.genomes.sample_sheet import NOT_LITERAL, future_fault, is_literal
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.text import shown
+from evo2_embed.io.text import is_printable, shown
 from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.settings.sections import Extraction, Settings
@@ -21,6 +21,9 @@ def settings_faults(settings: Settings, genomes: list[str]) -> list[str]:
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
         faults += _twins(f"extractions.{name}.fusion", list(extraction.fusion))
     faults += _twins("extractions", list(settings.extractions))
+    if not is_printable(settings.model_directory):
+        directory = shown(settings.model_directory)
+        faults.append(f"model_directory: '{directory}': a path must not have control characters")
     fusions = [name for each in settings.extractions.values() for name in each.fusion]
     return faults + probe_faults(settings.probe, genomes, fusions)
 
@@ -47,6 +50,8 @@ def model_faults(where: str, extraction: Extraction) -> list[str]:
         faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")
     elif checkpoint is not None and not is_literal(checkpoint):
         faults.append(f"{where}: model.checkpoint: '{checkpoint}': {NOT_LITERAL}")
+    elif checkpoint is not None and (future := future_fault(checkpoint)):
+        faults.append(f"{where}: model.checkpoint: '{checkpoint}': {future}")
     try:
         layers = expand_layers(extraction.layers, name)
     except InputError as error:

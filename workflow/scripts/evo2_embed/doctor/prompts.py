@@ -22,7 +22,7 @@ def published(folder: Path | None = None) -> tuple[dict[str, dict[str, float]], 
     """
     path = (folder or package_folder() / "test") / "test_evo2.py"
     found = {}
-    tree = ast.parse(path.read_text()) if path.is_file() else ast.Module([], [])
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id

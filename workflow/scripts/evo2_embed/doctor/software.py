@@ -23,7 +23,7 @@ def read_pins(gpu: bool) -> tuple[str, dict[str, str]]:
     Without the dependencies of the packages, and without pins in comments.
     """
     path = ENVS / ("requirements-gpu.txt" if gpu else "requirements.txt")
-    text = path.read_text().split("# Dependencies of these.")[0]
+    text = path.read_text(encoding="utf-8").split("# Dependencies of these.")[0]
     pins = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", text, re.M)
     return f"envs/{path.name}", dict(pins)
 

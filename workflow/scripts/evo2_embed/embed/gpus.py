@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.locks import try_lock
+from evo2_embed.io.locks import NoLocksError, try_lock
 from evo2_embed.io.logs import log
 
 # Not in TMPDIR, which may differ between users: all users of the machine must use one folder.
@@ -188,9 +188,15 @@ class _Locks:
             raise InputError(f"{folder}: not a folder for GPU locks: remove it") from error
         if os.fstat(self.handle).st_mode & 0o1777 != 0o1777:
             raise InputError(f"{folder}: needs mode 1777: run chmod 1777, or remove it")
-        # systemd-tmpfiles does not remove a folder that is locked.
-        while not try_lock(self.handle, shared=True):
-            time.sleep(0.1)
+        try:
+            # systemd-tmpfiles does not remove a folder that is locked.
+            while not try_lock(self.handle, shared=True):
+                time.sleep(0.1)
+        except NoLocksError as error:
+            raise InputError(
+                f"{folder}: its file system has no locks ({error.strerror}), so jobs cannot share "
+                "GPUs: put it on a local disk"
+            ) from error
 
     def take(self, files: dict[str, str], count: int) -> list[str]:
         """Lock `count` of the files (by GPU name), or none; returns the names of their GPUs."""

@@ -31,7 +31,10 @@ class Watchdog:
         if self.seconds:
             faulthandler.register(_DUMP, file=sys.__stderr__, all_threads=True)
             command = [sys.executable, __file__, str(os.getpid()), str(self.seconds)]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=2)
+            # In a group of its own: Ctrl-C is for the job, at whose end the watchdog ends.
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=2, process_group=0
+            )
         return self
 
     def __exit__(self, *error) -> None:

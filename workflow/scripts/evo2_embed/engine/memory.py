@@ -56,7 +56,7 @@ def free_host_bytes() -> int:
     """Free memory of the machine or, if less, of this process's control group (such as a SLURM
     job's)."""
     groups = Path("/proc/self/cgroup")
-    lines = groups.read_text().splitlines() if groups.exists() else []
+    lines = groups.read_text(encoding="utf-8").splitlines() if groups.exists() else []
     return int(min(psutil.virtual_memory().available, free_in_control_groups(lines)))
 
 
@@ -87,7 +87,7 @@ def free_in_control_groups(lines: list[str], root: Path = Path("/sys/fs/cgroup")
 
 def _limit_left(group: Path, names: tuple[str, str]) -> float:
     try:
-        limit, used = ((group / name).read_text().strip() for name in names)
+        limit, used = ((group / name).read_text(encoding="utf-8").strip() for name in names)
         cache = _reclaimable(group)
     except OSError:
         return np.inf
@@ -96,7 +96,9 @@ def _limit_left(group: Path, names: tuple[str, str]) -> float:
 
 def _reclaimable(group: Path) -> int:
     """File pages of a control group, which the kernel frees when memory is needed."""
-    fields = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    fields = dict(
+        line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines()
+    )
     return int(fields.get("inactive_file", 0)) + int(fields.get("active_file", 0))
 
 

@@ -26,7 +26,7 @@ def card_text(summary: dict) -> str:
         "pad": "1" if summary["settings"]["pad_token"] == "pad" else "0",
         "bos": "The first token of every window is a BOS (id 0)." * summary["packing"]["bos"],
     }
-    text = _TEMPLATE.read_text()
+    text = _TEMPLATE.read_text(encoding="utf-8")
     for name, value in values.items():
         text = text.replace(f"<{name}>", value)
     return text

@@ -71,7 +71,7 @@ def write_dataset(bundles: list[BundleFiles], blocks: str, settings: dict, outpu
         "digest": settings_digest([shard.record["digest"] for shard in shards]),
     }
     with atomic_path(folder / CARD) as temporary:
-        temporary.write_text(card_text(summary))
+        temporary.write_text(card_text(summary), encoding="utf-8")
     write_json(folder / SUMMARY, summary)
     for line in summary_lines(summary):
         log.info("%s", line)

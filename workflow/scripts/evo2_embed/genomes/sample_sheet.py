@@ -2,12 +2,15 @@
 
 import csv
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.io.text import MESSAGE, is_printable, shown
 
 COLUMNS = ("genome", "fasta", "regions")
+# Seconds that the clock of a file server may be ahead.
+CLOCK_SKEW = 5
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 NOT_LITERAL = "a path must not contain { or } or control characters; rename it or link to it"
 
@@ -31,7 +34,7 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         return [], [f"{path}: cannot be read as a sheet ({_reason(error)})"]
     lines = text.splitlines()
     rows = [
@@ -59,7 +62,7 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
 
 
 def file_faults(path: str, genomes: list[Genome]) -> list[str]:
-    """One line per file of the sheet that is missing, empty or not a file."""
+    """One line per file of the sheet that is missing, empty, from the future or not a file."""
     faults = []
     for genome in genomes:
         for column, file in (("fasta", genome.fasta), ("regions", genome.regions)):
@@ -70,7 +73,7 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
                 faults.append(f"{where}: {NOT_LITERAL}")
                 continue
             try:
-                size = Path(file).stat().st_size
+                size, future = Path(file).stat().st_size, future_fault(file)
             except (OSError, ValueError) as error:
                 faults.append(f"{where}: {_reason(error)}")
                 continue
@@ -78,6 +81,8 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
                 faults.append(f"{where}: not a file")
             elif size == 0:
                 faults.append(f"{where}: the file is empty")
+            elif future:
+                faults.append(f"{where}: {future}")
     return faults
 
 
@@ -85,6 +90,15 @@ def is_literal(path: str) -> bool:
     """Whether a path can be an input of a rule: Snakemake reads braces as wildcards, and prints
     paths as they are."""
     return not set("{}") & set(path) and is_printable(path)
+
+
+def future_fault(path: str) -> str | None:
+    """What is wrong if a file is newer than the clock: results made from it would be older."""
+    modified = Path(path).stat().st_mtime
+    if modified <= time.time() + CLOCK_SKEW:
+        return None
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(modified))
+    return f"modified in the future ({moment}); touch it, or correct the clock"
 
 
 def _header_faults(path: str, header: list[str]) -> list[str]:

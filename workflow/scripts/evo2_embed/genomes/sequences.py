@@ -33,7 +33,7 @@ class Sequences:
         self.genomes = {genome.name: genome for genome in genomes}
         self.chunks, self.indexes, self.lower_case = chunks, indexes, lower_case
         self.open: dict[str, tuple[pyfaidx.Fasta, ExitStack]] = {}
-        self.most = _allow_open_files() - _SPARE_FILES
+        self.most = max(1, _allow_open_files() - _SPARE_FILES)
         self.reader = WindowReader()
 
     def __enter__(self) -> "Sequences":

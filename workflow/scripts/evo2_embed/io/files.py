@@ -74,8 +74,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that replaces `path` at the end."""
-    path = Path(path)
+    """A temporary folder beside `path` that replaces `path` at the end.
+
+    If `path` is a symbolic link, the folder that it points to is replaced.
+    """
+    path = Path(os.path.realpath(path))
     with disk_faults(path):
         temporary = Path(tempfile.mkdtemp(**temporary_names(path)))
         try:
@@ -94,7 +97,9 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 def write_json(path: str | Path, value: dict) -> None:
     """Write a mapping as indented JSON with its digest, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(seal_json(value), indent=2, ensure_ascii=False) + "\n")
+        temporary.write_text(
+            json.dumps(seal_json(value), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 def read_json(path: str | Path) -> dict:

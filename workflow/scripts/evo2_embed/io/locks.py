@@ -24,6 +24,10 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 _JOB_VARIABLES = ("SLURM_JOB_ID", "LSB_JOBID", "PBS_JOBID", "JOB_ID")
 
 
+class NoLocksError(OSError):
+    """A file system without locks."""
+
+
 def try_lock(file: int | IO, shared: bool = False) -> bool:
     """Lock an open file until it is closed, unless another process holds it.
 
@@ -38,11 +42,18 @@ def try_lock(file: int | IO, shared: bool = False) -> bool:
     -------
     bool
         Whether the lock was taken.
+
+    Raises
+    ------
+    NoLocksError
+        If the file system has no locks.
     """
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise NoLocksError(*error.args) if error.errno in _NO_LOCKS else error from None
     return True
 
 
@@ -90,7 +101,7 @@ def exclusive(path: Path, patience: float = 0, pause: float = 1.0) -> Iterator[N
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock file."""
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             return not try_lock(file, shared=True)
     except OSError:
         return False
@@ -102,22 +113,19 @@ def _try(path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             # Not "w": the owner's entry stays until this process has the lock.
-            file = open(path, "a")  # noqa: SIM115 - held by the caller
+            file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held by the caller
         except FileNotFoundError:
             continue  # another process removed the folder in between
         except PermissionError:
             if not path.exists():
                 raise
             # Another user's file. To read it is enough for a lock.
-            file = open(path)  # noqa: SIM115
+            file = open(path, encoding="utf-8")  # noqa: SIM115
         try:
             if not try_lock(file):
                 file.close()
                 return None
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                file.close()
-                raise
+        except NoLocksError:
             log.warning("%s: no locks on this file system; never start two runs at once", path)
         if _is_at(file, path):
             return file
@@ -143,7 +151,7 @@ def _self() -> dict:
 
 def _owner(path: Path) -> str:
     try:
-        owner = json.loads(path.read_text())
+        owner = json.loads(path.read_text(encoding="utf-8"))
         job = f", job {owner['job']}" if owner["job"] else ""
         return f"process {owner['pid']} on {owner['host']}{job}, since {owner['started']}"
     except (OSError, ValueError, KeyError, TypeError):

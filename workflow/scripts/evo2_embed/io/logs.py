@@ -23,7 +23,7 @@ def logged_to(path: str) -> Iterator[None]:
     the terminal.
     """
     terminal = os.dup(2)
-    handle = open(path, "w", buffering=1)  # noqa: SIM115 - logged to until the process ends
+    handle = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - logged to until the process ends
     logging.basicConfig(
         stream=handle,
         level=logging.INFO,

@@ -18,6 +18,18 @@ def package_versions() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
+# What `torch.load` raises for a damaged file, and vortex for one that holds something else.
+_NOT_A_CHECKPOINT = (
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    KeyError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+)
+
+
 def load_model(name: str, checkpoint: str | Path, precision: str):
     """Load a model like `Evo2`, with a given precision and attention.
 
@@ -56,7 +68,7 @@ def build_model(config: dict, checkpoint: str | Path, precision: str, name: str)
     model = evo2_models.StripedHyena(config)
     try:
         evo2_models.load_checkpoint(model, str(checkpoint))
-    except (pickle.UnpicklingError, EOFError, OSError, KeyError, RuntimeError) as error:
+    except _NOT_A_CHECKPOINT as error:
         if isinstance(error, torch.cuda.OutOfMemoryError):
             raise
         reason = " ".join(str(error).split())[:300]

@@ -33,7 +33,7 @@ def expand_layers(layers: str | dict | list, name: str) -> list[str]:
 
 def recommended_layers(path: Path = RECOMMENDED) -> dict[str, list[dict]]:
     """By model, the layers that others use: `layer`, `task` and `source` of each."""
-    return yaml.safe_load(path.read_text())
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def _expand(entry: str | dict, name: str) -> list[str]:

@@ -43,7 +43,7 @@ def model_config(name: str) -> dict:
         path = package_folder() / _evo2_tables().CONFIG_MAP[name]
     else:
         raise InputError(f"no model '{name}' (allowed: {', '.join(model_names())})")
-    return yaml.safe_load(path.read_text())
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def bundled_checkpoint() -> Path:

@@ -94,7 +94,7 @@ def indexed_lengths(genome: Genome, index: Path) -> dict[str, int] | None:
     if not index.exists() or index.stat().st_mtime < Path(genome.fasta).stat().st_mtime:
         return None
     try:
-        rows = [line.split("\t") for line in index.read_text().splitlines()]
+        rows = [line.split("\t") for line in index.read_text(encoding="utf-8").splitlines()]
         return {row[0]: int(row[1]) for row in rows}
     except (IndexError, ValueError):
         return None

@@ -60,7 +60,7 @@ def published_speeds(model: str, tokens: int) -> list[Speed]:
     """Published speeds of a model: per GPU and code, at the shortest published length that is at
     least `tokens` (of a stretch), or at the longest one."""
     speeds = []
-    for entry in yaml.safe_load(PUBLISHED.read_text()):
+    for entry in yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")):
         if model not in entry["models"]:
             continue
         timed = sorted(entry["timed"], key=lambda row: row["tokens"])

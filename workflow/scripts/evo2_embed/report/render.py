@@ -78,12 +78,12 @@ def render_report(
         sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
     sections = [text for text in sections if text]
-    page = Template((HERE / "page.html").read_text())
+    page = Template((HERE / "page.html").read_text(encoding="utf-8"))
     return page.substitute(
         plotly=get_plotlyjs(),
         links=_links(sections),
         sections="\n".join(sections),
-        figures=(HERE / "figures.js").read_text(),
+        figures=(HERE / "figures.js").read_text(encoding="utf-8"),
     )
 
 

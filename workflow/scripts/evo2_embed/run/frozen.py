@@ -103,7 +103,8 @@ def freeze(run: Run, path: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(
             "# Settings and plan of the latest run, with all defaults. Written when it started.\n"
-            + yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1 << 20)
+            + yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=1 << 20),
+            encoding="utf-8",
         )
 
 
@@ -118,7 +119,7 @@ def differs(run: Run, path: str) -> bool:
 def load_frozen(path: str) -> Run:
     """Read a file of `freeze`."""
     try:
-        value = yaml.load(Path(path).read_text(), _LOADER)
+        value = yaml.load(Path(path).read_text(encoding="utf-8"), _LOADER)
         digest = value.pop("digest")
     except (OSError, yaml.YAMLError, AttributeError, KeyError) as error:
         raise InputError(f"{path}: the run's frozen settings cannot be read ({error})") from None

@@ -122,6 +122,12 @@ def _add_shard(states: ShardStates, folder: Path, settings: dict, expected: floa
         states.timed.append((saved, journal["tokens"], journal["seconds"]))
 
 
+def saved_work(results: Path) -> int:
+    """Number of embedding jobs with saved work, which a rerun continues."""
+    journals = (_read(path) or {} for path in results.glob("**/.work/journal.json"))
+    return sum(journal.get("tokens", 0) > 0 for journal in journals)
+
+
 def _read(path: Path) -> dict | None:
     """A JSON file; None if it is missing, damaged, or being replaced."""
     try:

@@ -36,7 +36,7 @@ def fit_fusion(
     Raises
     ------
     InputError
-        If there are too few rows for the components, or too few labels.
+        If there are too few rows for the components, or too few labels, or if all rows are equal.
     """
     widths = tuple(values.shape[1] for values in layers.values())
     known = {"method": settings.method, "layers": tuple(layers), "widths": widths}
@@ -79,6 +79,11 @@ def _components(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         raise InputError(
             f"pca: {k} components cannot be fitted to {rows} rows of {width} dimensions "
             f"(allowed: 1 to {most})"
+        )
+    if not values.any():
+        raise InputError(
+            f"pca: all {rows} rows are the same, as for a genome of N; leave out these windows "
+            "(windows.ambiguous) or the fusion"
         )
     pca = PCA(k, random_state=SEED, copy=False).fit(values)
     return pca.components_.astype(np.float32), pca.explained_variance_ratio_.astype(np.float64)
