@@ -110,7 +110,10 @@ def explain_end():
     """After a run that did not end well: say what is kept, and whether a job failed at all."""
     saved = saved_work(Path("results"))
     if saved:
-        print(f"saved work of embedding jobs is kept ({saved}): run again to continue", file=sys.stderr)
+        print(
+            f"saved work of embedding jobs is kept ({saved}): run again to continue",
+            file=sys.stderr,
+        )
     if not workflow.scheduler.failed:
         sys.exit("stopped by a signal; no job failed: run again to continue")
 
