@@ -277,6 +277,13 @@ def test_disk_against_the_plan(tmp_path):
 
 def test_temporary_files(monkeypatch):
     assert storage.temporary_finding().state == "OK"
+    free = storage.shutil.disk_usage(storage.tempfile.gettempdir()).free
+    assert storage.temporary_finding(free // 2).state == "OK"
+    assert storage.temporary_finding(int(1.1 * free)).state == "WARN"
+    finding = storage.temporary_finding(10**18)
+    assert finding.state == "FAIL"
+    assert "a job needs about 1000000.0 TB" in finding.text
+    assert "set TMPDIR" in finding.text
     monkeypatch.setattr(storage.tempfile, "tempdir", "/nowhere")
     assert storage.temporary_finding().state == "FAIL"
 

@@ -48,11 +48,11 @@ def plan(tmp_path, monkeypatch):
     return plan
 
 
-def warnings(planned, per_second=None, free=1e18):
+def warnings(planned, per_second=None, free=1e18, temporary=(0, 0)):
     run, estimate = planned
     speeds = [Speed(per_second, "GPU", "set", "")] if per_second else []
     return warnings_of(
-        run.settings, estimate, dict.fromkeys(run.settings.extractions, speeds), free
+        run.settings, estimate, dict.fromkeys(run.settings.extractions, speeds), free, *temporary
     )
 
 
@@ -192,3 +192,8 @@ def test_memory_of_contexts_grows_by_keys_and_values_alone(plan):
     assert one.host == 0
     assert 0.9 * other.host < one.pack - other.pack <= other.host
     assert other.least < other.pack
+
+
+def test_too_little_space_for_temporary_files_is_a_warning(plan):
+    (line,) = warnings(plan(), 10_000, temporary=(3_000_000_000, 1_000_000_000))
+    assert line.startswith("TMPDIR: a job will need about 3.0 GB for copies of FASTA files; 1.0 GB")

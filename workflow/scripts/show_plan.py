@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 from evo2_embed.config.read import read_yaml
@@ -19,6 +20,7 @@ from evo2_embed.plan.advice import warnings_of
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.peak import context_peaks, gpu_peak
 from evo2_embed.plan.speeds import known_speeds
+from evo2_embed.plan.temporary import temporary_bytes
 from evo2_embed.plan.text import Cost, as_json, as_text
 from evo2_embed.run.frozen import INDEXES, plan_run
 
@@ -39,7 +41,8 @@ def main(configfile: str, directory: str, as_numbers: bool) -> str:
         packed = [name for name in extractions if extractions[name].engine == "packed"]
         contexts = {name: context_peaks(run.settings, name) for name in packed}
     free = shutil.disk_usage(RESULTS if RESULTS.exists() else ".").free
-    advice = warnings_of(run.settings, estimate, speeds, free)
+    temporary = temporary_bytes(run.bundles), shutil.disk_usage(tempfile.gettempdir()).free
+    advice = warnings_of(run.settings, estimate, speeds, free, *temporary)
     cost = Cost(run.settings, run.bundles, estimate, speeds, peaks, contexts, free, advice)
     return json.dumps(as_json(cost), indent=2) if as_numbers else as_text(cost)
 

@@ -25,6 +25,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.model.registry import TINY
 from evo2_embed.model.weights import weights_path
 from evo2_embed.plan.estimate import estimate_run
+from evo2_embed.plan.temporary import temporary_bytes
 from evo2_embed.run.frozen import INDEXES, Run, plan_run
 from evo2_embed.settings.sections import Extraction, Model, Settings
 
@@ -78,7 +79,7 @@ def check_run(model: Model, directory: str, run: Run) -> list[Finding]:
         *_software(),
         weights_finding(model, directory),
         disk_finding(RESULTS, missing_bytes(run)),
-        temporary_finding(),
+        temporary_finding(temporary_bytes(run.bundles)),
     ]
     log_and_stop(findings)
     return findings
@@ -101,7 +102,8 @@ def check_machine(config: str, gpus: int = 1) -> list[Finding]:
     run, findings = _read_config(config)
     software = _software()
     missing = None if failed(findings) else missing_bytes(run)
-    findings += [*software, disk_finding(RESULTS, missing), temporary_finding()]
+    temporary = temporary_finding(temporary_bytes(run.bundles))
+    findings += [*software, disk_finding(RESULTS, missing), temporary]
     directory, device = run.settings.model_directory, run.settings.runtime.device
     for key, model in run.models.items():
         findings.append(weights_finding(model, directory, f"{RESULTS}/models/{key}.json"))

@@ -73,8 +73,9 @@ def disk_finding(folder: str, needed_bytes: int | None) -> Finding:
     return finding("disk", f"{text}: free space, or embed fewer layers, larger bins or float16")
 
 
-def temporary_finding() -> Finding:
-    """Whether temporary files can be written."""
+def temporary_finding(needed_bytes: int = 0) -> Finding:
+    """Whether temporary files can be written, and the space for them, compared with what one job
+    needs."""
     try:
         with tempfile.NamedTemporaryFile(prefix="evo2-embed.") as handle:
             handle.write(b"x" * 4096)
@@ -83,7 +84,14 @@ def temporary_finding() -> Finding:
     except OSError as error:
         reason = error.strerror or str(error)
         return fail("temporary files", f"cannot be written ({reason}): set TMPDIR, or free space")
-    return ok("temporary files", f"in {folder}")
+    free = shutil.disk_usage(folder).free
+    text = f"{human_bytes(free)} free in {folder}"
+    if needed_bytes:
+        text += f", a job needs about {human_bytes(needed_bytes)} for copies of FASTA files"
+    if needed_bytes <= free:
+        return ok("temporary files", text)
+    finding = fail if needed_bytes > MARGIN * free else warn
+    return finding("temporary files", f"{text}: set TMPDIR, or compress gzip files with bgzip")
 
 
 def memory_finding(needed_bytes: int) -> Finding:

@@ -16,11 +16,11 @@ import numpy as np
 import pyfaidx
 
 from evo2_embed.genomes.index import scan_index
-from evo2_embed.genomes.lines import is_regular, rewrap
+from evo2_embed.genomes.lines import file_kind, is_regular, rewrap
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import atomic_path, temporary_names
+from evo2_embed.io.files import atomic_path, is_disk_fault, temporary_names
 from evo2_embed.io.locks import exclusive
-from evo2_embed.io.text import shown
+from evo2_embed.io.text import human_bytes, shown
 
 LETTERS = "ACGTRYSWKMBDHVN"  # the four bases and the ambiguity codes of IUPAC
 COMPLEMENTS = "TGCAYRSWMKVHDBN"
@@ -104,7 +104,7 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
     InputError
         One line that names the file and what is wrong with it.
     """
-    kind = _kind(path)
+    kind = file_kind(path)
     with ExitStack() as stack:
         if _ensure_index(path, kind, index, rebuild):
             alias, names = None, {"indexname": index, "gzi_indexname": f"{index}.gzi"}
@@ -121,27 +121,6 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
             if record.rlen == 0:
                 raise InputError(f"{path}: record '{shown(name)}' has no sequence")
         yield fasta
-
-
-def _kind(path: str) -> str:
-    with open(path, "rb") as handle:
-        head = handle.read(18)
-    named_gzip = path.lower().endswith((".gz", ".bgz"))
-    if head[:2] != b"\x1f\x8b":
-        if named_gzip:
-            raise InputError(
-                f"{path}: is named like a gzip file but is not one (rename or redo it)"
-            )
-        if path.lower().endswith((".bz2", ".zip", ".xz", ".zst")):
-            raise InputError(f"{path}: unknown compression (allowed: gzip, bgzip)")
-        return "plain"
-    # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx detects it by its
-    # suffix, and cannot seek in blocks of the full 65,536 bytes, which bgzip itself does not write.
-    if not (named_gzip and head[3] & 4 and head[12:14] == b"BC" and len(head) == 18):
-        return "gzip"
-    with open(path, "rb") as handle:
-        handle.seek(struct.unpack("<H", head[16:18])[0] - 3)
-        return "gzip" if handle.read(4) == struct.pack("<I", 1 << 16) else "bgzip"
 
 
 def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
@@ -197,7 +176,23 @@ def _rewritten(path: str, opener) -> Iterator[str]:
                 rewrap(source, target)
         except (InputError, *_DAMAGED) as error:
             raise InputError(_explain(path, error)) from None
+        except OSError as error:
+            if not is_disk_fault(error):
+                raise
+            raise InputError(_no_room(path, opener, os.path.dirname(scratch), error)) from error
         yield plain
+
+
+def _no_room(path: str, opener, folder: str, error: OSError) -> str:
+    needed = 0
+    with opener(path, "rb") as source:
+        while part := source.read(1 << 20):
+            needed += len(part)
+    return (
+        f"{path}: its copy for random access needs about {human_bytes(needed)} in {folder} "
+        f"(TMPDIR): {os.strerror(error.errno)}; set TMPDIR to a folder with more space, or "
+        f"{'wrap its lines' if opener is open else 'compress it with bgzip'}"
+    )
 
 
 def _bad_letter(source: str, contig: str, position: int, letter: int) -> str:

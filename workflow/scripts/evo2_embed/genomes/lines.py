@@ -1,11 +1,56 @@
 """The layout of FASTA text: whether pyfaidx can index it, and how to rewrite it if not."""
 
+import gzip
+import struct
+import zlib
+
 from evo2_embed.io.errors import InputError
 
 _LINE = 1 << 20  # bytes of a FASTA line handled at once
 _LONG = 16 * _LINE  # bytes of a line above which pyfaidx needs much memory
 _BOM = b"\xef\xbb\xbf"
 _WRAP = 80  # bases per line of a rewritten file
+
+
+def file_kind(path: str) -> str:
+    """How a FASTA file is compressed: plain, gzip, or bgzip, which allows random access.
+
+    Raises
+    ------
+    InputError
+        If the name of the file says something else.
+    """
+    with open(path, "rb") as handle:
+        head = handle.read(18)
+    named_gzip = path.lower().endswith((".gz", ".bgz"))
+    if head[:2] != b"\x1f\x8b":
+        if named_gzip:
+            raise InputError(
+                f"{path}: is named like a gzip file but is not one (rename or redo it)"
+            )
+        if path.lower().endswith((".bz2", ".zip", ".xz", ".zst")):
+            raise InputError(f"{path}: unknown compression (allowed: gzip, bgzip)")
+        return "plain"
+    # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx detects it by its
+    # suffix, and cannot seek in blocks of the full 65,536 bytes, which bgzip itself does not write.
+    if not (named_gzip and head[3] & 4 and head[12:14] == b"BC" and len(head) == 18):
+        return "gzip"
+    with open(path, "rb") as handle:
+        handle.seek(struct.unpack("<H", head[16:18])[0] - 3)
+        return "gzip" if handle.read(4) == struct.pack("<I", 1 << 16) else "bgzip"
+
+
+def is_rewritten(path: str) -> bool:
+    """Whether a FASTA file is copied before it is read: a gzip file, or too long a first line."""
+    try:
+        kind = file_kind(path)
+        if kind == "gzip":
+            return True
+        with (gzip.open if kind == "bgzip" else open)(path, "rb") as handle:
+            handle.readline(_LONG)
+            return len(handle.readline(_LONG)) == _LONG
+    except (OSError, EOFError, zlib.error, InputError):
+        return False  # a later stage reports it
 
 
 def is_regular(path: str, opener) -> bool:

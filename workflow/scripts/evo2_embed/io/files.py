@@ -38,13 +38,18 @@ def check_write() -> None:
         check()
 
 
+def is_disk_fault(error: OSError) -> bool:
+    """Whether a disk accepts no more data."""
+    return error.errno in _DISK_FAULTS
+
+
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
     """An error of one line if the disk is full, over quota or read-only."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK_FAULTS:
+        if not is_disk_fault(error):
             raise
         reason = os.strerror(error.errno)
         raise InputError(f"{path}: cannot be written: {reason}; correct this and rerun") from error

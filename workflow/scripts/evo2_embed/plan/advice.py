@@ -37,7 +37,12 @@ def output_fault(settings: Settings, estimate: Estimate) -> str | None:
 
 
 def warnings_of(
-    settings: Settings, estimate: Estimate, speeds: dict[str, list[Speed]], free: int
+    settings: Settings,
+    estimate: Estimate,
+    speeds: dict[str, list[Speed]],
+    free: int,
+    temporary: int,
+    temporary_free: int,
 ) -> list[str]:
     """One line per warning.
 
@@ -49,6 +54,8 @@ def warnings_of(
         Known speeds by extraction.
     free : int
         Free bytes on the disk of the results.
+    temporary, temporary_free : int
+        Bytes of temporary files of a job, and free bytes for them.
     """
     fault = output_fault(settings, estimate)
     lines = [*([fault] if fault else []), *beyond_training(settings)]
@@ -56,6 +63,11 @@ def warnings_of(
         lines.append(
             f"disk: results/ will need about {human_bytes(estimate.bytes)}; "
             f"{human_bytes(free)} are free"
+        )
+    if temporary > temporary_free:
+        lines.append(
+            f"TMPDIR: a job will need about {human_bytes(temporary)} for copies of FASTA files; "
+            f"{human_bytes(temporary_free)} are free (set TMPDIR, or use bgzip instead of gzip)"
         )
     lines += [_huge(layer) for layer in estimate.layers if _is_huge(layer)]
     lines += _too_many(settings, estimate)

@@ -89,6 +89,17 @@ def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
     return _from_text(text, _unpacked_size(fasta, stat.st_size, len(text) / used), whole)
 
 
+def unpacked_bytes(path: Path, sample: int) -> float:
+    """Bytes of a FASTA file after decompression, estimated from its first `sample` bytes."""
+    size = path.stat().st_size
+    with open(path, "rb") as handle:
+        head = handle.read(sample)
+    if head[:2] != _GZIP:
+        return size
+    text, used = _unpack(head)
+    return _unpacked_size(path, size, len(text) / used) if text else size
+
+
 def indexed_lengths(genome: Genome, index: Path) -> dict[str, int] | None:
     """Bases of contigs by name, from an index that is newer than the FASTA file."""
     if not index.exists() or index.stat().st_mtime < Path(genome.fasta).stat().st_mtime:
