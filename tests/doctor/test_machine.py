@@ -288,6 +288,18 @@ def test_temporary_files(monkeypatch):
     assert storage.temporary_finding().state == "FAIL"
 
 
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet"))
+    assert storage.cache_finding().state == "OK"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    # As for an ordinary user; root may write everywhere.
+    monkeypatch.setattr(storage.os, "access", lambda path, mode: path != tmp_path)
+    finding = storage.cache_finding()
+    assert finding.state == "FAIL"
+    assert "set XDG_CACHE_HOME" in finding.text
+
+
 def test_the_package_has_prompts_and_their_losses():
     table, tolerance = prompts.published()
     assert (

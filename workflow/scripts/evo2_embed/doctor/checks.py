@@ -14,6 +14,7 @@ from evo2_embed.doctor.software import (
     read_pins,
 )
 from evo2_embed.doctor.storage import (
+    cache_finding,
     disk_finding,
     memory_finding,
     temporary_finding,
@@ -103,7 +104,7 @@ def check_machine(config: str, gpus: int = 1) -> list[Finding]:
     software = _software()
     missing = None if failed(findings) else missing_bytes(run)
     temporary = temporary_finding(temporary_bytes(run.bundles))
-    findings += [*software, disk_finding(RESULTS, missing), temporary]
+    findings += [*software, disk_finding(RESULTS, missing), temporary, cache_finding()]
     directory, device = run.settings.model_directory, run.settings.runtime.device
     for key, model in run.models.items():
         findings.append(weights_finding(model, directory, f"{RESULTS}/models/{key}.json"))

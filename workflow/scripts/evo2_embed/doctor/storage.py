@@ -1,5 +1,6 @@
 """Weights, disk, temporary files and memory."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -92,6 +93,15 @@ def temporary_finding(needed_bytes: int = 0) -> Finding:
         return ok("temporary files", text)
     finding = fail if needed_bytes > MARGIN * free else warn
     return finding("temporary files", f"{text}: set TMPDIR, or compress gzip files with bgzip")
+
+
+def cache_finding() -> Finding:
+    """Whether Snakemake can write its cache, without which it does not start."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = Path(caches) / "snakemake"
+    if os.access(_existing(folder), os.W_OK | os.X_OK):
+        return ok("cache", f"in {folder}")
+    return fail("cache", f"{folder}: cannot be written: set XDG_CACHE_HOME to a folder that can")
 
 
 def memory_finding(needed_bytes: int) -> Finding:
