@@ -135,8 +135,9 @@ class Trial:
         """Wait for the end of the run; record its output."""
         self.process.wait(timeout=TIMEOUT)
         output = self.output.read_text()
-        lines = [line for line in output.splitlines() if re.search(r"\b(error|ERROR)\b", line)]
-        lines += [line for line in output.splitlines() if re.search("Error|Exception", line)]
+        # Lines of the workflow before those of Snakemake.
+        faults = (r"\b(error|ERROR|stopped)\b", "Error|Exception")
+        lines = [x for fault in faults for x in output.splitlines() if re.search(fault, x)]
         if self.process.returncode:
             self.outcome = "error, rerun" if self.outcome == "went on" else self.outcome
             assert lines or self.process.returncode < 0, output
