@@ -21,8 +21,9 @@ with exclusive(Path(sys.argv[1]), 0, 0.05):
     print("mine", flush=True)
     sys.stdin.read()
 """
+# A shell that starts the tests in the background lets processes ignore SIGINT.
 GUARDED = """
-import sys, time
+import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)
 from evo2_embed.embed.watchdog import Watchdog
 with Watchdog(float(sys.argv[1])) as watchdog:
     print("started", flush=True)

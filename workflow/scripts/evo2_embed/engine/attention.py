@@ -197,9 +197,9 @@ def _attend_in_batches(qkv: torch.Tensor, segments: Segments, out: torch.Tensor)
         position = np.arange(longest)
         rows = starts[:, None] + np.minimum(position, lengths[:, None] - 1)  # (B, longest)
         kept = np.flatnonzero(position < lengths[:, None])
-        batch = qkv[upload(rows, qkv.device)]  # (B, longest, 3, heads, head_dim)
-        found = _causal(batch).flatten(0, 1)[upload(kept, qkv.device)]
-        out[upload(rows.ravel()[kept], qkv.device)] = found
+        # Without names for the copies, so that each is freed as soon as it is used.
+        index = upload(rows.ravel()[kept], qkv.device)
+        out[index] = _causal(qkv[upload(rows, qkv.device)]).flatten(0, 1)[upload(kept, qkv.device)]
 
 
 def _causal(qkv: torch.Tensor) -> torch.Tensor:
