@@ -170,6 +170,7 @@ def test_the_client_of_the_hub_resumes_and_leaves_the_home_folder_alone(tmp_path
     with hub_server(parts, stops_at=second) as (endpoint, sent):
         environment = {**os.environ, "PYTHONPATH": str(SCRIPTS), "HOME": str(home)}
         environment |= {"HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}
+        environment["HF_HUB_OFFLINE"] = "0"
         command = [sys.executable, "-c", code]
         job = subprocess.Popen(command, cwd=tmp_path, env=environment)
         while not (second in sent and (scratch / first).exists()):

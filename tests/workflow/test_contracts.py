@@ -171,7 +171,9 @@ def test_only_the_last_lines_of_a_script_know_snakemake():
         text = path.read_text()
         assert "from __future__" not in text
         if 'if "snakemake" in globals():' not in text:
-            assert not re.search(r"\bsnakemake\b", text), path
+            # The doctor looks at the folder of Snakemake's cache.
+            known = text.replace('Path(caches) / "snakemake"', "")
+            assert not re.search(r"\bsnakemake\b", known), path
         else:
             edge = text.split('if "snakemake" in globals():')
             assert len(edge) == 2
