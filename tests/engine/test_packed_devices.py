@@ -200,7 +200,7 @@ class Wrong(PackedEngine):
         ("fp32", "model", 1e-5),
         ("fp32", "bf16", 0.01001),
         ("fp32", "int8", 0.02001),
-        ("bf16", "model", 0.06),
+        ("bf16", "model", 0.01),
         ("fp8", "model", 0.15),
     ],
 )
@@ -233,12 +233,24 @@ def test_a_model_that_gives_no_numbers_is_refused(evo2):
         weight.copy_(before)
 
 
-def test_bf16_is_as_near_to_fp32_as_stock_bf16_is():
+@pytest.fixture(scope="module")
+def half():
+    """The trained model in bf16."""
+    return load_model(registry.TINY, registry.bundled_checkpoint(), "bf16")
+
+
+def test_the_self_check_passes_in_bf16_and_notices_a_fault(half):
+    engine = PackedEngine(half, ["norm"])
+    found = check_engine(engine, half, ["norm"], "bf16")
+    assert found["tolerance"] <= 0.03
+    engine.blocks[0].mixer.short._redo_heads = lambda *_: None
+    with pytest.raises(InputError, match=r"layer 'norm': .* differs .* bf16 allows"):
+        check_engine(engine, half, ["norm"], "bf16")
+
+
+def test_bf16_is_as_near_to_fp32_as_stock_bf16_is(half):
     layers = ["blocks.2.filter", "blocks.3.inner_mha_cls.Wqkv", "blocks.6.mlp.l3", "norm"]
-    evo2, half = (
-        load_model(registry.TINY, registry.bundled_checkpoint(), precision)
-        for precision in ("fp32", "bf16")
-    )
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     pack = make_pack(random_segments([500, 64, 7, 200]))
     exact = StockEngine(evo2, layers).run(pack)
     stock, packed = StockEngine(half, layers).run(pack), PackedEngine(half, layers).run(pack)
@@ -250,8 +262,6 @@ def test_bf16_is_as_near_to_fp32_as_stock_bf16_is():
             for a, b in (
                 (stock[layer], exact[layer]),
                 (packed[layer], exact[layer]),
-                (packed[layer], stock[layer]),
             )
         ]
         assert far[1] <= 1.1 * far[0], (layer, far)
-        assert far[2] <= check.TOLERANCE["bf16"], (layer, far)

@@ -15,10 +15,12 @@ LENGTHS = (1, 5, 100, 600)
 # Differences are root mean squares, relative to that of the stock output. What is allowed is a
 # multiple of the stock model's noise: how far it is from itself if only shapes change, because
 # `MORE` tokens follow. On a CPU, over all layers of evo2_tiny, noise and difference were 6e-7 and
-# 6e-7 in fp32, 0.016 and 0.020 in bf16; known faults lie far above ten times the least tolerance.
+# 6e-7 in fp32, 0.016 and 0.020 in bf16. Known faults change its last layer by 0.004 to 0.05: fp32
+# shows all of them, bf16 those that are larger than its noise.
 FACTOR, MORE = 3, 64
-# Least tolerance by precision. fp8 could not be measured.
-TOLERANCE = {"fp32": 1e-5, "bf16": 0.06, "fp8": 0.15}
+# Least tolerance, and most noise, by precision. fp8 could not be measured.
+TOLERANCE = {"fp32": 1e-5, "bf16": 0.01, "fp8": 0.15}
+MOST_NOISE = {"fp32": 4e-5, "bf16": 0.1, "fp8": 0.25}
 # What a KV cache of another type may add. Measured in the same way: bf16 2e-3, int8 5e-3.
 CACHE_TOLERANCE = {"model": 0.0, "bf16": 0.01, "int8": 0.02}
 # Tokens per segment in the second run of the longest one, as a stretch of several segments.
@@ -92,7 +94,7 @@ def _noise(evo2, pack: Pack, stock: dict[str, torch.Tensor], precision: str) -> 
         for layer, values in stock.items()
     }
     layer = list(noise)[np.argmax(list(noise.values()))]  # NaN counts as the largest
-    if not FACTOR * noise[layer] <= 10 * TOLERANCE[precision]:
+    if not noise[layer] <= MOST_NOISE[precision]:
         raise InputError(
             f"layer '{layer}': on this machine Evo2.forward differs from itself by "
             f"{noise[layer]:.1e} (root mean square, relative) if {MORE} tokens follow; no engine "
