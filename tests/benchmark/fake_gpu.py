@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from evo2_embed.engine import blocks, packed
 from evo2_embed.engine.footprint import Footprint
+from evo2_embed.engine.kernels import gate, long, medium, norm, rotary, short
 from evo2_embed.engine.pack import Pack
+from evo2_embed.engine.segments import Segments
 from evo2_embed.model import registry
 from evo2_embed.model.import_evo2 import import_evo2
-from gpu_counts import ATTENTION, Counter, Counts, Launch
+from gpu_counts import ATTENTION, ELEMENTWISE, Counter, Counts, Launch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
@@ -34,10 +36,13 @@ def count(name: str, lengths: list[int], kernels: str, fp8: bool = False) -> Cou
     evo2 = _model(name)
     with FakeTensorMode(allow_non_fake_inputs=True), _Patches() as patches:
         _make_fake(evo2.model, fp8)
+        patches.replace(packed, "choose_kernels", lambda *_: kernels)
         engine = packed.PackedEngine(evo2, ["norm"])
         _as_on_a_gpu(engine)
         counter = Counter()
         patches.replace(blocks, "attend", _attend(counter))
+        for module in (gate, long, medium, norm, rotary, short):
+            patches.replace(module, "launch", _note(counter))
         kinds = [_kind(evo2.model.config, index) for index in range(len(engine.blocks))]
         counts = Counts(total, {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)})
         counter.counts = counts
@@ -46,6 +51,8 @@ def count(name: str, lengths: list[int], kernels: str, fp8: bool = False) -> Cou
         ]
         with counter:
             engine.run(pack)
+        counts.peak_bytes = counter.memory.peak
+        counts.formula_bytes = engine.footprint.bytes(Segments(pack))
     return counts
 
 
@@ -140,7 +147,9 @@ class _FP8Linear(torch.nn.Module):
 
 
 def _as_on_a_gpu(engine: packed.PackedEngine) -> None:
-    footprint = Footprint.of_model(engine.model.config, engine.layers, 2, "cuda")
+    footprint = Footprint.of_model(
+        engine.model.config, engine.layers, 2, "cuda", kernels=engine.kernels
+    )
     engine.footprint = footprint
     for block in engine.blocks:
         block.tile = footprint.tile
@@ -161,6 +170,15 @@ def _attend(counter: "Counter") -> Callable:
         return qkv.new_empty(len(qkv), heads, head)
 
     return attend
+
+
+def _note(counter: Counter) -> Callable:
+    """In place of the start of Triton's kernels."""
+
+    def launch(kernel, grid, work, *arguments, **constants):
+        counter.add(Launch(kernel.__name__, ELEMENTWISE, work.bytes, work.flops, "tf32x3"))
+
+    return launch
 
 
 def _kind(config: dict, index: int) -> str:

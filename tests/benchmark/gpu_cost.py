@@ -23,7 +23,14 @@ from gpu_counts import ATTENTION, ELEMENTWISE, PRODUCT, Counts, Launch  # noqa: 
 
 PREDICTED = ROOT / "resources" / "predicted_speeds.yaml"
 # Each stands for all models with its architecture and precision.
-MODELS = {"evo2_1b_base": "fp8", "evo2_7b": "bf16", "evo2_40b": "fp8"}
+MODELS = {
+    "evo2_1b_base": "fp8",
+    "evo2_7b": "bf16",
+    "evo2_7b_base": "bf16",
+    "evo2_20b": "fp8",
+    "evo2_40b": "fp8",
+    "evo2_40b_base": "fp8",
+}
 LENGTHS = (8192, 32_768, 131_072)
 PACK = 16_384  # tokens, unless a sequence is longer
 # Packs that are searched for products that are not aligned.
@@ -121,7 +128,7 @@ def main() -> None:
     """Print the tables and write the file of predictions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--kernels", nargs="+", choices=["torch", "triton"], default=["torch"])
+    parser.add_argument("--kernels", nargs="+", choices=["torch", "triton"], default=["triton"])
     parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS)
     asked = parser.parse_args()
     lines = []
@@ -129,7 +136,7 @@ def main() -> None:
         for name in asked.models:
             lines += report(name, kernels, asked.lengths)
     if vars(asked) == vars(parser.parse_args([])):
-        PREDICTED.write_text("\n".join([*HEADER, *lines]) + "\n")
+        PREDICTED.write_text("\n".join([*HEADER, *lines]) + "\n", encoding="utf-8")
 
 
 def report(name: str, kernels: str, lengths: list[int]) -> list[str]:

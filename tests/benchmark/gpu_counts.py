@@ -1,6 +1,7 @@
 """Launches of kernels: what they move and compute, noted while PyTorch runs with fake tensors."""
 
 import math
+import weakref
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class Counts:
     tokens: int
     blocks: dict[str, int]  # number of blocks by kind
     launches: dict[str, list[Launch]] = field(default_factory=lambda: defaultdict(list))
+    peak_bytes: int = 0
+    formula_bytes: int = 0
 
     @property
     def all(self) -> list[Launch]:
@@ -89,6 +92,29 @@ class Counts:
         return [launch for launch in self.all if launch.misaligned]
 
 
+class Memory:
+    """Bytes of the fake tensors that are in use, and their peak."""
+
+    def __init__(self):
+        self.live: dict[int, int] = defaultdict(int)  # tensors by storage
+        self.bytes = self.peak = 0
+
+    def note(self, tensor: torch.Tensor) -> None:
+        """A tensor that was made, maybe a view."""
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if not self.live[key]:
+            self.bytes += size
+            self.peak = max(self.peak, self.bytes)
+        self.live[key] += 1
+        weakref.finalize(tensor, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self.live[key] -= 1
+        if not self.live[key]:
+            self.bytes -= size
+
+
 class Counter(TorchDispatchMode):
     """Notes the launches of all that PyTorch is asked to do with fake tensors."""
 
@@ -96,6 +122,7 @@ class Counter(TorchDispatchMode):
         super().__init__()
         self.counts: Counts | None = None
         self.part = "rest"
+        self.memory = Memory()
 
     def within(self, part: str, block: Callable) -> Callable:
         """The block, whose launches are noted as those of this part of the model."""
@@ -113,6 +140,9 @@ class Counter(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         keywords = keywords or {}
         result = function(*arguments, **keywords)
+        for made in tree_leaves(result):
+            if isinstance(made, FakeTensor):
+                self.memory.note(made)
         launch = _launch(function, arguments, keywords, result)
         if launch is not None:
             self.add(launch)

@@ -174,6 +174,17 @@ def test_triton_needs_a_compiler(cuda, monkeypatch, compiler, state):
     assert states(devices.device_findings("auto", "bf16", 1))["Triton kernels"] == state
 
 
+def test_kernels_that_cannot_run_are_refused(cuda, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert states(devices.device_findings("auto", "fp32", 0, "triton"))["Triton kernels"] == "FAIL"
+    assert "Triton kernels" not in states(devices.device_findings("auto", "fp32", 0, "auto"))
+    cuda()
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    for kernels, state in {"triton": "FAIL", "auto": "WARN", "torch": "OK"}.items():
+        found = states(devices.device_findings("auto", "bf16", 1, kernels))
+        assert found["Triton kernels"] == state
+
+
 @pytest.mark.parametrize(("seen", "wanted"), [(4, 1), (1, 2)])
 def test_a_job_sees_as_many_gpus_as_it_asked_for(cuda, seen, wanted):
     cuda(seen)

@@ -3,15 +3,36 @@
 import pytest
 import torch
 from fake_gpu import count
+from gpu_cost import tokens_per_second
 from gpu_counts import is_aligned
 
 
-@pytest.mark.parametrize("lengths", [[8191, 8192], [1, 5, 100, 601]], ids=str)
-def test_every_matrix_product_is_aligned(lengths):
-    counts = count("evo2_7b", lengths, "torch")
-    products = [launch for launch in counts.all if launch.kind == "product"]
-    assert len(products) > 32 * 5
-    assert counts.misaligned == []
+@pytest.fixture(scope="module", params=["torch", "triton"])
+def counts(request):
+    """Kernels, and the counts of a pack of an odd number of tokens."""
+    return request.param, count("evo2_7b", [8191, 8192], request.param)
+
+
+def test_every_matrix_product_is_aligned(counts):
+    _, found = counts
+    products = [launch for launch in found.all if launch.kind == "product"]
+    assert len(products) >= 32 * 5
+    assert found.misaligned == []
+
+
+def test_the_memory_formula_is_what_is_counted(counts):
+    _, found = counts
+    assert 0.9 <= found.peak_bytes / found.formula_bytes <= 1.02
+
+
+def test_what_the_triton_kernels_save(counts):
+    kernels, found = counts
+    if kernels == "torch":
+        assert found.elementwise_bytes > 20e6
+        return
+    assert found.elementwise_bytes <= 6.5e6
+    assert len(found.all) <= 450
+    assert tokens_per_second(found, "H100 80GB") >= 42_000
 
 
 def test_operands_that_are_not_aligned_are_noticed():

@@ -12,7 +12,7 @@ from evo2_embed.plan.advice import warnings_of
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.parameters import count_parameters
 from evo2_embed.plan.peak import context_peaks, gpu_peak
-from evo2_embed.plan.speeds import PUBLISHED, Speed, known_speeds, published_speeds
+from evo2_embed.plan.speeds import PREDICTED, PUBLISHED, Speed, known_speeds, published_speeds
 from evo2_embed.run.frozen import plan_run
 from stock import YAMLS, shrunken
 
@@ -119,12 +119,17 @@ def record(folder, extraction, device, tokens, seconds, **changed):
     write_json(folder / "speed.json", {"tokens": tokens, "seconds": seconds, "device": device})
 
 
-def test_a_measured_speed_comes_before_a_set_one_and_that_before_published_ones(plan, tmp_path):
+def test_measured_speeds_come_before_set_predicted_and_published_ones(plan, tmp_path):
     (run, _), results = plan(extractions={"x": SEVEN}, runtime={"device": "cuda"}), tmp_path / "r"
     extraction = run.settings.extractions["x"].to_dict()
-    published = known_speeds(run.settings, results)["x"]
-    assert {speed.kind for speed in published} == {"published"}
-    assert any("H100" in speed.device for speed in published)
+    predicted = known_speeds(run.settings, results)["x"]
+    assert {speed.kind for speed in predicted} == {"predicted"}
+    assert any("H100" in speed.device for speed in predicted)
+    for changes in ({"engine": "stock"}, {"precision": "fp32"}):
+        other, _ = plan(extractions={"x": SEVEN | changes}, runtime={"device": "cuda"})
+        published = known_speeds(other.settings, results)["x"]
+        assert {speed.kind for speed in published} == {"published"}
+        assert any("H100" in speed.device for speed in published)
     runtime = {"device": "cuda", "tokens_per_second": 5.0}
     run, _ = plan(extractions={"x": SEVEN}, runtime=runtime)
     assert [s.tokens_per_second for s in known_speeds(run.settings, results)["x"]] == [5.0]
@@ -159,6 +164,13 @@ def test_published_figures_have_a_source_and_known_models():
     assert round(65536 / 6.6533) in far
 
 
+def test_predicted_speeds_are_of_known_models():
+    for entry in yaml.safe_load(PREDICTED.read_text(encoding="utf-8")):
+        assert set(entry) == {"models", "precision", "gpu", "code", "source", "timed"}
+        assert all(entry["precision"] in registry.precisions(model) for model in entry["models"])
+        assert len({tuple(sorted(_shape(name).items())) for name in entry["models"]}) == 1
+
+
 def _shape(name):
     config = registry.model_config(name)
     return {key: config[key] for key in ("hidden_size", "num_layers", "state_size")}
@@ -169,7 +181,7 @@ def test_peak_memory_is_weights_and_a_full_pack(plan):
     peak = gpu_peak(run.settings, "x")
     config = registry.model_config("evo2_7b")
     assert 13.1e9 < peak.weights < 13.3e9  # 6.58 thousand million parameters
-    memory = Footprint.of_model(config, SEVEN["layers"], 2, "cuda")
+    memory = Footprint.of_model(config, SEVEN["layers"], 2, "cuda", kernels="triton")
     assert peak.pack >= memory.bytes(SegmentLengths(np.full(8, 8192)))
     assert peak.least == memory.bytes(SegmentLengths(np.array([8192])))
     run, _ = plan(extractions={"x": {**SEVEN, "engine": "stock"}})

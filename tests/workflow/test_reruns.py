@@ -86,7 +86,7 @@ def test_a_change_of_the_configuration_reruns_what_depends_on_it(changed_run, na
 
 
 def test_what_changes_no_result_reruns_nothing(changed_run):
-    runtime = {"checkpoint_every": 5, "hang_after": 99, "kv_device": "host"}
+    runtime = {"checkpoint_every": 5, "hang_after": 99, "kv_device": "host", "kernels": "torch"}
     configure(
         changed_run,
         extractions={"bins": {"precision": "fp32", **BINS}, "both": {"pooling": "mean", **BOTH}},

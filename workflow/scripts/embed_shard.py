@@ -20,7 +20,7 @@ def main(
     used = frozen.extractions[name].model
     weights = obtain_weights(used, frozen.model_directory)
     claim_gpus(gpus)
-    check_job(used.name, settings["extraction"]["precision"], weights, frozen.runtime.device, gpus)
+    check_job(used.name, settings["extraction"]["precision"], weights, frozen.runtime, gpus)
     # Imported late: torch must see the claimed GPU only, and a job that waits should stay small.
     from evo2_embed.embed.embed_shard import embed_shard
 

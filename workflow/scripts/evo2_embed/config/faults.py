@@ -6,6 +6,7 @@ from evo2_embed.analysis.fusion.faults import fusion_faults
 from evo2_embed.analysis.probes.labels import probe_faults
 from evo2_embed.config.context import context_faults, model_fault
 from evo2_embed.config.schema import hint
+from evo2_embed.engine.kernels.interpreted import is_interpreted
 from evo2_embed.genomes.sample_sheet import NOT_LITERAL, future_fault, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import is_printable, shown
@@ -25,7 +26,7 @@ def settings_faults(settings: Settings, genomes: list[str]) -> list[str]:
         directory = shown(settings.model_directory)
         faults.append(f"model_directory: '{directory}': a path must not have control characters")
     fusions = [name for each in settings.extractions.values() for name in each.fusion]
-    return faults + probe_faults(settings.probe, genomes, fusions)
+    return faults + _runtime_faults(settings) + probe_faults(settings.probe, genomes, fusions)
 
 
 def _twins(where: str, names: list[str]) -> list[str]:
@@ -70,6 +71,13 @@ def _window_faults(settings: Settings) -> list[str]:
         f"windows.min_length: {windows.min_length} is more than windows.size "
         f"({windows.size}), so every window would be skipped"
     ]
+
+
+def _runtime_faults(settings: Settings) -> list[str]:
+    runtime = settings.runtime
+    if runtime.kernels != "triton" or runtime.device != "cpu" or is_interpreted():
+        return []
+    return ["runtime.kernels: triton needs a GPU (allowed with device: cpu: auto, torch)"]
 
 
 def _finetune_faults(settings: Settings) -> list[str]:

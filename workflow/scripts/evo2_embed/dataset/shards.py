@@ -179,7 +179,9 @@ def worst_check(shards: list[Shard], layer: str) -> dict | None:
         if all(key in check for check in checks)
     }
     difference = max(check["difference"][layer] for check in checks)
-    return {**checks[0], **largest, "difference": difference}
+    kernels = sorted({check["kernels"] for check in checks if "kernels" in check})
+    used = {"kernels": " and ".join(kernels)} if kernels else {}
+    return {**checks[0], **largest, "difference": difference, **used}
 
 
 def check_ranges(shards: list[Shard]) -> None:

@@ -28,12 +28,12 @@ from evo2_embed.model.weights import weights_path
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.temporary import temporary_bytes
 from evo2_embed.run.frozen import INDEXES, Run, plan_run
-from evo2_embed.settings.sections import Extraction, Model, Settings
+from evo2_embed.settings.sections import Extraction, Model, Runtime, Settings
 
 RESULTS = "results"
 
 
-def check_job(model: str, precision: str, weights: Path, device: str, gpus: int) -> None:
+def check_job(model: str, precision: str, weights: Path, runtime: Runtime, gpus: int) -> None:
     """Check the environment of an embedding job; one line per check in the log.
 
     Takes well under a second beyond the imports that the job needs anyway. Call it after
@@ -45,7 +45,8 @@ def check_job(model: str, precision: str, weights: Path, device: str, gpus: int)
         Its name.
     precision : {"fp32", "bf16", "fp8"}
     weights : Path
-    device : {"auto", "cpu", "cuda"}
+    runtime : Runtime
+        `device` and `kernels` are used.
     gpus : int
         Number of GPUs that the job asked for.
 
@@ -55,7 +56,7 @@ def check_job(model: str, precision: str, weights: Path, device: str, gpus: int)
         If a check failed: all failures in one line.
     """
     log_and_stop(_software())  # before torch is imported
-    log_and_stop(device_findings(device, precision, gpus))
+    log_and_stop(device_findings(runtime.device, precision, gpus, runtime.kernels))
     log_and_stop([import_finding(), temporary_finding()])
     log_and_stop([_memory(weight_bytes(model, weights), precision)])
 
@@ -124,7 +125,7 @@ def check_machine(config: str, gpus: int = 1) -> list[Finding]:
         findings.append(ok("GPUs", text))
     for model, precision in _models_in_use(run):
         path = weights_path(model, directory)
-        findings += _with_model(model, precision, device, wanted, path)
+        findings += _with_model(model, precision, run.settings.runtime, wanted, path)
     # Models have most lines about devices in common.
     return [*dict.fromkeys(findings)]
 
@@ -159,10 +160,10 @@ def _memory(size: int, precision: str) -> Finding:
 
 
 def _with_model(
-    model: Model, precision: str, device: str, gpus: int, weights: Path
+    model: Model, precision: str, runtime: Runtime, gpus: int, weights: Path
 ) -> list[Finding]:
     """Checks that depend on the model: devices, memory, and its loss on a GPU with real weights."""
-    findings = device_findings(device, precision, gpus)
+    findings = device_findings(runtime.device, precision, gpus, runtime.kernels)
     if not failed(findings):
         findings.append(import_finding())
         findings.append(_memory(weight_bytes(model.name, weights), precision))

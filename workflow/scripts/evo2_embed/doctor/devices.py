@@ -2,12 +2,16 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evo2_embed.doctor.findings import Finding, fail, ok, warn
 from evo2_embed.doctor.software import installed
 from evo2_embed.embed.gpus import driver_gpus, scheduler_job, visible_gpus
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import human_bytes
+
+if TYPE_CHECKING:
+    import torch
 
 DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -17,7 +21,9 @@ def has_driver() -> bool:
     return DRIVER.exists() or bool(driver_gpus())
 
 
-def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
+def device_findings(
+    device: str, precision: str, wanted: int, kernels: str = "auto"
+) -> list[Finding]:
     """The device that the model would run on, and whether it is suitable.
 
     Parameters
@@ -26,6 +32,7 @@ def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
     precision : {"fp32", "bf16", "fp8"}
     wanted : int
         Number of GPUs that the process should have.
+    kernels : {"auto", "torch", "triton"}
     """
     import torch
 
@@ -38,7 +45,8 @@ def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
     except InputError as error:
         return [fail("GPU", str(error))]
     if chosen.type == "cpu":
-        return [_no_gpu(device, wanted)]
+        findings = [_no_gpu(device, wanted)]
+        return findings + ([_triton(chosen, kernels)] if kernels == "triton" else [])
     count = torch.cuda.device_count()
     names = ", ".join(
         "{} ({}.{})".format(torch.cuda.get_device_name(i), *torch.cuda.get_device_capability(i))
@@ -48,7 +56,7 @@ def device_findings(device: str, precision: str, wanted: int) -> list[Finding]:
         ok("GPU", f"{names}: suitable for {precision}"),
         _count(count, wanted),
         _flash_attention(),
-        _triton(),
+        _triton(chosen, kernels),
         _transformer_engine(precision),
     ]
 
@@ -122,11 +130,17 @@ def _flash_attention() -> Finding:
     return ok("flash-attn", "not in use: PyTorch's own attention kernels run")
 
 
-def _triton() -> Finding:
-    from evo2_embed.model.import_evo2 import triton_can_run
+def _triton(device: "torch.device", kernels: str) -> Finding:
+    from evo2_embed.engine.kernels.choose import choose_kernels
 
-    if triton_can_run():
+    try:
+        chosen = choose_kernels(kernels, device)
+    except InputError as error:
+        return fail("Triton kernels", str(error))
+    if chosen == "triton":
         return ok("Triton kernels", "can run here")
+    if kernels == "torch":
+        return ok("Triton kernels", "not used (runtime.kernels: torch)")
     return warn(
         "Triton kernels",
         "cannot run without a C compiler (gcc) and the headers of Python (python3-dev): PyTorch's "

@@ -71,8 +71,8 @@ def embed_shard(
         What the embeddings depend on beside packs and weights: `extraction` (an entry of the
         section `extractions`, complete, without `levels` and `fusion`), `cpu_threads` and `code`.
     runtime : Runtime
-        `device`, `kv_device`, `checkpoint_every` and `hang_after` are used. A kill costs at most
-        the work since the last save, and the earlier segments of unfinished stretches.
+        `device`, `kv_device`, `kernels`, `checkpoint_every` and `hang_after` are used. A kill costs
+        at most the work since the last save, and the earlier segments of unfinished stretches.
     record : str
         JSON file, written last: the shard's files with their digests, and what they were made
         from. The files are written beside it as `{layer}.parquet`.
@@ -216,7 +216,7 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
             locator = RowLocator(rows, extraction.pooling, bos)
             known = [pack for pack in store.done if pack in segments]
             store.keep_whole({pack: locator.ended(**segments[pack]) for pack in known})
-            engine, self_check = prepare_engine(extraction, shard.checkpoint, runtime.kv_device)
+            engine, self_check = prepare_engine(extraction, shard.checkpoint, runtime)
             metadata = {**metadata, "self_check": self_check}
             beat()
             run_packs(read_packs(shard.file, shard.packs), segments, locator, engine, store)

@@ -22,7 +22,7 @@ from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import Stopped
 from evo2_embed.io.logs import log
 from evo2_embed.model.loading import load_model
-from evo2_embed.settings.sections import Extraction
+from evo2_embed.settings.sections import Extraction, Runtime
 
 # SIGTERM: time limit, preemption, scancel, kill. SIGINT: Ctrl-C. SIGUSR1: early warning of a
 # cluster that was asked for one (`sbatch --signal=USR1@60`).
@@ -30,7 +30,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 def prepare_engine(
-    extraction: Extraction, checkpoint: str, kv_device: str
+    extraction: Extraction, checkpoint: str, runtime: Runtime
 ) -> tuple[Engine, dict | None]:
     """Load the model, and check the packed engine against `Evo2.forward`.
 
@@ -38,7 +38,8 @@ def prepare_engine(
     -------
     engine : Engine
     found : dict or None
-        Result of `check_engine`; None for the stock engine, which is the reference.
+        Result of `check_engine`, and the kernels; None for the stock engine, which is the
+        reference.
     """
     started = time.perf_counter()
     evo2 = load_model(extraction.model.name, checkpoint, extraction.precision)
@@ -46,8 +47,10 @@ def prepare_engine(
     layers = extraction.layers
     if extraction.engine == "stock":
         return StockEngine(evo2, layers), None
-    engine = PackedEngine(evo2, layers, KVCacheOptions(extraction.kv_type, kv_device))
+    options = KVCacheOptions(extraction.kv_type, runtime.kv_device)
+    engine = PackedEngine(evo2, layers, options, runtime.kernels)
     found = check_engine(engine, evo2, layers, extraction.precision)
+    found["kernels"] = engine.kernels
     worst = max(found["difference"].values())
     log.info("self-check: at most %.1e from Evo2.forward, allowed %g", worst, found["tolerance"])
     return engine, found

@@ -13,6 +13,7 @@ attention        rotary positions and attention
 cascade          which filter a Hyena block has, and the order of its projections
 mixing           filters and gates of a Hyena block
 blocks           the four kinds of block
+kernels          Triton kernels for GPUs
 scratch          buffers that are reused
 footprint        the memory that a pack needs (no torch)
 memory           the memory that is free

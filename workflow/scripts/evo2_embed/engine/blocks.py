@@ -36,6 +36,7 @@ class Block:
         The last requested part; nothing after it is computed.
     tile : int
         Tokens per tile.
+    kernels : {"torch", "triton"}
 
     Attributes
     ----------
@@ -45,8 +46,10 @@ class Block:
 
     parts: tuple[str, ...]
 
-    def __init__(self, block: torch.nn.Module, last: str, tile: int, scratch: Scratch):
-        self.block, self.tile, self.scratch = block, tile, scratch
+    def __init__(
+        self, block: torch.nn.Module, last: str, tile: int, scratch: Scratch, kernels: str
+    ):
+        self.block, self.tile, self.scratch, self.kernels = block, tile, scratch, kernels
         self.width = block.pre_norm.hidden_size
         self._order = {part: number for number, part in enumerate(self.parts + MLP_PARTS)}
         self._last = self._order[last]
@@ -60,8 +63,17 @@ class Block:
         for start in range(0, segments.total, self.tile):
             yield start, min(start + self.tile, segments.total)
 
-    def norm(self, norm: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-        """Root-mean-square norm of a tile (t, D), computed as the module does."""
+    def norm(
+        self, norm: torch.nn.Module, x: torch.Tensor, added: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Root-mean-square norm of a tile (t, D), computed as the module does, after `added` was
+        added to the tile in place."""
+        if self.kernels == "triton" and not norm.use_flash_rmsnorm:
+            from evo2_embed.engine.kernels.norm import add_norm
+
+            return add_norm(x, added, norm.scale, norm.eps, self.scratch.get("normed", x.shape, x))
+        if added is not None:
+            x += added
         if norm.use_flash_rmsnorm:
             return norm(x)
         length = x.norm(2, dim=-1, keepdim=True).mul_(self.width**-0.5).add_(norm.eps)  # (t, 1)
@@ -75,10 +87,9 @@ class Block:
         x, mixed : Tensor, (t, D)
             The tile of the residual stream, changed in place, and what is added to it.
         """
-        x += mixed
         if self.ends_before("post_norm"):
             return
-        normed = self.norm(self.block.post_norm, x)
+        normed = self.norm(self.block.post_norm, x, mixed)
         tap("post_norm", start, normed)
         if self.ends_before("mlp.l1"):
             return
@@ -105,9 +116,9 @@ class HyenaBlock(Block):
 
     parts = HYENA_PARTS
 
-    def __init__(self, block, last, tile, scratch, channel_elements: int):
-        super().__init__(block, last, tile, scratch)
-        self.mixer = Mixer(block.filter, self.width, scratch, channel_elements)
+    def __init__(self, block, last, tile, scratch, kernels, channel_elements: int):
+        super().__init__(block, last, tile, scratch, kernels)
+        self.mixer = self._mixer()(block.filter, self.width, scratch, channel_elements)
         self.fp8 = block.projections.use_fp8_input_projections
 
     def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState) -> None:
@@ -124,6 +135,14 @@ class HyenaBlock(Block):
             mixed = self.scratch.linear("mixed", y.t(), self.block.out_filter_dense)
             tap("out_filter_dense", start, mixed)
             self.finish(x[start:stop], start, mixed, tap)
+
+    def _mixer(self) -> type[Mixer]:
+        if self.kernels == "triton":
+            from evo2_embed.engine.kernels.mixing import TritonMixer
+
+            if TritonMixer.supports(self.block.filter):
+                return TritonMixer
+        return Mixer
 
     def _projections(self, x: torch.Tensor, segments: Segments, tap: Tap) -> Tiles:
         """Tile by tile: its first token and end, and its projections (3 D, prefix + t), of which
@@ -161,8 +180,8 @@ class AttentionBlock(Block):
 
     parts = ATTENTION_PARTS
 
-    def __init__(self, block, last, tile, scratch, kv_cache: KVCacheOptions):
-        super().__init__(block, last, tile, scratch)
+    def __init__(self, block, last, tile, scratch, kernels, kv_cache: KVCacheOptions):
+        super().__init__(block, last, tile, scratch, kernels)
         self.rotary, self.kv_cache = RotaryPositions(block.inner_mha_cls.rotary_emb), kv_cache
 
     def __call__(self, x: torch.Tensor, segments: Segments, tap: Tap, state: BlockState) -> None:
@@ -177,7 +196,7 @@ class AttentionBlock(Block):
                 continue
             tile = qkv[start:stop]  # (t, 3, heads, head_dim)
             linear(normed, mha.Wqkv, out=tile.flatten(1))
-            rotate(tile[:, :2], *self.rotary(position[start:stop], x.dtype))
+            self._rotate(tile[:, :2], *self.rotary(position[start:stop], x.dtype))
             # Vortex rotates in place, so its Wqkv output is rotated when a hook returns it.
             tap("inner_mha_cls.Wqkv", start, tile.flatten(1))
         if self.ends_before("inner_mha_cls.out_proj"):
@@ -189,3 +208,11 @@ class AttentionBlock(Block):
             tap("inner_mha_cls.out_proj", start, mixed)
             tap("inner_mha_cls", start, mixed)
             self.finish(x[start:stop], start, mixed, tap)
+
+    def _rotate(self, qk: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> None:
+        if self.kernels == "triton":
+            from evo2_embed.engine.kernels.rotary import rotate as rotate_in_place
+
+            rotate_in_place(qk, cos, sin)
+        else:
+            rotate(qk, cos, sin)

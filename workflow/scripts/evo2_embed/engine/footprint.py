@@ -61,6 +61,7 @@ class Footprint:
     state : int
         Bytes per stretch of the other states: the last inputs of filters, the modes.
     kv_cache : KVCacheOptions
+    kernels : {"torch", "triton"}
     """
 
     width: int
@@ -74,6 +75,7 @@ class Footprint:
     attention_blocks: int
     state: int
     kv_cache: KVCacheOptions = KVCacheOptions()
+    kernels: str = "torch"
 
     @classmethod
     def of_model(
@@ -83,6 +85,7 @@ class Footprint:
         itemsize: int,
         device: str,
         kv_cache: KVCacheOptions = KVCacheOptions(),
+        kernels: str = "torch",
     ) -> "Footprint":
         """The footprint of the packed engine, from the StripedHyena settings of its model.
 
@@ -95,6 +98,7 @@ class Footprint:
         itemsize : int
             Bytes per element of the model's type.
         device : {"cpu", "cuda"}
+        kernels : {"torch", "triton"}
         """
         width, widths = config["hidden_size"], widths_of(config)
         mixing = _mixing_blocks(config, layers)
@@ -113,6 +117,7 @@ class Footprint:
             attention_blocks=len(attention),
             state=sum(_state_bytes(config, block, itemsize) for block in mixing - attention),
             kv_cache=kv_cache,
+            kernels=kernels,
         )
 
     def cache_bytes(self, tokens: int) -> int:
@@ -132,40 +137,48 @@ class Footprint:
 
         - T (64 + (4 D + outputs) e): token ids and indices; the residual stream, the input of the
           filters or the attention (3 D), and the requested layers;
-        - t ((7 D + 2 I) e + 16 (D + head)): a tile's norm, projections, filtered projections,
-          rotary positions, MLP;
-        - 16 C A: what the medium filter spreads, and its sum, in float32;
-        - three times the state of each segment that continues a stretch.
+        - t ((7 D + 2 I) e + 16 head): a tile's norm, projections, gated filter, rotary positions,
+          MLP;
+        - three times the state of each segment that continues a stretch;
+        - without Triton's kernels, 16 t D: a tile's filtered projections in float32; and 16 C A:
+          what the medium filter spreads, and its sum, in float32.
 
         In addition the largest of
 
-        - a tile's projections, gates and taps in float32, if the model is not in float32;
-        - 12 C A: the medium and long filters' input, states and output;
+        - t I e: the first block's activation;
+        - without Triton's kernels, a tile's projections, gates and taps in float32, if the model is
+          not in float32; and 12 C A: the medium and long filters' input, states and output;
         - the attention (`_attention`).
         """
         tokens, width, size = segments.total, self.width, self.itemsize
         tile = min(self.tile, tokens)
+        held = (
+            tokens * (64 + (4 * width + self.outputs) * size)
+            + tile * ((7 * width + 2 * self.inner) * size + 16 * self.head)
+            + 3 * self.state * len(segments.continued)
+        )
+        passing = max(tile * self.inner * size, self._attention(segments))
+        if self.kernels == "triton":
+            return held + passing
         block = segments.block_size()
         aligned = int((-(-segments.lengths // block) * block).sum())
         channels = channels_at_once(self.channel_elements, aligned, self.channel_step)
         filtered = min(channels, width) * aligned
-        held = (
-            tokens * (64 + (4 * width + self.outputs) * size)
-            + tile * ((7 * width + 2 * self.inner) * size + 16 * (width + self.head))
-            + 16 * filtered
-            + 3 * self.state * len(segments.continued)
-        )
         converted = 0 if size == 4 else tile * width * (20 + 3 * size)
-        return held + max(converted, 12 * filtered, self._attention(segments))
+        held += 16 * (tile * width + filtered)
+        return held + max(converted, 12 * filtered, passing)
 
     def _attention(self, segments: SegmentLengths) -> int:
         """Bytes that the attention makes beside its input.
 
-        Its output; of segments of different lengths one padded batch (`_attended`); for a segment
-        of n tokens that continues a stretch n D (2 e + 8) for the parts that are combined, and the
-        copy of `KV_TILE` tokens of a cache that is elsewhere or in another type.
+        Its output; of segments of different lengths, in float32 or beside segments that continue a
+        stretch, one padded batch (`_attended`); for a segment of n tokens that continues a stretch
+        n D (2 e + 8) for the parts that are combined, and the copy of `KV_TILE` tokens of a cache
+        that is elsewhere or in another type.
         """
         vector = self.width * self.itemsize
+        if self.itemsize == 2 and not len(segments.continued):
+            return segments.total * vector  # one kernel for segments of any lengths
         fresh = _attended(segments) * vector
         if not len(segments.continued):
             return fresh

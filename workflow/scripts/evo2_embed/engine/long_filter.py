@@ -13,7 +13,7 @@ import torch
 
 from evo2_embed.engine.filters import toeplitz
 from evo2_embed.engine.scratch import Scratch
-from evo2_embed.engine.segments import Blocks
+from evo2_embed.engine.segments import Blocks, Segments
 from evo2_embed.engine.states import BlockState, ModalStates
 
 
@@ -39,6 +39,17 @@ class LongFilter:
         """The states before and after the segments; the latter are computed channel by channel."""
         return ModalStates(state, self.residues.shape[:2], u.device)
 
+    def powers(self, count: int, channels: slice = slice(None)) -> torch.Tensor:
+        """exp(log_pole * t) for t < count, (C, 16, count)."""
+        time = torch.arange(count, device=self.log_poles.device)
+        return (self.log_poles[channels] * time).exp()
+
+    def first_taps(self, powers: torch.Tensor, channels: slice = slice(None)) -> torch.Tensor:
+        """The first taps of the filter with its bias, (C, size), from powers (C, 16, size)."""
+        taps = (self.residues[channels] * powers).sum(1)
+        taps[:, 0] += self.bias[channels]
+        return taps
+
     def __call__(
         self,
         values: torch.Tensor,
@@ -62,9 +73,8 @@ class LongFilter:
         size = values.shape[2]
         channels = slice(first, first + len(values))
         log_poles, residues = self.log_poles[channels], self.residues[channels]
-        powers = (log_poles * torch.arange(size + 1, device=values.device)).exp()  # (C, 16, size+1)
-        taps = (residues * powers[..., :size]).sum(1)  # (C, size)
-        taps[:, 0] += self.bias[channels]
+        powers = self.powers(size + 1, channels)  # (C, 16, size + 1)
+        taps = self.first_taps(powers[..., :size], channels)  # (C, size)
         out = scratch.get("mixed channels", values.shape, values)
         torch.bmm(values, toeplitz(taps, size, size), out=out)
         entering = None
@@ -74,24 +84,52 @@ class LongFilter:
         for row, segment in enumerate(blocks.segments.unfinished):
             block, tokens = blocks.last(segment)
             # Only the tokens of the segment's last block: its padding is not part of the stretch.
-            after = powers[..., :tokens].flip(-1) @ values[:, block, :tokens, None]  # (C, 16, 1)
-            if entering is not None:
-                after += powers[..., tokens, None] * entering[:, block, :, None]
-            states.after[row, channels] = after[..., 0].double()
+            entered = None if entering is None else entering[:, block]
+            self.leave(values[:, block, :tokens], entered, channels, row, blocks.segments, states)
         if states.before is not None:
             self._add_earlier(entering, channels, blocks, states)
         if entering is not None:
             out.baddbmm_(entering, residues * powers[..., 1:])
         return out
 
+    def leave(
+        self,
+        values: torch.Tensor,
+        entered: torch.Tensor | None,
+        channels: slice,
+        row: int,
+        segments: Segments,
+        states: ModalStates,
+    ) -> None:
+        """Keep the state after a segment whose stretch continues.
+
+        Parameters
+        ----------
+        values : Tensor of float32, (C, n)
+            The inputs of its last block.
+        entered : Tensor of float32 or None, (C, 16)
+            The state in which that block is entered, without what is from before the segment.
+        row : int
+            Index of the segment among the `unfinished` ones.
+        """
+        log_poles, tokens = self.log_poles[channels], values.shape[1]
+        powers = self.powers(tokens, channels)  # (C, 16, n)
+        after = (powers.flip(-1) @ values[..., None])[..., 0]  # (C, 16)
+        if entered is not None:
+            after += (log_poles[..., 0] * tokens).exp() * entered
+        states.after[row, channels] = after.double()
+        segment = int(segments.unfinished[row])
+        earlier = segments.row_of(segment)
+        if earlier is not None:
+            # In float64: in a short segment a slow mode decays by less than float32 resolves.
+            decay = (log_poles[..., 0].double() * int(segments.lengths[segment])).exp()
+            states.after[row, channels] += decay * states.before[earlier, channels]
+
     def _add_earlier(
         self, entering: torch.Tensor, channels: slice, blocks: Blocks, states: ModalStates
     ) -> None:
         """Add the decayed states from before the segments to the states in which their blocks are
-        entered, (C, N, 16), and to the states after the segments.
-
-        The latter in float64: in a short segment a slow mode decays by less than float32 resolves.
-        """
+        entered, (C, N, 16)."""
         log_poles = self.log_poles[channels, :, 0]  # (C, 16)
         for row, segment in enumerate(blocks.segments.continued):
             before = states.before[row, channels]  # (C, 16)
@@ -99,12 +137,6 @@ class LongFilter:
             tokens = torch.arange(mine.stop - mine.start, device=entering.device) * blocks.size
             decay = (log_poles[:, None] * tokens[:, None]).exp()  # (C, blocks of the segment, 16)
             entering[:, mine] += before.float()[:, None] * decay
-        for row, segment in enumerate(blocks.segments.unfinished):
-            earlier = blocks.segments.row_of(segment)
-            if earlier is not None:
-                tokens = int(blocks.segments.lengths[segment])
-                decay = (log_poles.double() * tokens).exp()
-                states.after[row, channels] += decay * states.before[earlier, channels]
 
 
 def _entering(leaving: torch.Tensor, log_decay: torch.Tensor, blocks: Blocks) -> torch.Tensor:

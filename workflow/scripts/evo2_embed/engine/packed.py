@@ -8,6 +8,7 @@ import torch
 
 from evo2_embed.engine.blocks import MLP_PARTS, AttentionBlock, Block, HyenaBlock, Tap
 from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
+from evo2_embed.engine.kernels.choose import choose_kernels
 from evo2_embed.engine.memory import free_bytes, gib, is_out_of_memory
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.scratch import Scratch
@@ -29,18 +30,27 @@ class PackedEngine:
     layers : list of str
     kv_cache : KVCacheOptions
         How the keys and values of a stretch are kept for its later segments.
+    kernels : {"auto", "torch", "triton"}
+        auto: Triton's on a GPU.
 
     Raises
     ------
     InputError
-        When it cannot give one of the layers.
+        When it cannot give one of the layers, or the kernels cannot run.
     """
 
-    def __init__(self, evo2, layers: list[str], kv_cache: KVCacheOptions | None = None):
+    def __init__(
+        self,
+        evo2,
+        layers: list[str],
+        kv_cache: KVCacheOptions | None = None,
+        kernels: str = "auto",
+    ):
         self.model, self.layers = evo2.model, layers
         self.kv_cache = kv_cache or KVCacheOptions()
         self.states = States()
         self.device = self.model.embedding_layer.weight.device
+        self.kernels = choose_kernels(kernels, self.device)
         self.scratch = Scratch()
         last = _last_parts(self.model, layers)
         self.footprint = Footprint.of_model(
@@ -49,6 +59,7 @@ class PackedEngine:
             self.model.embedding_layer.weight.element_size(),
             self.device.type,
             self.kv_cache,
+            self.kernels,
         )
         self.blocks = [self._executor(index, part) for index, part in enumerate(last)]
         self.free = min(free_bytes(torch.device(x)) for x in self._devices())
@@ -151,10 +162,11 @@ class PackedEngine:
 
     def _executor(self, index: int, last: str) -> Block:
         block = self.model.blocks[index]
+        shared = last, self.footprint.tile, self.scratch, self.kernels
         if not hasattr(block, "inner_mha_cls"):
             elements = self.footprint.channel_elements
-            return HyenaBlock(block, last, self.footprint.tile, self.scratch, elements)
-        return AttentionBlock(block, last, self.footprint.tile, self.scratch, self.kv_cache)
+            return HyenaBlock(block, *shared, elements)
+        return AttentionBlock(block, *shared, self.kv_cache)
 
     def _largest_cache_share(self) -> float:
         """Share of the KV cache on the device that has most of it: each has that of its blocks."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from evo2_embed.engine.pack import Pack
-from evo2_embed.engine.segment_lengths import SegmentLengths
+from evo2_embed.engine.segment_lengths import BLOCK, SegmentLengths
 
 
 def upload(values: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -67,10 +67,9 @@ class Segments(SegmentLengths):
             position = self.position[start:stop]
             index = np.flatnonzero(position < reach)
             segment = np.searchsorted(self.ends, start + index, side="right")
-            rows = np.full(len(self.lengths), -1)
-            rows[self.continued] = np.arange(len(self.continued))
+            rows = self._continued_rows[segment]
             self._heads[key] = tuple(
-                upload(values, device) for values in (index, position[index], rows[segment])
+                upload(values, device) for values in (index, position[index], rows)
             )
         return self._heads[key]
 
@@ -83,6 +82,44 @@ class Segments(SegmentLengths):
         return self._uploaded(
             "position", device, lambda: self.position + np.repeat(self.offset, self.lengths)
         )
+
+    def tokens(self, device: torch.device) -> torch.Tensor:
+        """Per token its position in its segment, and the index of its segment among the `continued`
+        ones, or -1: int32, (2, T)."""
+
+        def values() -> np.ndarray:
+            rows = np.repeat(self._continued_rows, self.lengths)
+            return np.stack([self.position, rows]).astype(np.int32)
+
+        return self._uploaded("tokens", device, values)
+
+    def block_table(self, device: torch.device) -> torch.Tensor:
+        """The segments cut into blocks of `BLOCK` tokens: int32, (5, N).
+
+        Per block its first token, its position in its segment, its tokens, the index of its segment
+        among the `continued` ones, and, for the last block of an `unfinished` segment, the index of
+        the segment among those; or -1.
+        """
+
+        def values() -> np.ndarray:
+            number = -(-self.lengths // BLOCK)
+            segment = np.repeat(np.arange(len(number)), number)
+            place = np.arange(len(segment)) - np.repeat(np.cumsum(number) - number, number)
+            tokens = np.minimum(BLOCK, self.lengths[segment] - place * BLOCK)
+            after = np.full(len(segment), -1)
+            after[np.cumsum(number)[self.unfinished] - 1] = np.arange(len(self.unfinished))
+            start = self.starts[segment] + place * BLOCK
+            rows = self._continued_rows[segment]
+            return np.stack([start, place, tokens, rows, after]).astype(np.int32)
+
+        return self._uploaded("blocks", device, values)
+
+    @property
+    def _continued_rows(self) -> np.ndarray:
+        """Index of each segment among the `continued` ones, or -1, (S,)."""
+        rows = np.full(len(self.lengths), -1)
+        rows[self.continued] = np.arange(len(self.continued))
+        return rows
 
     def _uploaded(
         self, name: str, device: torch.device, values: Callable[[], np.ndarray]

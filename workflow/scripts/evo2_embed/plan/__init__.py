@@ -6,7 +6,7 @@ bundles      bundles and shards
 rules        the rules of the workflow, and the jobs of a run
 estimate     all of it together: windows, tokens, jobs, rows and bytes
 filesizes    sizes of the files
-speeds       tokens per second of a job: measured, set, or published
+speeds       tokens per second of a job: measured, set, predicted or published
 parameters   number and size of a model's parameters
 peak         GPU memory of a job
 advice       warnings before the run

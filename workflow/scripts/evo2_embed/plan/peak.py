@@ -106,4 +106,5 @@ def _footprint_of(settings: Settings, wanted: Extraction) -> Footprint:
         4 if wanted.precision == "fp32" else 2,
         "cuda",
         KVCacheOptions(wanted.kv_type, settings.runtime.kv_device),
+        "torch" if settings.runtime.kernels == "torch" else "triton",
     )

@@ -1,4 +1,4 @@
-"""Tokens per second of an embedding job: measured here, set, or published by others."""
+"""Tokens per second of an embedding job: measured here, set, predicted, or published by others."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from evo2_embed.model.registry import RESOURCES
 from evo2_embed.settings.sections import Settings
 
 PUBLISHED = RESOURCES / "published_speeds.yaml"
+PREDICTED = RESOURCES / "predicted_speeds.yaml"
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Speed:
 
     Attributes
     ----------
-    kind : {"measured", "set", "published"}
+    kind : {"measured", "set", "predicted", "published"}
     source : str
         Where the value comes from, for the user.
     """
@@ -37,7 +38,8 @@ def known_speeds(settings: Settings, results: Path) -> dict[str, list[Speed]]:
     1. Earlier jobs in `results` with the same model, precision and engine: per device, the mean
        weighted by tokens.
     2. `runtime.tokens_per_second`.
-    3. Published speeds of the model, per GPU and code.
+    3. For the packed engine with Triton's kernels, predicted speeds per GPU (`make gpu-cost`).
+    4. Published speeds of the model, per GPU and code.
     """
     measured = _measured(results)
     runtime = settings.runtime
@@ -51,16 +53,34 @@ def known_speeds(settings: Settings, results: Path) -> dict[str, list[Speed]]:
         ]
         if not here and runtime.tokens_per_second is not None:
             here = [Speed(runtime.tokens_per_second, "one job", "set", "runtime.tokens_per_second")]
-        gpu = runtime.device != "cpu" and extraction.model.name
-        speeds[name] = here or (published_speeds(gpu, longest_stretch(settings)) if gpu else [])
+        if not here and runtime.device != "cpu":
+            tokens = longest_stretch(settings)
+            if extraction.engine == "packed" and runtime.kernels != "torch":
+                here = predicted_speeds(extraction.model.name, extraction.precision, tokens)
+            here = here or published_speeds(extraction.model.name, tokens)
+        speeds[name] = here
     return speeds
+
+
+def predicted_speeds(model: str, precision: str, tokens: int) -> list[Speed]:
+    """Predicted speeds of the packed engine per GPU; the length is chosen as for published ones."""
+    entries = [entry for entry in _entries(PREDICTED) if entry["precision"] == precision]
+    return _at_length(entries, model, tokens, "predicted")
 
 
 def published_speeds(model: str, tokens: int) -> list[Speed]:
     """Published speeds of a model: per GPU and code, at the shortest published length that is at
     least `tokens` (of a stretch), or at the longest one."""
+    return _at_length(_entries(PUBLISHED), model, tokens, "published")
+
+
+def _entries(table: Path) -> list[dict]:
+    return yaml.safe_load(table.read_text(encoding="utf-8"))
+
+
+def _at_length(entries: list[dict], model: str, tokens: int, kind: str) -> list[Speed]:
     speeds = []
-    for entry in yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")):
+    for entry in entries:
         if model not in entry["models"]:
             continue
         timed = sorted(entry["timed"], key=lambda row: row["tokens"])
@@ -69,7 +89,7 @@ def published_speeds(model: str, tokens: int) -> list[Speed]:
             Speed(
                 row["tokens"] / row["seconds"],
                 f"{entry['gpu']}, {entry['code']}",
-                "published",
+                kind,
                 f"{entry['source']}, sequences of {row['tokens']:,}",
             )
         )

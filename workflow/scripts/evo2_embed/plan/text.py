@@ -156,7 +156,10 @@ def _hours(cost: Cost) -> str:
             )
     lines = [text_table(rows, 2)] if rows else []
     lines += [wrapped(f"[{number}] {source}") for number, source in enumerate(sources, 1)]
-    if any(speed.kind == "published" for speeds in cost.speeds.values() for speed in speeds):
+    kinds = {speed.kind for speeds in cost.speeds.values() for speed in speeds}
+    if "predicted" in kinds:
+        lines.append("predicted speeds are counted, not measured; the first jobs here measure them")
+    if "published" in kinds:
         lines.append("published speeds are from other code; the first jobs here measure the speed")
     unknown = [name for name, speeds in cost.speeds.items() if not speeds]
     if unknown:

@@ -218,6 +218,11 @@ class Runtime(Section):
         "slower.",
         "device",
     )
+    kernels: Literal["auto", "torch", "triton"] = key(
+        "What computes filters, gates, norms and rotary positions: PyTorch's kernels, or this "
+        "project's Triton kernels, which are for GPUs. auto: Triton's on a GPU where they can run.",
+        "auto",
+    )
     checkpoint_every: int = key(
         "Seconds between two saves of an embedding job. A killed job resumes from its last save. "
         "0: save after every pack.",
@@ -233,7 +238,7 @@ class Runtime(Section):
     )
     tokens_per_second: float | None = key(
         "Speed of one embedding job, to estimate hours before a run in this folder has measured "
-        "it. null: published speeds.",
+        "it. null: predicted or published speeds.",
         None,
         minimum=0.001,
         maximum=1_000_000_000,
