@@ -283,3 +283,14 @@ def test_a_file_from_the_future_is_refused_before_any_job(complete, tmp_path):
 def test_a_path_with_a_null_character_is_one_line(complete, key):
     with pytest.raises(InputError, match="a path must not|cannot be read as a sheet"):
         complete(**{key: "a\0b"})
+
+
+def test_triton_kernels_need_a_gpu(complete, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    runtime = {"device": "cpu", "kernels": "triton"}
+    assert any(
+        "runtime.kernels: triton needs a GPU" in line for line in faults(complete, runtime=runtime)
+    )
+    complete(runtime={"device": "auto", "kernels": "triton"})
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    complete(runtime=runtime)
