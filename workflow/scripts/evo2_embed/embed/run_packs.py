@@ -49,7 +49,16 @@ def prepare_engine(
         return StockEngine(evo2, layers), None
     options = KVCacheOptions(extraction.kv_type, runtime.kv_device)
     engine = PackedEngine(evo2, layers, options, runtime.kernels)
-    found = check_engine(engine, evo2, layers, extraction.precision)
+    try:
+        found = check_engine(engine, evo2, layers, extraction.precision)
+    except Exception as error:
+        chosen = runtime.kernels == "auto" and engine.kernels == "triton"
+        if not chosen or is_out_of_memory(error):
+            raise
+        # The driver, the compiler and the GPU of a machine are known only here.
+        log.warning("Triton's kernels do not work here, PyTorch's are used: %r", error)
+        engine = PackedEngine(evo2, layers, options, "torch")
+        found = check_engine(engine, evo2, layers, extraction.precision)
     found["kernels"] = engine.kernels
     worst = max(found["difference"].values())
     log.info("self-check: at most %.1e from Evo2.forward, allowed %g", worst, found["tolerance"])
