@@ -39,7 +39,7 @@ def embed_bundled_genome(folder: Path, precision: str, device: str) -> int:
     Path(chunks).parent.mkdir(exist_ok=True)
 
     def settings(rule: str) -> dict:
-        return rule_params(run, rule, "default", None)["settings"]
+        return rule_params(run, rule, "default", bundle=bundle.name)["settings"]
 
     chunking = settings("chunk_fasta")
     chunk_bundle(bundle.genomes, chunking["windows"], indexes, chunks, chunking["code"], 1)

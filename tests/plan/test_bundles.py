@@ -4,7 +4,7 @@ import pytest
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.plan.bundles import plan_bundles
-from evo2_embed.settings.sections import Sharding, Windows
+from evo2_embed.settings.sections import Settings
 
 
 @pytest.fixture
@@ -20,8 +20,13 @@ def genome(tmp_path):
 
 
 def plan(genomes, shards="auto", tokens=1000, **windows):
-    windows = Windows.from_dict({"size": 100, "stride": 100, **windows})
-    bundles = plan_bundles(genomes, windows, Sharding(shard_tokens=tokens, shards=shards))
+    settings = {
+        "genomes": "-",
+        "extractions": {},
+        "windows": {"size": 100, "stride": 100, **windows},
+        "sharding": {"shard_tokens": tokens, "shards": shards},
+    }
+    bundles = plan_bundles(genomes, Settings.from_dict(settings))
     return [([g.name for g in b.genomes], b.n_shards) for b in bundles]
 
 
@@ -79,9 +84,8 @@ def test_regions_count_instead_of_the_genome(genome, tmp_path):
     assert plan(regions) == [(["a"], 3)]
     # All back to the contig's start, once for both regions.
     assert plan(regions, context={"span": 50_000, "min": 0}) == [(["a"], 2)]
-    # As in earlier versions, whose finished runs keep their shards.
-    (tmp_path / "r.bed").write_text("c\t0\t700\n#c\t100\t1600\n# no numbers\n")
-    assert plan(regions) == [(["a"], 3)]
+    (tmp_path / "r.bed").write_text("c\t0\t700\n#c\t100\t1600\n")
+    assert plan(regions) == [(["a"], 1)]
 
 
 def test_more_shards_than_their_names_can_count_are_refused_in_one_line(genome):

@@ -80,7 +80,11 @@ def made(run):
 def as_job(run, rule):
     """A job of a rule, as its script gets it."""
     job, inputs = made(run)[rule]
-    known = {key: job.wildcards[key] for key in ("extraction", "fusion") if key in job.wildcards}
+    known = {
+        key: job.wildcards[key]
+        for key in ("extraction", "fusion", "bundle")
+        if key in job.wildcards
+    }
     params = rule_params(run, rule, **known)
     return SimpleNamespace(rule=rule, wildcards=job.wildcards, params=params, input=inputs)
 

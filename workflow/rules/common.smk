@@ -136,16 +136,17 @@ def made_by(rule, *outputs):
 
 
 @cache
-def rule_param(rule, name, extraction, fusion):
+def rule_param(rule, name, *wildcards):
     """A parameter of a rule, see `evo2_embed.run.params`."""
-    return rule_params(RUN, rule, extraction, fusion)[name]
+    return rule_params(RUN, rule, *wildcards)[name]
 
 
 def param_of(rule, name="settings"):
     """A function for `params`: what the results of a rule depend on, except files."""
 
     def value(wildcards):
-        return rule_param(rule, name, wildcards.get("extraction"), wildcards.get("fusion"))
+        names = ("extraction", "fusion", "bundle")
+        return rule_param(rule, name, *(wildcards.get(key) for key in names))
 
     return value
 
@@ -165,7 +166,7 @@ def whole(record, files):
 
 
 def bundle_files(wildcards):
-    """FASTA files of a bundle, and its BED files."""
+    """FASTA files of a bundle, and its files of regions."""
     genomes = RUN.bundles[wildcards.bundle].genomes
     return [file for genome in genomes for file in (genome.fasta, genome.regions) if file]
 
@@ -173,7 +174,7 @@ def bundle_files(wildcards):
 def bundle_genomes(wildcards):
     """Rows of the sample sheet that are in a bundle."""
     genomes = RUN.bundles[wildcards.bundle].genomes
-    return [[genome.name, genome.fasta, genome.regions] for genome in genomes]
+    return [genome.row for genome in genomes]
 
 
 def shard_counts(wildcards):

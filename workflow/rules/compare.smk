@@ -25,10 +25,7 @@ def control_files(wildcards):
 
 def control_genomes(wildcards):
     """Rows of the sample sheet that are in these bundles, bundle by bundle."""
-    return [
-        [[genome.name, genome.fasta, genome.regions] for genome in bundle.genomes]
-        for bundle in CONTROL_BUNDLES
-    ]
+    return [[genome.row for genome in bundle.genomes] for bundle in CONTROL_BUNDLES]
 
 
 def control_record(wildcards):

@@ -1,6 +1,6 @@
 """Cut the genomes of a bundle into windows.
 
-In: FASTA files, BED files. Out: the bundle's chunk table (`tables.CHUNKS`).
+In: FASTA files, files of regions. Out: the bundle's chunk table (`tables.CHUNKS`).
 """
 
 from evo2_embed.chunk.chunk_table import chunk_bundle
@@ -10,7 +10,8 @@ from evo2_embed.run.job import workflow_job
 
 def main(genomes: list[list], settings: dict, indexes: str, chunks: str, threads: int = 1) -> None:
     rows = [Genome(*row) for row in genomes]
-    chunk_bundle(rows, settings["windows"], indexes, chunks, settings["code"], threads)
+    windows, code, regions = settings["windows"], settings["code"], settings.get("regions")
+    chunk_bundle(rows, windows, indexes, chunks, code, threads, regions)
 
 
 if "snakemake" in globals():

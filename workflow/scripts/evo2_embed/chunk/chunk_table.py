@@ -15,14 +15,14 @@ from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.chunk.windows import plan_windows
 from evo2_embed.genomes.blocks import BLOCK, Buffers
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
-from evo2_embed.genomes.regions import Region, read_regions
+from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import CHUNKS, check_chunks, metadata_schema, table_writer
 from evo2_embed.io.text import shown
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.sections import RegionSettings, Windows
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class _Work:
     """What all genomes of a bundle share: settings, threads, memory, and numbers of stretches."""
 
     windows: Windows
+    regions: RegionSettings
     indexes: str
     pool: ThreadPoolExecutor
     buffers: Buffers
@@ -37,7 +38,13 @@ class _Work:
 
 
 def chunk_bundle(
-    genomes: list[Genome], windows: dict, indexes: str, output: str, code: int, threads: int = 1
+    genomes: list[Genome],
+    windows: dict,
+    indexes: str,
+    output: str,
+    code: int,
+    threads: int = 1,
+    regions: dict | None = None,
 ) -> dict:
     """Write the chunk table of a bundle.
 
@@ -54,6 +61,8 @@ def chunk_bundle(
         Version of this stage's code.
     threads : int
         Number of threads that read and measure blocks of a contig.
+    regions : dict, optional
+        The section `regions` of the configuration, if a genome of the bundle has a file of regions.
 
     Returns
     -------
@@ -67,6 +76,7 @@ def chunk_bundle(
         If a file cannot be used, or a genome has no window left.
     """
     settings = {"windows": windows, "code": code}
+    settings |= {} if regions is None else {"regions": regions}
     metadata = {"settings": settings, "genomes": {}}
     first = 0
     with (
@@ -75,7 +85,8 @@ def chunk_bundle(
         table_writer(output, CHUNKS) as writer,
     ):
         digests = pool.map(_input_digests, genomes)
-        work = _Work(Windows.from_dict(windows), folder, pool, Buffers(), Numbering())
+        sections = Windows.from_dict(windows), RegionSettings.from_dict(regions or {})
+        work = _Work(*sections, folder, pool, Buffers(), Numbering())
         for genome in genomes:
             counts = Counter()
             for batch in _chunk_genome(genome, counts, first, work):
@@ -107,12 +118,13 @@ def _input_digests(genome: Genome) -> dict:
     digests = {"genome": genome.name, "fasta_sha256": file_sha256(genome.fasta)}
     if genome.regions:
         digests["regions_sha256"] = file_sha256(genome.regions)
+        digests |= {"circular": genome.circular} if genome.circular else {}
     return digests
 
 
 def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> Iterator[pa.Table]:
     """Chunks of a genome, the first of which has the number `first`; `counts` is added to."""
-    regions = read_regions(genome.regions) if genome.regions else None
+    regions = read_regions(genome.regions, work.regions) if genome.regions else None
     windows, index = work.windows, fasta_index(work.indexes, genome.name)
     with open_fasta(genome.fasta, index, rebuild=True) as fasta:
         if regions is not None:
@@ -166,20 +178,19 @@ def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         row = stop
 
 
-def _check_regions(genome: Genome, regions: dict[str, list[Region]], fasta: pyfaidx.Fasta) -> None:
+def _check_regions(genome: Genome, regions: dict[str, Regions], fasta: pyfaidx.Fasta) -> None:
     index = fasta.faidx.index
-    for contig, lines in regions.items():
+    for contig, mine in regions.items():
         if contig not in index:
             raise InputError(
-                f"{genome.regions}: line {lines[0].line}: no record '{shown(contig)}' in "
+                f"{genome.regions}: line {mine.line[0]}: no record '{shown(contig)}' in "
                 f"{genome.fasta} (the first is '{shown(next(iter(index)))}')"
             )
-        for region in lines:
-            if region.end > index[contig].rlen:
-                raise InputError(
-                    f"{genome.regions}: line {region.line}: end {region.end} is past the end of "
-                    f"record '{shown(contig)}' ({index[contig].rlen} bases)"
-                )
+        for row in np.flatnonzero(mine.end > index[contig].rlen)[:1]:
+            raise InputError(
+                f"{genome.regions}: line {mine.line[row]}: end {mine.end[row]} is past the end of "
+                f"record '{shown(contig)}' ({index[contig].rlen} bases)"
+            )
 
 
 def _none_left(counts: Counter) -> str:

@@ -1,15 +1,17 @@
 """Windows over a contig: where chunks start and end."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from evo2_embed.chunk.stretches import group_windows
 from evo2_embed.chunk.tiling import count_windows
-from evo2_embed.genomes.regions import Region
+from evo2_embed.genomes.regions import Regions
 from evo2_embed.settings.sections import Windows
 
 
 def plan_windows(
-    length: int, windows: Windows, regions: list[Region] | None
+    length: int, windows: Windows, regions: Regions | None
 ) -> tuple[dict[str, np.ndarray], int]:
     """The windows of a contig, or of regions of it, on its strands.
 
@@ -18,7 +20,7 @@ def plan_windows(
     length : int
         Bases of the contig.
     windows : Windows
-    regions : list of Region, optional
+    regions : Regions, optional
         Without them, the whole contig.
 
     Returns
@@ -30,13 +32,11 @@ def plan_windows(
         Number of windows shorter than `min_length`, which are left out.
     """
     tiled = []
-    for region in regions or [Region(0, length, None, None, 0)]:
-        starts, ends = tile_windows(
-            region.end - region.start, windows.size, windows.stride, windows.last
-        )
+    for first, end, given, named in _spans(length, regions):
+        starts, ends = tile_windows(end - first, windows.size, windows.stride, windows.last)
         strands = "+-" if windows.strands == "both" else windows.strands
-        for strand in region.strand or strands:
-            tiled.append((starts + region.start, ends + region.start, strand, region.name))
+        for strand in given or strands:
+            tiled.append((starts + first, ends + first, strand, named))
     all_starts, all_ends, strand, name = zip(*tiled, strict=True)
     counts = [len(starts) for starts in all_starts]
     starts, ends = np.concatenate(all_starts), np.concatenate(all_ends)
@@ -47,6 +47,14 @@ def plan_windows(
     stretch, context = group_windows(starts, ends, strands, length, windows.context)
     plan = {"start": starts, "end": ends, "strand": strands, "name": names[keep]}
     return {**plan, "stretch": stretch, "context": context}, len(order) - len(keep)
+
+
+def _spans(length: int, regions: Regions | None) -> Iterable[tuple[int, int, str, str | None]]:
+    """Start, end, strand and name of each region, or of the whole contig."""
+    if regions is None:
+        return [(0, length, "", None)]
+    columns = (regions.start, regions.end, regions.strand, regions.name)
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def tile_windows(

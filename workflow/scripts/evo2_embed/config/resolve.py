@@ -11,7 +11,9 @@ from evo2_embed.config.schema import schema_faults
 from evo2_embed.genomes.regions import region_faults
 from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import Extraction, Model, Settings
+from evo2_embed.settings.sections import Extraction, Model, RegionSettings, Settings
+
+_ANY = {"any": {"layers": "all"}}  # valid extractions
 
 
 def resolve(config: dict) -> tuple[Settings, list[Genome]]:
@@ -38,19 +40,21 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
     if faults:
         raise InputError("\n".join(faults + _faults_beside(config)))
     settings = complete(Settings.from_dict(config))
-    genomes, faults = _check_sheet(settings.genomes)
+    genomes, faults = _check_sheet(settings.genomes, settings.regions)
     faults += settings_faults(settings, [genome.name for genome in genomes])
     if faults:
         raise InputError("\n".join(faults))
     return settings, genomes
 
 
-def _check_sheet(path: str) -> tuple[list[Genome], list[str]]:
+def _check_sheet(path: str, regions: RegionSettings | None) -> tuple[list[Genome], list[str]]:
+    """The rows of the sheet, and faults of it and its files; without settings, files of regions are
+    not read."""
     genomes, faults = read_sheet(path)
     faults += file_faults(path, genomes)
-    files = dict.fromkeys(genome.regions for genome in genomes if genome.regions)
+    files = dict.fromkeys(genome.regions for genome in genomes if genome.regions and regions)
     return genomes, faults + [
-        line for file in files if Path(file).is_file() for line in region_faults(file)
+        line for file in files if Path(file).is_file() for line in region_faults(file, regions)
     ]
 
 
@@ -60,8 +64,11 @@ def _faults_beside(config: dict) -> list[str]:
     if not isinstance(config, dict):
         return []
     faults = []
+    regions = config.get("regions", {})
+    valid = not schema_faults({"genomes": "-", "regions": regions, "extractions": _ANY})
     if isinstance(config.get("genomes"), str):
-        faults += _check_sheet(config["genomes"])[1]
+        section = RegionSettings.from_dict(regions) if valid else None
+        faults += _check_sheet(config["genomes"], section)[1]
     extractions, model = config.get("extractions"), config.get("model", {})
     for name, values in extractions.items() if isinstance(extractions, dict) else ():
         if schema_faults({"genomes": "-", "model": model, "extractions": {name: values}}):

@@ -17,11 +17,23 @@ NOT_LITERAL = "a path must not contain { or } or control characters; rename it o
 
 @dataclass(frozen=True)
 class Genome:
-    """A row of the sheet."""
+    """A row of the sheet. `circular` is `all`, or the names of the circular records."""
 
     name: str
     fasta: str
     regions: str | None = None
+    circular: str | tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        if isinstance(self.circular, list):  # as YAML and parameters of rules have it
+            object.__setattr__(self, "circular", tuple(self.circular))
+
+    @property
+    def row(self) -> list:
+        """The genome as parameter of a rule. Without regions nothing depends on `circular`."""
+        circular = self.circular if isinstance(self.circular, str) else list(self.circular or ())
+        row = [self.name, self.fasta, self.regions]
+        return [*row, circular] if self.regions and circular else row
 
 
 def read_sheet(path: str) -> tuple[list[Genome], list[str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.plan.tokens import guess_tokens
-from evo2_embed.settings.sections import Sharding, Windows
+from evo2_embed.settings.sections import Settings
 
 MOST_SHARDS = 99_999  # the name of a shard has five digits
 
@@ -24,12 +24,17 @@ class Bundle:
     n_shards: int
 
     @property
+    def has_regions(self) -> bool:
+        """Whether a genome has a file of regions."""
+        return any(genome.regions for genome in self.genomes)
+
+    @property
     def shards(self) -> list[str]:
         """Names of the shards: five digits, from 00000."""
         return [f"{shard:05d}" for shard in range(self.n_shards)]
 
 
-def plan_bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) -> list[Bundle]:
+def plan_bundles(genomes: list[Genome], settings: Settings) -> list[Bundle]:
     """Put the genomes of a sheet into bundles, each with its number of shards.
 
     A genome of at least `shard_tokens` (estimated) has its own bundle. Consecutive smaller genomes
@@ -42,7 +47,7 @@ def plan_bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) ->
     InputError
         If there are more shards than a run can have.
     """
-    bundles = _bundles(genomes, windows, sharding)
+    bundles, sharding = _bundles(genomes, settings), settings.sharding
     number = sum(bundle.n_shards for bundle in bundles)
     if number <= MOST_SHARDS:
         return bundles
@@ -59,7 +64,8 @@ def plan_bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) ->
     )
 
 
-def _bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) -> list[Bundle]:
+def _bundles(genomes: list[Genome], settings: Settings) -> list[Bundle]:
+    sharding = settings.sharding
     if sharding.shards != "auto":
         return [Bundle(genome.name, (genome,), sharding.shards) for genome in genomes]
     bundles: list[Bundle] = []
@@ -67,7 +73,7 @@ def _bundles(genomes: list[Genome], windows: Windows, sharding: Sharding) -> lis
     small_tokens = 0.0
     budget = sharding.shard_tokens
     for genome in genomes:
-        tokens = guess_tokens(genome, windows)
+        tokens = guess_tokens(genome, settings.windows, settings.regions)
         if small and small_tokens + tokens > budget:
             bundles.append(Bundle(small[0].name, tuple(small), 1))
             small, small_tokens = [], 0.0

@@ -16,7 +16,7 @@ from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
 from evo2_embed.plan.rules import count_jobs
 from evo2_embed.plan.tokens import run_contigs, run_regions, tally
-from evo2_embed.settings.sections import Extraction, Settings, Windows
+from evo2_embed.settings.sections import Extraction, RegionSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,13 @@ def _estimate_genome(
     index = indexes / f"{genome.name}.fai"
     contigs = read_contigs(genome, index, sample)
     if genome.regions:
-        contigs, lengths = _regions(genome.regions, strands)
+        contigs, lengths = _regions(genome.regions, settings.regions, strands)
     else:
         lengths = [(length, count * strands) for length, count in contigs.lengths]
     counts = tally(lengths, windows, bins)
     stretches, run, exact = counts["windows"], counts["bases"], contigs.exact
     if windows.has_spans:
-        stretches, run, exact = _runs(genome, contigs, windows, index)
+        stretches, run, exact = _runs(genome, contigs, settings, index)
     return GenomeEstimate(
         genome.name,
         bundle,
@@ -159,20 +159,26 @@ def _estimate_genome(
 
 
 def _runs(
-    genome: Genome, contigs: Contigs, windows: Windows, index: Path
+    genome: Genome, contigs: Contigs, settings: Settings, index: Path
 ) -> tuple[float, float, bool]:
     """Stretches, their bases, and whether the bases are exact."""
     if not genome.regions:
-        return *run_contigs(contigs.lengths, windows), contigs.exact
+        return *run_contigs(contigs.lengths, settings.windows), contigs.exact
     lengths = indexed_lengths(genome, index)
-    return *run_regions(read_regions(genome.regions), lengths, windows), lengths is not None
+    regions = read_regions(genome.regions, settings.regions)
+    return *run_regions(regions, lengths, settings.windows), lengths is not None
 
 
-def _regions(path: str, strands: int) -> tuple[Contigs, list[tuple[float, float]]]:
+def _regions(
+    path: str, settings: RegionSettings, strands: int
+) -> tuple[Contigs, list[tuple[float, float]]]:
     """The bases of regions and their contigs, and each region's length and strands."""
-    regions = read_regions(path)
-    flat = [region for lines in regions.values() for region in lines]
-    lengths = [(r.end - r.start, 1 if r.strand else strands) for r in flat]
+    regions = read_regions(path, settings)
+    lengths = [
+        (length, 1 if strand else strands)
+        for mine in regions.values()
+        for length, strand in zip(mine.length.tolist(), mine.strand.tolist(), strict=True)
+    ]
     bases = sum(length for length, _ in lengths)
     return Contigs([(bases / len(regions), len(regions))], True), lengths
 

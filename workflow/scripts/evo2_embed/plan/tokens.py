@@ -1,22 +1,22 @@
 """Windows of a genome and the tokens that they run, before its sequence is read.
 
 `guess_tokens` decides on bundles and shards. It depends on nothing but the settings, the sizes of
-files and the lines of BED files, so the same input always gives the same jobs. The other functions
+files and the files of regions, so the same input always gives the same jobs. The other functions
 count from the lengths of contigs; `make plan`, `make status` and `max_output_gb` use them.
 """
 
 from evo2_embed.chunk.tiling import count_windows
-from evo2_embed.genomes.regions import Region, read_regions, region_bases
+from evo2_embed.genomes.regions import Regions, read_regions, region_bases
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.plan.contigs import guess_bases
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.sections import RegionSettings, Windows
 
 
-def guess_tokens(genome: Genome, windows: Windows) -> float:
+def guess_tokens(genome: Genome, windows: Windows, settings: RegionSettings) -> float:
     """Tokens of a genome's windows, from the sizes of its files."""
     if windows.has_spans and genome.regions:
-        return run_regions(read_regions(genome.regions), None, windows)[1]
-    bases = _region_bases(genome.regions) if genome.regions else guess_bases(genome)
+        return run_regions(read_regions(genome.regions, settings), None, windows)[1]
+    bases = region_bases(genome.regions, settings) if genome.regions else guess_bases(genome)
     return bases * windows.n_strands * _tokens_of_base(windows)
 
 
@@ -26,18 +26,6 @@ def _tokens_of_base(windows: Windows) -> float:
     span = context.span if windows.has_spans else size
     more = (span - context.min - size) // stride  # windows of a stretch after its first
     return (context.min + size + more * stride) / ((more + 1) * stride)
-
-
-def _region_bases(path: str) -> int:
-    """Bases of all regions. Those that are commented out count too, as they always did: otherwise
-    finished runs with such a file would get another number of shards."""
-    bases = region_bases(path)
-    with open(path, encoding="utf-8") as handle:
-        for line in handle:
-            cells = line.split() if line.startswith("#") else []
-            if len(cells) > 2 and cells[1].isdecimal() and cells[2].isdecimal():
-                bases += int(cells[2]) - int(cells[1])
-    return max(bases, 0)
 
 
 def tally(lengths: list[tuple[float, float]], windows: Windows, bins: set[int]) -> dict:
@@ -90,7 +78,7 @@ def run_contigs(lengths: list[tuple[float, float]], windows: Windows) -> tuple[f
 
 
 def run_regions(
-    regions: dict[str, list[Region]], lengths: dict[str, int] | None, windows: Windows
+    regions: dict[str, Regions], lengths: dict[str, int] | None, windows: Windows
 ) -> tuple[int, int]:
     """Number of stretches of regions, and their bases.
 
@@ -105,12 +93,12 @@ def run_regions(
     """
     runs = []
     for contig, mine in regions.items():
-        end = max(region.end for region in mine)
+        end = int(mine.end.max())
         runs.append(_run(max(end, (lengths or {}).get(contig, 0)), windows, mine))
     return sum(stretches for stretches, _ in runs), sum(bases for _, bases in runs)
 
 
-def _run(length: int, windows: Windows, regions: list[Region] | None) -> tuple[int, int]:
+def _run(length: int, windows: Windows, regions: Regions | None) -> tuple[int, int]:
     # These modules import numpy, which planning needs for spans only.
     from evo2_embed.chunk.stretches import count_bases
     from evo2_embed.chunk.windows import plan_windows

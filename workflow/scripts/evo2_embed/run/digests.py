@@ -19,6 +19,8 @@ from evo2_embed.io.tables import METADATA_KEY
 from evo2_embed.run.frozen import Run
 from evo2_embed.run.params import control_bundles, rule_params
 
+_NAMES = ("extraction", "fusion", "bundle")  # wildcards on which parameters depend
+
 
 class UnknownDigest(Exception):
     """A file that tells a digest is missing: an intermediate file that a user deleted."""
@@ -40,7 +42,7 @@ class Digests:
 
     def params(self, rule: str, **wildcards: str) -> dict:
         """Parameters of a rule."""
-        known = {key: wildcards[key] for key in ("extraction", "fusion") if key in wildcards}
+        known = {key: wildcards[key] for key in _NAMES if key in wildcards}
         return rule_params(self.run, rule, **known)
 
     def settings(self, rule: str, **wildcards: str) -> dict:
@@ -49,9 +51,13 @@ class Digests:
 
     def fits(self, bundle: str, chunked: dict) -> bool:
         """Whether the metadata of a chunk table has the settings and genomes of the run."""
-        genomes = [genome.name for genome in self.run.bundles[bundle].genomes]
-        settings = plain(self.settings("chunk_fasta"))
-        known = [entry["genome"] for entry in chunked["inputs"]]
+        rows = [genome.row for genome in self.run.bundles[bundle].genomes]
+        genomes = plain([[name, circular] for name, _, _, *circular in rows])
+        settings = plain(self.settings("chunk_fasta", bundle=bundle))
+        known = [
+            [entry["genome"], [entry[key] for key in ("circular",) if key in entry]]
+            for entry in chunked["inputs"]
+        ]
         digest = settings_digest([chunked["settings"], chunked["inputs"]])
         fits = chunked["settings"] == settings and known == genomes
         return fits and chunked["digest"] == digest

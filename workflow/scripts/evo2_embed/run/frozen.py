@@ -83,7 +83,7 @@ def plan_run(config: dict, limited: bool = True) -> Run:
         One line for every fault.
     """
     settings, genomes = one_form(*resolve(config), RUN_CONFIG)
-    bundles = plan_bundles(genomes, settings.windows, settings.sharding)
+    bundles = plan_bundles(genomes, settings)
     run = Run(settings, {bundle.name: bundle for bundle in bundles})
     if limited and settings.max_output_gb is not None:
         fault = output_fault(settings, estimate_run(settings, run.bundles, INDEXES))

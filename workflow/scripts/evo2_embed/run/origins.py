@@ -51,8 +51,9 @@ def _dataset(digests: Digests, found: dict, extraction: str, layer: str) -> Entr
 def _all_settings(digests: Digests, found: dict, extraction: str) -> Entries:
     """The settings of embeddings, windows and packs, as the record of a dataset has them."""
     stages = {"settings": "embed_shard", "windows": "chunk_fasta", "packing": "pack_tokens"}
+    first = next(iter(digests.run.bundles))  # records have the settings of its windows
     for key, rule in stages.items():
-        wanted = partial(digests.settings, rule, extraction=extraction)
+        wanted = partial(digests.settings, rule, extraction=extraction, bundle=first)
         yield "settings", found.get(key), wanted
 
 

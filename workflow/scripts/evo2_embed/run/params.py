@@ -11,7 +11,11 @@ from evo2_embed.run.frozen import Run
 
 
 def rule_params(
-    run: Run, rule: str, extraction: str | None = None, fusion: str | None = None
+    run: Run,
+    rule: str,
+    extraction: str | None = None,
+    fusion: str | None = None,
+    bundle: str | None = None,
 ) -> dict:
     """By name, the parameters of a rule.
 
@@ -19,10 +23,10 @@ def rule_params(
     ----------
     run : Run
     rule : str
-    extraction, fusion : str, optional
+    extraction, fusion, bundle : str, optional
         Names, if they are wildcards of the rule.
     """
-    return _PARAMS[rule](run, extraction, fusion)
+    return _PARAMS[rule](run, extraction, fusion, bundle)
 
 
 def control_bundles(run: Run) -> list[Bundle]:
@@ -31,14 +35,19 @@ def control_bundles(run: Run) -> list[Bundle]:
     return bundles[:: -(-len(bundles) // 8)]
 
 
-def _chunk(run: Run, *_) -> dict:
+def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) -> dict:
     windows = run.settings.windows
+    # Only where they count, so that runs without regions do not depend on them.
+    regions = {}
+    if run.bundles[bundle].has_regions:
+        regions = {"regions": run.settings.regions.to_dict()}
     # `beyond_training` changes no window.
     context = {"min": windows.context.min, "span": windows.context.span}
     return {
         "settings": {
             "code": CODE_VERSIONS["chunk"],
             "windows": {**windows.to_dict(), "context": context},
+            **regions,
         }
     }
 
@@ -84,7 +93,7 @@ def _measure(run: Run, *_) -> dict:
     return {"settings": {"code": CODE_VERSIONS["burn_in"]}}
 
 
-def _fit(run: Run, extraction: str, fusion: str) -> dict:
+def _fit(run: Run, extraction: str, fusion: str, *_) -> dict:
     chosen = run.settings.extractions[extraction].fusion[fusion]
     settings = {
         "code": CODE_VERSIONS["fuse"],
@@ -98,7 +107,7 @@ def _fit(run: Run, extraction: str, fusion: str) -> dict:
     return {"settings": settings}
 
 
-def _fuse(run: Run, extraction: str, fusion: str) -> dict:
+def _fuse(run: Run, extraction: str, fusion: str, *_) -> dict:
     chosen = run.settings.extractions[extraction].fusion[fusion]
     return {
         "settings": {

@@ -51,6 +51,13 @@ _METHOD = {
         _mapping_of("pca", "Number of principal components to keep.", 4096),
     ]
 }
+_WORDS = {
+    "type": ["array", "null"],
+    "minItems": 1,
+    "maxItems": 100,
+    "uniqueItems": True,
+    "items": {"type": "string", "minLength": 1, "maxLength": 100},
+}
 _WEIGHT = {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
 _WEIGHTS = {
     "anyOf": [
@@ -143,6 +150,45 @@ class Windows(Section):
     def n_strands(self) -> int:
         """Number of strands that are embedded."""
         return 2 if self.strands == "both" else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSettings(Section):
+    """The section `regions`: how the files in the column `regions` of the sheet are read."""
+
+    features: list[str] | None = key(
+        "For GFF3 and GTF: the types of features (column 3) that are regions. With splice: the "
+        "parts that are joined. null: gene, or exon with splice.",
+        None,
+        schema=_WORDS,
+    )
+    name: list[str] | None = key(
+        "For GFF3 and GTF: the attributes that give a region its name; the first that a feature "
+        "has. null: the usual ones of the format.",
+        None,
+        schema=_WORDS,
+    )
+    rows: Literal["region", "window"] = key(
+        "region: one row per region, or its bins, however long the region is. window: regions are "
+        "cut into windows.",
+        "region",
+    )
+    flank: int = key(
+        "Bases upstream of a region that the model reads and that are not pooled. Needs rows: "
+        "region.",
+        0,
+        minimum=0,
+        maximum=1_073_741_824,
+    )
+    splice: bool = key(
+        "Join the exons of a transcript (GFF3, GTF) or the blocks of a line (BED with 12 columns).",
+        False,
+    )
+    off_contig: Literal["error", "clip"] = key(
+        "Regions that reach past the end of their contig. error: stop. clip: leave out the bases "
+        "past the end.",
+        "error",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -461,6 +507,9 @@ class Settings(Section):
     windows: Windows = key(
         "How contigs are cut into windows. A window gives one embedding, or one per bin.",
         factory=Windows,
+    )
+    regions: RegionSettings = key(
+        "How the files in the column regions of the sheet are read.", factory=RegionSettings
     )
     packing: Packing = key("How windows share forward passes.", factory=Packing)
     sharding: Sharding = key("How much work one embedding job gets.", factory=Sharding)
