@@ -23,6 +23,7 @@ def keys_of(rows):
         "name": pa.array(name, pa.string()),
         "n_tokens": pa.array(np.subtract(end, start).astype(np.int32)),
         "context": pa.array(np.where(np.array(strand) == "+", end, 160).astype(np.int32)),
+        "exons": pa.array(np.ones(len(rows), np.int32)),
     }
     return pa.table(columns)
 

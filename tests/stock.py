@@ -20,6 +20,7 @@ from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.engine.pack import Pack
+from evo2_embed.io.parts import Parts
 from evo2_embed.model import registry
 from random_weights import make_state
 
@@ -95,6 +96,7 @@ def pool_pack(outputs, pack, bos, pooling):
         "strand": np.full(len(end), "+", object),
         "stretch": pack.stretch,
         "context": pack.lengths - bos,
+        "parts": Parts.none(len(end)),
     }
     locator = RowLocator(ShardRows(keys | text, pooling), pooling, bos)
     spans = locator.spans(pack.stretch, pack.offset, pack.cu_seqlens)

@@ -53,7 +53,9 @@ def packed(bundle, tmp_path, length=1600, strand="+", starts=3, **packing):
     file = open_table(output, PACKS)
     metadata = table_metadata(file)
     assert metadata["burn_in"] == found
-    return metadata, list(read_packs(file, "packs")), pl.DataFrame(read_chunk_keys(file))
+    keys = read_chunk_keys(file)
+    assert not keys.pop("parts").counts.any()
+    return metadata, list(read_packs(file, "packs")), pl.DataFrame(keys)
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -118,7 +120,9 @@ def test_a_contig_or_context_too_short_gives_a_reason_and_no_packs(
 def test_the_measurement_is_written_from_the_embeddings_of_the_packs(bundle, tmp_path):
     genomes = {"one": [("a", random_bases(2000, 1))]}
     metadata, _, keys = packed(bundle(genomes, size=500), tmp_path, strand="-")
-    keys = keys.sort("start", "chunk").with_columns(n_tokens=pl.col("end") - pl.col("start"))
+    keys = keys.sort("start", "chunk").with_columns(
+        n_tokens=pl.col("end") - pl.col("start"), exons=1
+    )
     pairs, folder = pair_rows(keys), tmp_path / "burn_in" / "default"
     folder.mkdir()
     layers = {"blocks.2": 32, "norm": 0}

@@ -12,6 +12,7 @@ from evo2_embed.analysis.fusion.writing import fuse_layers
 from evo2_embed.embed.rows import locate_rows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
+from evo2_embed.io.parts import Parts
 from evo2_embed.settings.sections import Fusion
 from layer_files import keys_of, many_rows, same_parameters, write_layer
 
@@ -22,7 +23,8 @@ def bins_of(windows, size):
     """Rows of windows (start, end) on both strands, in bins, in the order of a dataset."""
     start, end = (np.repeat([w[i] for w in windows], 2) for i in (0, 1))
     strand = np.array(["+", "-"] * len(windows))
-    rows = locate_rows(start, end, strand, {"bin": size})
+    chunks = {"start": start, "end": end, "strand": strand, "parts": Parts.none(len(start))}
+    rows = locate_rows(chunks, {"bin": size})
     order = np.lexsort((rows["chunk"], strand[rows["chunk"]], rows["start"]))
     return [
         ("c", int(rows["start"][i]), int(rows["end"][i]), str(strand[rows["chunk"][i]]), None)

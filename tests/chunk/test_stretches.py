@@ -10,6 +10,7 @@ from evo2_embed.chunk.stretches import Stretches, cut_stretches, group_windows
 from evo2_embed.genomes.fasta import KEEP, UPPER, reverse_complement
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import PACKS, open_table
 from evo2_embed.pack.assign import assign_stretches, cut_segments
 from evo2_embed.pack.pack_shard import pack_shard
@@ -274,9 +275,10 @@ def test_the_stretches_of_a_shard_end_with_their_last_window():
         "stretch": np.array([3, 4, 3, 4]),
         "context": np.array([60, 120, 100, 80]),
         "minus": np.array([False, True, False, True]),
+        "parts": Parts.none(4),
     }
     stretches = Stretches(chunks)
     assert stretches.order.tolist() == [0, 2, 3, 1]
     assert stretches.number.tolist() == [3, 4]
-    assert stretches.start.tolist() == [0, 0]
-    assert stretches.end.tolist() == [100, 120]
+    assert stretches.bases.tolist() == [100, 120]
+    assert [stretches.intervals(index) for index in (0, 1)] == [[[0, 100]], [[0, 120]]]

@@ -10,6 +10,7 @@ from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import _pool, wanted_segments
+from evo2_embed.io.parts import Parts
 from evo2_embed.pack.assign import cut_segments, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,7 @@ def shard_rows(chunks, pooling):
             "strand": np.array(strand, object),
             "stretch": 10 + np.array(stretch),
             "context": np.array(context),
+            "parts": Parts.none(len(chunks)),
             **text,
         },
         pooling,

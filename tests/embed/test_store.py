@@ -8,6 +8,7 @@ from evo2_embed.embed.overlap import HostCopy
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.store import JOURNAL, RowStore, StoreContents
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.parts import Parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ def shard_rows(chunks=6, pooling=BIN):
     text = {key: np.full(chunks, "x", object) for key in ("genome", "contig", "name")}
     strand = np.array(["+-"[i % 2] for i in number], object)
     keys = {"chunk": number, "start": start, "end": start + 100, "strand": strand}
-    context = {"context": np.full(chunks, 100), "stretch": number}
+    context = {"context": np.full(chunks, 100), "stretch": number, "parts": Parts.none(chunks)}
     return ShardRows(keys | context | text, pooling)
 
 

@@ -7,6 +7,7 @@ from evo2_embed.embed.rows import count_rows, locate_rows
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
+from evo2_embed.io.parts import Parts
 from evo2_embed.model import registry
 from runs import run_python
 from stock import (
@@ -114,8 +115,9 @@ def test_bins_weighted_by_length_average_to_the_mean(make_engine, reference):
 
 
 def test_bins_are_counted_along_the_strand():
-    start, end = np.array([100, 100]), np.array([110, 110])
-    rows = locate_rows(start, end, np.array(["+", "-"]), {"bin": 4})
+    start, end, strand = np.array([100, 100]), np.array([110, 110]), np.array(["+", "-"])
+    chunks = {"start": start, "end": end, "strand": strand, "parts": Parts.none(2)}
+    rows = locate_rows(chunks, {"bin": 4})
     assert rows["chunk"].tolist() == [0, 0, 0, 1, 1, 1]
     assert rows["start"].tolist() == [100, 104, 108, 106, 102, 100]
     assert rows["end"].tolist() == [104, 108, 110, 110, 106, 102]

@@ -38,7 +38,7 @@ def chunk_table(path, rows):
         "start": start,
         "end": end,
         "strand": strand,
-        "name": [None] * len(rows),
+        **dict.fromkeys(("name", "parts"), [None] * len(rows)),
         "length": length,
         "stretch": range(len(rows)),
         "context": length,

@@ -138,10 +138,10 @@ def test_only_so_many_files_are_open_at_a_time(tmp_path, monkeypatch, limit, mos
         Genome(str(number), write_fasta(tmp_path / f"{number}.fa", [("a", "ACGT")]))
         for number in range(5)
     ]
-    out, window = np.empty(4, np.uint8), np.array([[0, 4, zlib.crc32(b"ACGT")]])
+    out, window = np.empty(4, np.uint8), np.array([[0, 4, zlib.crc32(b"ACGT"), 0, 4]])
     with Sequences(genomes, "c.parquet", str(tmp_path / "i"), "upper") as files:
         for genome in genomes * 2:
-            files.copy_tokens(genome.name, "a", "+", 0, 4, window, out)
+            files.copy_tokens(genome.name, "a", "+", [[0, 4]], window, out)
             assert len(files.open) <= most
 
 

@@ -32,7 +32,7 @@ def whole(tmp_path_factory):
     with table_writer(path, SCHEMA) as writer:
         for _ in range(2):
             columns = [label, label, numbers, numbers, pa.array(["+", "-"]), pa.array(["n", None])]
-            columns += [pa.array([5, 6], pa.int32())] * 2
+            columns += [pa.array([5, 6], pa.int32())] * 3
             columns += [vectors(np.ones((2, 4), np.float32))]
             writer.write_table(pa.table(columns, SCHEMA))
     return path

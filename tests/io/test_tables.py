@@ -8,7 +8,7 @@ from evo2_embed.io.tables import check_embeddings, embeddings_schema, vectors
 
 ROW = {
     "genome": "g", "contig": "c", "start": 0, "end": 6, "strand": "+", "name": None,
-    "n_tokens": 6, "context": 6,
+    "n_tokens": 6, "context": 6, "exons": 1,
 }  # fmt: skip
 
 

@@ -93,7 +93,8 @@ def test_rows_have_the_gc_content_of_the_last_chunk_that_holds_them(tmp_path_fac
     asked = sorted((start, start + size, strands[plus]) for start, size, plus in asked)
     columns = dict.fromkeys(CHUNKS.names, [0] * len(held))
     columns |= dict(zip(("start", "end", "strand"), zip(*held, strict=True), strict=True))
-    columns |= {"name": [None] * len(held), "gc": [i / len(held) for i in range(len(held))]}
+    columns |= dict.fromkeys(("name", "parts"), [None] * len(held))
+    columns |= {"gc": [i / len(held) for i in range(len(held))]}
     for name in ("genome", "contig"):
         columns[name] = pa.array(["g"] * len(held)).cast(CHUNKS.field(name).type)
     arrays = [pa.array(columns[field.name], field.type) for field in CHUNKS]

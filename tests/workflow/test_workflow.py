@@ -150,7 +150,7 @@ def test_levels_are_token_weighted_means(finished_run):
 
 def test_the_dataset_opens_in_polars_pyarrow_pandas_and_duckdb(finished_run):
     folder = finished_run.folder / "results" / "embeddings" / "both" / "norm"
-    keys = ["genome", "contig", "start", "end", "strand", "name", "n_tokens", "context"]
+    keys = ["genome", "contig", "start", "end", "strand", "name", "n_tokens", "context", "exons"]
     columns = [*keys, "embedding"]
     with_polars = pl.scan_parquet(folder / "*.parquet").collect()
     with_arrow = ds.dataset(folder).to_table()

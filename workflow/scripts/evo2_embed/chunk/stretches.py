@@ -29,6 +29,7 @@ starts 2 bases upstream of it. The windows end after 6, 10 and 8 bases of their 
 
 import numpy as np
 
+from evo2_embed.io.parts import Parts
 from evo2_embed.settings.sections import Context
 
 
@@ -119,8 +120,9 @@ class Stretches:
     Parameters
     ----------
     chunks : dict of str to ndarray, (n,)
-        `start`, `end`, `stretch`, `context` and `minus` (whether on strand `-`) of all chunks of
-        some stretches with consecutive numbers.
+        `start`, `end`, `parts`, `stretch`, `context` and `minus` (whether on strand `-`) of all
+        chunks of some stretches with consecutive numbers. A chunk with parts is a stretch of its
+        own.
 
     Attributes
     ----------
@@ -128,26 +130,40 @@ class Stretches:
         Indices of the chunks, stretch after stretch, and in a stretch by their ends on the strand.
     edges : ndarray of int64, (m + 1,)
         Stretch i has the chunks `order[edges[i]:edges[i + 1]]`.
-    number, start, end : ndarray of int64, (m,)
-        Numbers of the stretches, and their bases on the forward strand. A stretch ends with its
-        last chunk.
+    number, bases : ndarray of int64, (m,)
+        Numbers of the stretches, and how many bases they have.
+    minus : ndarray of bool, (m,)
+        Whether they are on strand `-`.
     """
 
-    def __init__(self, chunks: dict[str, np.ndarray]):
+    def __init__(self, chunks: dict[str, np.ndarray | Parts]):
         stretch, context = chunks["stretch"], chunks["context"]
         self.order = np.lexsort((context, stretch))
         self.number, first = np.unique(stretch[self.order], return_index=True)
         self.edges = np.append(first, len(stretch))
         # The context of the last chunk is the whole stretch, which begins to the right on `-`.
         last = self.order[self.edges[1:] - 1]
-        minus, bases = chunks["minus"][last], context[last]
-        self.end = np.where(minus, chunks["start"][last] + bases, chunks["end"][last])
-        self.start = self.end - bases
+        self.bases = context[last]
+        self.minus, self._parts = chunks["minus"][last], chunks["parts"][last]
+        start, end = chunks["start"][last], chunks["end"][last]
+        self._end = np.where(self.minus, start + self.bases, end)
+        self._upstream = self.bases - self._parts.bases(start, end)
 
-    @property
-    def bases(self) -> np.ndarray:
-        """Bases of each stretch, (m,)."""
-        return self.end - self.start
+    def intervals(self, index: int) -> list[list[int]]:
+        """Start and end of the bases of a stretch, in order on the forward strand.
+
+        There is one interval, or one per part. The first may begin before the start of a circular
+        contig, or the last end past its end: the context goes on at the other end.
+        """
+        parts = self._parts.of(index)
+        if not parts:
+            end, bases = int(self._end[index]), int(self.bases[index])
+            return [[end - bases, end]]
+        if self.minus[index]:
+            parts[-1][1] += int(self._upstream[index])
+        else:
+            parts[0][0] -= int(self._upstream[index])
+        return parts
 
 
 def count_bases(stretch: np.ndarray, context: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from evo2_embed.chunk.stretches import group_windows
 from evo2_embed.chunk.tiling import count_windows
 from evo2_embed.genomes.regions import Regions
+from evo2_embed.io.parts import Parts
 from evo2_embed.settings.sections import Windows
 
 
@@ -26,8 +27,8 @@ def plan_windows(
     Returns
     -------
     plan : dict of str to ndarray, (n,)
-        `start`, `end`, `strand`, `name`, `stretch` (its number in the contig) and `context`; sorted
-        by start, strand and end.
+        `start`, `end`, `strand`, `name`, `parts`, `stretch` (its number in the contig) and
+        `context`; sorted by start, strand and end.
     skipped : int
         Number of windows shorter than `min_length`, which are left out.
     """
@@ -46,7 +47,8 @@ def plan_windows(
     starts, ends, strands = starts[keep], ends[keep], strands[keep]
     stretch, context = group_windows(starts, ends, strands, length, windows.context)
     plan = {"start": starts, "end": ends, "strand": strands, "name": names[keep]}
-    return {**plan, "stretch": stretch, "context": context}, len(order) - len(keep)
+    plan |= {"parts": Parts.none(len(keep)), "stretch": stretch, "context": context}
+    return plan, len(order) - len(keep)
 
 
 def _spans(length: int, regions: Regions | None) -> Iterable[tuple[int, int, str, str | None]]:

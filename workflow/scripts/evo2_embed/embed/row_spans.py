@@ -74,7 +74,7 @@ class RowLocator:
         self.rows, self.pooling = rows, pooling
         chunks = rows.chunks
         last = chunks["context"] + bos  # tokens of the stretch up to the chunk's end
-        lengths = chunks["end"] - chunks["start"]
+        lengths = chunks["bases"]
         self.stretches, owner = np.unique(chunks["stretch"], return_inverse=True)
         tokens = np.zeros(len(self.stretches), np.int64)
         np.maximum.at(tokens, owner, last)

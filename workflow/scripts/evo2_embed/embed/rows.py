@@ -7,6 +7,7 @@ direction of the chunk's strand; the last bin may be shorter).
 import numpy as np
 import pyarrow as pa
 
+from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.io.text import shown
 
 
@@ -18,39 +19,62 @@ def count_rows(lengths: np.ndarray, pooling: str | dict) -> np.ndarray:
 
 
 def locate_rows(
-    start: np.ndarray, end: np.ndarray, strand: np.ndarray, pooling: str | dict
+    chunks: dict[str, np.ndarray | Parts], pooling: str | dict
 ) -> dict[str, np.ndarray]:
     """Coordinates of the rows of chunks.
 
     Parameters
     ----------
-    start, end : ndarray of int64, (n,)
-        The chunks, 0-based and half-open on the forward strand.
-    strand : ndarray of str, (n,)
+    chunks : dict of str to ndarray, (n,), or Parts
+        `start` and `end`, 0-based and half-open on the forward strand, `strand` and `parts`.
     pooling : str or dict
 
     Returns
     -------
     dict of str to ndarray, (rows,)
-        `chunk` (index into the n chunks), `start`, `end`, `n_tokens` and `behind` (bases of the
-        chunk after the row, in the direction of its strand). Ordered by chunk; within a chunk in
-        the order of its tokens.
+        `chunk` (index into the n chunks), `start`, `end`, `n_tokens`, `exons` and `behind` (bases
+        of the chunk after the row, in the direction of its strand). Ordered by chunk; within a
+        chunk in the order of its tokens. Rows over the origin of a contig, or after it, have an
+        `end` of more than the length of the contig.
     """
-    lengths = end - start
+    start, end = chunks["start"], chunks["end"]
+    lengths = chunks["parts"].bases(start, end)
     counts = count_rows(lengths, pooling)
     chunk = np.repeat(np.arange(len(start)), counts)
     size = pooling["bin"] if isinstance(pooling, dict) else lengths[chunk]
     offset = (np.arange(len(chunk)) - np.repeat(np.cumsum(counts) - counts, counts)) * size
     n_tokens = np.minimum(size, lengths[chunk] - offset)
-    forward = strand[chunk] == "+"
+    behind = lengths[chunk] - offset - n_tokens
     # Tokens of `-` run from the chunk's end to its start.
-    row_start = np.where(forward, start[chunk] + offset, end[chunk] - offset - n_tokens)
+    left = np.where(chunks["strand"][chunk] == "+", offset, behind)
+    row_start = start[chunk] + left
+    rows = {"start": row_start, "end": row_start + n_tokens, "exons": np.ones_like(row_start)}
+    joined = np.flatnonzero(chunks["parts"].counts[chunk])
+    for name, values in _of_parts(chunks, chunk[joined], left[joined], n_tokens[joined]).items():
+        rows[name][joined] = values
+    return {"chunk": chunk, **rows, "n_tokens": n_tokens, "behind": behind}
+
+
+def _of_parts(
+    chunks: dict[str, np.ndarray | Parts], chunk: np.ndarray, left: np.ndarray, n_tokens: np.ndarray
+) -> dict[str, np.ndarray]:
+    """`start`, `end` and `exons` of rows of chunks with parts, from the bases of the chunk to their
+    left on the forward strand."""
+    parts = chunks["parts"]
+    begin, stop = parts.unrolled(chunks["start"], chunks["end"])
+    # All parts of all chunks end to end.
+    edges = edges_of(stop - begin)
+    first = edges[parts.edges[chunk]] + left
+    last = first + n_tokens - 1
+    one, other = (np.searchsorted(edges, base, side="right") - 1 for base in (first, last))
+    # An exon over the origin of its contig is two parts.
+    goes_on = np.zeros(len(begin), bool)
+    goes_on[1:] = (begin[1:] == stop[:-1]) & (parts.start[1:] == 0)
+    exon = np.cumsum(~goes_on)
     return {
-        "chunk": chunk,
-        "start": row_start,
-        "end": row_start + n_tokens,
-        "n_tokens": n_tokens,
-        "behind": lengths[chunk] - offset - n_tokens,
+        "start": begin[one] + first - edges[one],
+        "end": begin[other] + last - edges[other] + 1,
+        "exons": exon[other] - exon[one] + 1,
     }
 
 
@@ -61,18 +85,19 @@ class ShardRows:
 
     Parameters
     ----------
-    chunks : dict of str to ndarray, (n,)
+    chunks : dict of str to ndarray, (n,), or Parts
         `read.CHUNK_KEYS` of the chunks, in any order.
     pooling : str or dict
 
     Attributes
     ----------
-    chunks : dict of str to ndarray, (n,)
-        The same, sorted by `chunk`.
+    chunks : dict of str to ndarray, (n,), or Parts
+        The same, sorted by `chunk`, and `bases`, the number of bases of each.
     rank : ndarray of int64, (n,)
         Number of the contig of each chunk, from 0.
     rows : dict of str to ndarray, (count,)
-        `chunk` (index into `chunks`), `start`, `end`, `n_tokens` and `context` of each row.
+        `chunk` (index into `chunks`), `start`, `end`, `n_tokens`, `context` and `exons` of each
+        row. Rows after the origin of a contig come last on it, as `locate_rows` has them.
     count : int
         Number of rows.
     """
@@ -80,7 +105,8 @@ class ShardRows:
     def __init__(self, chunks: dict[str, np.ndarray], pooling: str | dict):
         order = np.argsort(chunks["chunk"], kind="stable")
         self.chunks = chunks = {key: values[order] for key, values in chunks.items()}
-        rows = locate_rows(chunks["start"], chunks["end"], chunks["strand"], pooling)
+        chunks["bases"] = chunks["parts"].bases(chunks["start"], chunks["end"])
+        rows = locate_rows(chunks, pooling)
         self.rank = rank = contig_ranks(chunks["genome"], chunks["contig"])
         owner = rows["chunk"]
         rows["context"] = chunks["context"][owner] - rows.pop("behind")
@@ -117,16 +143,20 @@ class ShardRows:
         """Key columns of rows [start, stop)."""
         rows = {key: values[start:stop] for key, values in self.rows.items()}
         taken = {key: values[rows["chunk"]] for key, values in self.chunks.items()}
+        # Of a chunk over the origin of its contig, the rows after it begin there anew.
+        round_trip = taken["parts"].lengths_of_contigs(taken["end"])
+        round_trip[rows["start"] < round_trip] = 0
         return {
             "chunk": pa.array(taken["chunk"]),
             "genome": pa.array(taken["genome"], pa.string()).dictionary_encode(),
             "contig": pa.array(taken["contig"], pa.string()).dictionary_encode(),
-            "start": pa.array(rows["start"]),
-            "end": pa.array(rows["end"]),
+            "start": pa.array(rows["start"] - round_trip),
+            "end": pa.array(rows["end"] - round_trip),
             "strand": pa.array(taken["strand"], pa.string()),
             "name": pa.array(taken["name"], pa.string()),
             "n_tokens": pa.array(rows["n_tokens"].astype(np.int32)),
             "context": pa.array(rows["context"].astype(np.int32)),
+            "exons": pa.array(rows["exons"].astype(np.int32)),
         }
 
 

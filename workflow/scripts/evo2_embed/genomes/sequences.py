@@ -2,12 +2,13 @@
 
 import resource
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import numpy as np
 import pyfaidx
 
-from evo2_embed.genomes.blocks import UPPER_BITS, WindowReader
+from evo2_embed.genomes.blocks import BLOCK, UPPER_BITS, WindowReader
 from evo2_embed.genomes.fasta import (
     KEEP,
     UPPER,
@@ -49,34 +50,36 @@ class Sequences:
         genome: str,
         contig: str,
         strand: str,
-        start: int,
-        end: int,
+        intervals: list[list[int]],
         windows: np.ndarray,
         out: np.ndarray,
     ) -> None:
-        """Write the tokens of a stretch, on its strand, to `out`: uint8, (end - start,).
+        """Write the tokens of a stretch, on its strand, to `out`: uint8, (bases,).
 
         Parameters
         ----------
-        start, end : int
-            The bases of the stretch, on the forward strand.
-        windows : ndarray of int64, (n, 3)
-            Start, end and CRC-32 of each of its chunks.
+        intervals : list of [start, end]
+            The bases of the stretch, in order on the forward strand. What is before the start of
+            the contig, or past its end, is at its other end.
+        windows : ndarray of int64, (n, 5)
+            Of each of its chunks the start and end in the stretch, on the forward strand; the
+            CRC-32; and start and end on the contig.
 
         Raises
         ------
         InputError
             If the file is not the file that was chunked.
         """
-        bases = (self._fasta(genome), contig, start, end)
-        letters = self.reader.read(*bases)
-        rows = windows.tolist()
-        if letters is None or not self._translate(letters, start, rows, out):
-            source = self.genomes[genome].fasta
-            out[:] = fetch_tokens(*bases, self.lower_case, source)
-            if (bad := _changed(out, start, rows)) is not None:
+        fasta, source = self._fasta(genome), self.genomes[genome].fasta
+        record, rows = fasta.faidx.index.get(contig), windows.tolist()
+        pieces = list(_pieces(intervals, record.rlen if record else None))
+        if not self._translate(fasta, contig, pieces, rows, out):
+            for start, end, offset in pieces:
+                tokens = fetch_tokens(fasta, contig, start, end, self.lower_case, source)
+                out[offset : offset + end - start] = tokens
+            if (bad := _changed(out, rows)) is not None:
                 raise InputError(
-                    f"{source}: record '{shown(contig)}': bases {bad[0]} to {bad[1]} are not those "
+                    f"{source}: record '{shown(contig)}': bases {bad[3]} to {bad[4]} are not those "
                     "that were chunked; the file or its index has changed: delete "
                     f"{self.chunks} and rerun"
                 )
@@ -84,18 +87,30 @@ class Sequences:
             out[:] = reverse_complement(out)
 
     def _translate(
-        self, letters: np.ndarray, start: int, windows: list[list[int]], out: np.ndarray
+        self,
+        fasta: pyfaidx.Fasta,
+        contig: str,
+        pieces: list[tuple[int, int, int]],
+        windows: list[list[int]],
+        out: np.ndarray,
     ) -> bool:
-        """Write letters as tokens; False if one is not allowed, or differs from the chunked one."""
-        if len(windows) > 1 or windows[0][1] - windows[0][0] < len(letters):
-            out[:] = (UPPER if self.lower_case == "upper" else KEEP)[letters]
-            return bool(out.all()) and _changed(out, start, windows) is None
-        # With this checksum the letters are those of the chunk, so all are allowed.
-        if self.lower_case == "upper":
-            np.bitwise_and(letters, UPPER_BITS, out=out)
-        else:
-            out[:] = letters
-        return zlib.crc32(out) == windows[0][2]
+        """Write the letters of all pieces as tokens; False if the file is not plain, or a letter is
+        not allowed or differs from the chunked one."""
+        is_window = windows[0][:2] == [0, len(out)]
+        table = UPPER if self.lower_case == "upper" else KEEP
+        for start, end, offset in pieces:
+            letters = self.reader.read(fasta, contig, start, end)
+            if letters is None:
+                return False
+            mine = out[offset : offset + end - start]
+            # With its checksum the letters are those of the chunk, so all are allowed.
+            if not is_window:
+                mine[:] = table[letters]
+            elif self.lower_case == "upper":
+                np.bitwise_and(letters, UPPER_BITS, out=mine)
+            else:
+                mine[:] = letters
+        return bool(is_window or out.all()) and _changed(out, windows) is None
 
     def _fasta(self, name: str) -> pyfaidx.Fasta:
         if name not in self.open:
@@ -108,10 +123,23 @@ class Sequences:
         return self.open[name][0]
 
 
-def _changed(tokens: np.ndarray, start: int, windows: list[list[int]]) -> list[int] | None:
-    """The first window whose checksum differs from that of its tokens; tokens start at `start`."""
+def _pieces(intervals: list[list[int]], length: int | None) -> Iterator[tuple[int, int, int]]:
+    """Intervals of a contig of `length` bases in pieces of at most `BLOCK` bases: start, end, and
+    bases before it. A piece does not go over the origin."""
+    before = 0
+    for start, end in intervals:
+        while start < end:
+            at = start % length if length else start
+            room = min(BLOCK, length - at) if length else BLOCK
+            bases = min(end - start, room)
+            yield at, at + bases, before
+            start, before = start + bases, before + bases
+
+
+def _changed(tokens: np.ndarray, windows: list[list[int]]) -> list[int] | None:
+    """The first window whose checksum differs from that of its tokens."""
     for window in windows:
-        if zlib.crc32(tokens[window[0] - start : window[1] - start]) != window[2]:
+        if zlib.crc32(tokens[window[0] : window[1]]) != window[2]:
             return window
     return None
 

@@ -18,6 +18,9 @@ from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path
 from evo2_embed.io.integrity import PARQUET_KEY, UNSEALED, is_sealed, seal_parquet
+from evo2_embed.io.later import OlderFile, without_later
+from evo2_embed.io.parts import COLUMN as PARTS
+from evo2_embed.io.parts import Parts
 from evo2_embed.io.text import shown
 
 METADATA_KEY = b"evo2_embed"
@@ -26,7 +29,9 @@ LABEL = pa.dictionary(pa.int32(), pa.string())
 # One row per window of a contig on one strand. `chunk` numbers the rows of a bundle from 0, and
 # `stretch` its stretches in the order of their first chunks. `context` is the number of bases of
 # the stretch up to the end of the chunk, its own included. `gc` and `ambiguous` are shares of all
-# letters. `crc32` is the checksum of the tokens of the forward strand.
+# letters. `crc32` is the checksum of the tokens of the forward strand. `parts` has start, end,
+# start, end ... of the parts that are joined (`io.parts`); it is null if the chunk is simply
+# [start, end). `length` counts the bases of the parts.
 CHUNKS = pa.schema(
     [
         pa.field("chunk", pa.int64(), nullable=False),
@@ -42,6 +47,7 @@ CHUNKS = pa.schema(
         pa.field("gc", pa.float32(), nullable=False),
         pa.field("ambiguous", pa.float32(), nullable=False),
         pa.field("crc32", pa.uint32(), nullable=False),
+        pa.field("parts", PARTS),
     ]
 )
 
@@ -52,7 +58,8 @@ CHUNKS = pa.schema(
 # earlier packs and `left` in later ones. The first token of a stretch is its BOS, if there is one.
 # The lists from `chunk` on have one entry per chunk whose last token is in the pack, in the order
 # of those tokens: `segment` is the index of its segment in the pack, and `context` the number of
-# bases of the stretch up to its end.
+# bases of the stretch up to its end. `parts` is null if no chunk of the pack has parts; else it is
+# empty for the chunks without.
 PACKS = pa.schema(
     [
         pa.field("pack", pa.int32(), nullable=False),
@@ -72,19 +79,21 @@ PACKS = pa.schema(
         pa.field("end", pa.large_list(pa.int64()), nullable=False),
         pa.field("strand", pa.large_list(pa.string()), nullable=False),
         pa.field("name", pa.large_list(pa.string()), nullable=False),
+        pa.field("parts", pa.large_list(PARTS)),
     ]
 )
 
 ROW_GROUP_BYTES = 4 << 20  # of vectors, before compression
 ROW_GROUP_ROWS = 8192
 
-KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens", "context")
+KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens", "context", "exons")
 
 
 def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
     """Columns of an embedding table: keys and a vector of `width` dimensions.
 
-    `context` is the number of bases that the row's last token has seen, its own included.
+    `context` is the number of bases that the row's last token has seen, its own included. `exons`
+    is the number of exons that the row's bases come from: 1 if nothing is spliced.
 
     Parameters
     ----------
@@ -104,6 +113,7 @@ def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
         pa.field("name", pa.string()),
         pa.field("n_tokens", pa.int32(), nullable=False),
         pa.field("context", pa.int32(), nullable=False),
+        pa.field("exons", pa.int32(), nullable=False),
         pa.field(
             "embedding", pa.list_(pa.field("item", number, nullable=False), width), nullable=False
         ),
@@ -125,8 +135,10 @@ def vectors_to_numpy(column: pa.ChunkedArray | pa.Array, width: int) -> np.ndarr
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
-def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray | Parts:
     """A key column as an array: numbers as they are, text as Python objects, (n,)."""
+    if column.type == PARTS:
+        return Parts.from_arrow(column)
     if pa.types.is_integer(column.type):
         return column.to_numpy()
     return np.array(column.to_pylist(), object)
@@ -184,9 +196,11 @@ def open_table(
     if not (is_sealed(path) if sha256 is None else file_sha256(path) == sha256):
         raise InputError(f"{path}: damaged or changed since it was written; {how}")
     file = pq.ParquetFile(path)
-    if not file.schema_arrow.equals(schema):
-        raise InputError(f"{path}: columns are not as expected; {how}")
-    return file
+    if file.schema_arrow.equals(schema):
+        return file
+    if file.schema_arrow.equals(without_later(schema)):
+        return OlderFile(path, schema)
+    raise InputError(f"{path}: columns are not as expected; {how}")
 
 
 def table_metadata(file: pq.ParquetFile) -> dict:
@@ -210,18 +224,25 @@ def read_rows(file: pq.ParquetFile, start: int, stop: int, columns: list[str]) -
 
 def check_chunks(table: pa.Table, source: str, first: int = 0) -> pa.Table:
     """Check the values of a chunk table's rows; `first` is the number of the first chunk."""
+    ends = table["start"].to_numpy(), table["end"].to_numpy()
+    parts = Parts.from_arrow(table["parts"])
     checks = {
         "chunk": pc.equal(table["chunk"], pa.array(np.arange(first, first + len(table)))),
         "start": pc.greater_equal(table["start"], 0),
         "end": pc.greater(table["end"], table["start"]),
         "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
-        "length": pc.equal(table["length"], pc.subtract(table["end"], table["start"])),
+        "parts": pa.chunked_array([pa.array(~parts.faults(*ends))]),
+        "length": pc.equal(table["length"], pa.array(parts.bases(*ends))),
         "stretch": pc.and_(
             pc.greater_equal(table["stretch"], 0), pc.less_equal(table["stretch"], table["chunk"])
         ),
         "context": pc.and_(
             pc.greater_equal(table["context"], table["length"]),
-            pc.or_(pc.equal(table["strand"], "-"), pc.less_equal(table["context"], table["end"])),
+            # Context to the right of a window, or over the origin of its contig, can be longer.
+            pc.or_(
+                pc.or_(pc.equal(table["strand"], "-"), pc.is_valid(table["parts"])),
+                pc.less_equal(table["context"], table["end"]),
+            ),
         ),
         "gc": _is_share(table["gc"]),
         "ambiguous": _is_share(table["ambiguous"]),
@@ -246,6 +267,7 @@ def check_embeddings(table: pa.Table, values: np.ndarray, source: str) -> pa.Tab
         "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
         "n_tokens": pc.greater(table["n_tokens"], 0),
         "context": pc.greater_equal(table["context"], table["n_tokens"]),
+        "exons": pc.greater(table["exons"], 0),
         "embedding": pa.chunked_array([pa.array(np.isfinite(values).all(axis=1))]),
     }
     return _checked(table, checks, source)

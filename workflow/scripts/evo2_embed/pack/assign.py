@@ -22,6 +22,7 @@ from itertools import chain
 
 import numpy as np
 
+from evo2_embed.io.parts import edges_of
 from evo2_embed.settings.sections import Packing
 
 
@@ -109,11 +110,6 @@ def cut_segments(lengths: np.ndarray, longest: int, max_tokens: int) -> Assignme
     stretch, length, remaining = np.array(segments, np.int64).reshape(-1, 3).T
     offset = lengths[stretch] - length - remaining
     return Assignment(edges_of(counts), stretch, offset, length, remaining)
-
-
-def edges_of(counts) -> np.ndarray:
-    """Where items of these sizes start and end if they lie end to end from 0, (n + 1,)."""
-    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
 def first_fit(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:

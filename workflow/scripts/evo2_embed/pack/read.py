@@ -9,24 +9,36 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import to_numpy
 from evo2_embed.pack.assign import edges_of
 
-CHUNK_KEYS = ("chunk", "start", "end", "context", "genome", "contig", "strand", "name")
+PLAIN_KEYS = ("chunk", "start", "end", "context", "genome", "contig", "strand", "name")
+CHUNK_KEYS = (*PLAIN_KEYS, "parts")
 _NAMES = {"position": "offset", "left": "remaining"}
 
 
-def read_chunk_keys(file: pq.ParquetFile) -> dict[str, np.ndarray]:
+def read_chunk_keys(file: pq.ParquetFile) -> dict[str, np.ndarray | Parts]:
     """Keys of all chunks of a pack file, without their tokens.
 
     Returns
     -------
-    dict of str to ndarray, (n,)
+    dict of str to ndarray, (n,), or Parts
         `CHUNK_KEYS` and `stretch`, as in the chunk table; chunks in the order of their packs.
     """
     table = file.read([*CHUNK_KEYS, "segment", "stretch"])
-    keys = {name: to_numpy(table[name].combine_chunks().flatten()) for name in CHUNK_KEYS}
-    return {"stretch": _stretches(table), **keys}
+    keys = {name: to_numpy(table[name].combine_chunks().flatten()) for name in PLAIN_KEYS}
+    return {"stretch": _stretches(table), **keys, "parts": _parts(table)}
+
+
+def _parts(table: pa.Table) -> Parts:
+    """Parts of all chunks; a pack without parts has null instead of a list."""
+    packs = table["parts"].combine_chunks()
+    chunks = pc.list_value_length(table["chunk"].combine_chunks()).to_numpy()
+    lists = packs.flatten()
+    counts = np.zeros(chunks.sum(), np.int64)
+    counts[np.repeat(packs.is_valid().to_numpy(False), chunks)] = pc.list_value_length(lists)
+    return Parts.from_lists(counts, lists.flatten().to_numpy())
 
 
 def _stretches(table: pa.Table) -> np.ndarray:
@@ -93,7 +105,7 @@ def _is_whole(row: dict) -> bool:
     if len(row["tokens"]) != (n_segments * row["width"] or ends[-1]):
         return False
     owner = row["segment"]
-    if any(len(row[name]) != len(owner) for name in CHUNK_KEYS):
+    if any(len(row[name]) != len(owner) for name in PLAIN_KEYS):
         return False
     if ((owner < 0) | (owner >= n_segments)).any():
         return False
@@ -103,7 +115,7 @@ def _is_whole(row: dict) -> bool:
 
 
 _BYTES = {"tokens": np.uint8, "mask": np.bool_}
-_PLAIN = ("pack", "width", "genome", "contig", "strand", "name")
+_PLAIN = ("pack", "width", "genome", "contig", "strand", "name", "parts")
 
 
 def _value(name: str, scalar: pa.Scalar):

@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 from evo2_embed.chunk.stretches import Stretches
 from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.sequences import Sequences
-from evo2_embed.io.tables import PACKS
+from evo2_embed.io.parts import Parts
+from evo2_embed.io.tables import PACKS, to_numpy
 from evo2_embed.pack.assign import Assignment, edges_of
-from evo2_embed.pack.read import CHUNK_KEYS
+from evo2_embed.pack.read import PLAIN_KEYS
 from evo2_embed.settings.sections import Packing
 
 BOS = 0  # EOD of CharLevelTokenizer
@@ -22,9 +23,9 @@ ROW_GROUP_TOKENS = 4 << 20
 
 def stretches_of(table: pa.Table) -> Stretches:
     """The stretches of chunks (`tables.CHUNKS`)."""
-    names = ("start", "end", "stretch", "context")
+    names = ("start", "end", "stretch", "context", "parts")
     minus = pc.equal(table["strand"], "-").to_numpy().astype(bool)
-    return Stretches({**{name: table[name].to_numpy() for name in names}, "minus": minus})
+    return Stretches({**{name: to_numpy(table[name]) for name in names}, "minus": minus})
 
 
 def pack_rows(
@@ -82,9 +83,19 @@ class _Rows:
         self.sequences, self.packing, self.bos = sequences, packing, int(packing.bos)
         self.buffers = Buffers()
         self.open: dict[int, np.ndarray] = {}
-        columns = [table[name].to_numpy() for name in ("start", "end", "crc32")]
-        self.windows = np.stack(columns, axis=1, dtype=np.int64)[stretches.order]
+        self.parts = Parts.from_arrow(table["parts"])
+        self.windows = self._windows()
         self.chunks, self.owners = self._ends()
+
+    def _windows(self) -> np.ndarray:
+        """What `Sequences` checks of each chunk, stretch after stretch: int64, (n, 5)."""
+        stretches, names = self.stretches, ("length", "context", "crc32", "start", "end")
+        columns = [self.table[name].to_numpy()[stretches.order] for name in names]
+        length, context, *others = columns
+        counts = np.diff(stretches.edges)
+        bases, minus = np.repeat(stretches.bases, counts), np.repeat(stretches.minus, counts)
+        offset = np.where(minus, bases - context, context - length)
+        return np.stack([offset, offset + length, *others], axis=1, dtype=np.int64)
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the chunks, and of the segments that they end in; in the order of these."""
@@ -144,9 +155,18 @@ class _Rows:
         edges = np.searchsorted(self.owners, borders)
         mine = slice(edges[0], edges[-1])
         segment = self.owners[mine] - np.repeat(borders[:-1], np.diff(edges))
-        keys, edges = self.table.select(CHUNK_KEYS).take(self.chunks[mine]), edges - edges[0]
-        columns = {name: _lists(name, edges, keys[name].combine_chunks()) for name in CHUNK_KEYS}
+        keys, edges = self.table.select(PLAIN_KEYS).take(self.chunks[mine]), edges - edges[0]
+        columns = {name: _lists(name, edges, keys[name].combine_chunks()) for name in PLAIN_KEYS}
+        columns["parts"] = self._parts(self.chunks[mine], edges)
         return {"segment": _lists("segment", edges, pa.array(segment)), **columns}
+
+    def _parts(self, chunks: np.ndarray, edges: np.ndarray) -> pa.Array:
+        """The parts of chunks, a list per pack; null for a pack without."""
+        parts = self.parts[chunks]
+        some = np.diff(parts.edges[edges]) > 0
+        lists = pa.ListArray.from_arrays(2 * parts.edges.astype(np.int32), parts.values)
+        column = _lists("parts", edges, lists)
+        return pc.if_else(pa.array(some), column, pa.scalar(None, column.type))
 
     def _fill(self, tokens: np.ndarray, ends: np.ndarray, start: int, end: int) -> None:
         """Write the tokens of the segments [start, end), end to end."""
@@ -174,10 +194,9 @@ class _Rows:
         """Write the tokens of a whole stretch of a genome, contig and strand, after its BOS."""
         if self.bos:
             out[0] = BOS
-        stretches = self.stretches
-        bases = int(stretches.start[index]), int(stretches.end[index])
-        first, last = stretches.edges[index : index + 2]
-        self.sequences.copy_tokens(*key, *bases, self.windows[first:last], out[self.bos :])
+        first, last = self.stretches.edges[index : index + 2]
+        intervals, windows = self.stretches.intervals(index), self.windows[first:last]
+        self.sequences.copy_tokens(*key, intervals, windows, out[self.bos :])
 
 
 def pad_rows(

@@ -21,6 +21,7 @@ from evo2_embed.genomes.fasta import (
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 from evo2_embed.io.text import shown
 from evo2_embed.pack.write import PackSource, write_packs
@@ -171,5 +172,6 @@ def _rows(
         **{key: values[(start - first) // ROW] for key, values in measured.items()},
         "stretch": stretch,
         "context": context,
+        "parts": Parts.none(len(stretch)),
     }
     return pa.table({f.name: pa.array(columns[f.name], f.type) for f in CHUNKS}, CHUNKS)

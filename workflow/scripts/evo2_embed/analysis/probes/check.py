@@ -15,6 +15,7 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
+from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, open_table
 from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import Probe
@@ -53,8 +54,10 @@ def check_labels(
         If the labels name contigs that no genome has, or the rows do not allow a probe.
     """
     genomes = [genome.name for bundle in bundles for genome in bundle]
-    tables = [open_table(path, CHUNKS).read(columns=KEYS) for path in chunks]
-    windows = to_polars(pa.concat_tables(tables))
+    tables = [open_table(path, CHUNKS).read(columns=[*KEYS, "parts"]) for path in chunks]
+    table = pa.concat_tables(tables)
+    windows = to_polars(table.drop_columns(["parts"]))
+    _check_parts(windows, Parts.from_arrow(table["parts"]))
     _check_contigs(windows, bundles, probe, indexes)
     design = design_probe(rows_of_chunks(windows, pooling), probe, genomes)
     described = design.describe(probe.gap)
@@ -75,7 +78,7 @@ def rows_of_chunks(windows: pl.DataFrame, pooling: str | dict) -> pl.DataFrame:
     if not isinstance(pooling, dict):
         return windows
     columns = {name: windows[name].to_numpy() for name in KEYS}
-    rows = locate_rows(columns["start"], columns["end"], columns["strand"], pooling)
+    rows = locate_rows({**columns, "parts": Parts.none(len(windows))}, pooling)
     owner = rows["chunk"]
     rank = contig_ranks(columns["genome"], columns["contig"])[owner]
     strand = columns["strand"].astype("U1")[owner]
@@ -83,6 +86,20 @@ def rows_of_chunks(windows: pl.DataFrame, pooling: str | dict) -> pl.DataFrame:
     keys = windows.select("genome", "contig", "strand")[owner[order]]
     spans = {name: pl.Series(rows[name][order]) for name in ("start", "end")}
     return keys.with_columns(**spans).select(KEYS)
+
+
+def _check_parts(windows: pl.DataFrame, parts: Parts) -> None:
+    """Check that each window is one interval, as labels are."""
+    several = np.flatnonzero(parts.counts > 1)
+    if not len(several):
+        return
+    first = windows.row(int(several[0]), named=True)
+    raise InputError(
+        f"probe: {len(several):,} windows have several parts (spliced, or over the origin of a "
+        f"circular contig) and cannot be labelled by intervals; the first is on "
+        f"'{shown(first['contig'])}' of {first['genome']}, bases {first['start']} to "
+        f"{first['end']} (leave these regions out, or the section probe)"
+    )
 
 
 def _check_contigs(
