@@ -7,7 +7,7 @@
 #      workflow, layer, self_check, windows, digest, rows, width, dtype, parts (file, rows, bytes,
 #      sha256 of each), levels; written last
 #      results/embeddings/{extraction}/{layer}/part-00000.parquet and following
-#      columns: genome, contig, start, end, strand, name, n_tokens, context, embedding
+#      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
 #      results/embeddings/{extraction}/{layer}.contig.parquet and .genome.parquet, if asked for
 #      columns: genome, contig, strand, n_rows, n_tokens, embedding
 #      results/embeddings/{extraction}/manifest.json, also of fused datasets

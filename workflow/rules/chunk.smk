@@ -3,7 +3,7 @@
 # in:  the FASTA files of a bundle (plain, bgzip or gzip), and BED files if regions are given
 # out: results/chunks/{bundle}.parquet
 #      columns: chunk, genome, contig, start, end, strand, name, length, stretch, context, gc,
-#      ambiguous, crc32
+#      ambiguous, crc32, parts
 #      results/indexes/{genome}.fai, a cache for later jobs, which make it again if it is missing
 
 

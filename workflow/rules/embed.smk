@@ -9,7 +9,8 @@
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json
 #      keys: tokens, seconds, tokens_per_second, peak_memory_mb, device, host, threads, cpus
 #      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one per layer
-#      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, embedding
+#      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, exons,
+#      embedding
 #      results/shards/{extraction}/{bundle}/{shard}/.work/, until the shard is complete:
 #      journal.json and the rows of finished packs, from which a later job resumes; lock
 

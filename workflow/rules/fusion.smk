@@ -10,7 +10,7 @@
 #      engine, workflow, fusion, layers, digest, rows, width, dtype, parts (file, rows, bytes,
 #      sha256 of each), levels; written last
 #      results/embeddings/{extraction}/{fusion}/part-00000.parquet and following
-#      columns: genome, contig, start, end, strand, name, n_tokens, context, embedding
+#      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
 
 from evo2_embed.model.registry import layer_widths
 
