@@ -18,11 +18,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / folder) for folder in ("tests", "workflow/scripts")]
 
-from runs import ROOT, Workflow
-from soak.faults import FAULTS
-from soak.trial import Trial
+from runs import ROOT, Workflow  # noqa: E402
+from soak.faults import FAULTS  # noqa: E402
+from soak.trial import Trial  # noqa: E402
 
 TARGET = "results/embeddings/default/manifest.json"
 SETTINGS = {
