@@ -90,7 +90,7 @@ def test_intervals_of_each_format_plain_and_gzip(tmp_path, name, text, feature, 
         ),
         ("a.gff3", GFF, None, "needs probe.feature, a feature type (in the file: CDS, gene)"),
         ("a.gff3", GFF, "rRNA", "no feature 'rRNA' (probe.feature; in the file: CDS, gene)"),
-        ("a.gff3", "c\tx\tCDS\t1\t2\n", "CDS", "line 1: not GFF3: 5 columns (expected: 9"),
+        ("a.gff3", "c\tx\tCDS\t1\t2\n", "CDS", "line 1: 5 columns (expected: 9"),
         ("a.gff3", "c\tx\tCDS\t0\t2\t.\t+\t0\t\n", "CDS", "expected: 1 <= start <= end"),
         ("a.gff3", "c\tx\tCDS\t1\tz\t.\t+\t0\t\n", "CDS", "end 'z' (expected: whole numbers)"),
         (

@@ -81,6 +81,12 @@ def whole_number(cell: str) -> int:
     return int(cell)
 
 
+def some_of(names: list[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+    return ", ".join(map(shown, names[:10])) + more
+
+
 def human_bytes(number: float) -> str:
     """A size: 1.2 MB."""
     for unit in ("B", "kB", "MB", "GB"):

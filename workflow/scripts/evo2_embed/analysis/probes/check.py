@@ -5,7 +5,6 @@ import polars as pl
 import pyarrow as pa
 
 from evo2_embed.analysis.probes.design import KEYS, design_probe
-from evo2_embed.analysis.probes.formats import some_of
 from evo2_embed.analysis.probes.labels import read_labels
 from evo2_embed.analysis.probes.origin import made_from
 from evo2_embed.dataset.dataset import to_polars
@@ -17,7 +16,7 @@ from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, open_table
-from evo2_embed.io.text import shown
+from evo2_embed.io.text import shown, some_of
 from evo2_embed.settings.sections import Probe
 
 

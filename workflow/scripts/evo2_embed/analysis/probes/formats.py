@@ -6,9 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from evo2_embed.genomes.regions import MOST_BASES, parse_bed
+from evo2_embed.genomes.intervals import (
+    feature_cells,
+    feature_span,
+    parse_bed,
+    strand_of,
+    whole_ends,
+)
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.text import shown, whole_number
+from evo2_embed.io.text import shown, some_of
 
 INSIDE = "inside"  # label of a BED interval without a name
 BACKGROUND = "background"  # label of rows without intervals
@@ -90,17 +96,13 @@ class GffReader:
             return False
         if not line.strip() or line.startswith("#"):
             return True
-        cells = line.split("\t")
-        if len(cells) < 8:
-            raise InputError(f"not GFF3: {len(cells)} columns (expected: 9, separated by tabs)")
+        cells = feature_cells(line)
         self.seen[cells[2]] += 1
         if cells[2] != self.feature:
             return True
-        start, end = _ends(cells[3], cells[4])
-        if not 1 <= start <= end:
-            raise InputError(f"start {start} and end {end} (expected: 1 <= start <= end)")
-        strand = "." if cells[6] == "?" else _strand(cells[6])
-        self.labels.add(unquote(cells[0]), start - 1, end, strand, self.feature)
+        start, end = feature_span(cells)
+        strand = "" if cells[6] == "?" else strand_of(cells[6])
+        self.labels.add(unquote(cells[0]), start, end, strand or ".", self.feature)
         return True
 
     def faults(self) -> list[str]:
@@ -138,13 +140,13 @@ class TsvReader:
         if len(cells) != len(self.header):
             raise InputError(f"{len(cells)} cells under {len(self.header)} columns")
         row = dict(zip(self.header, cells, strict=True))
-        start, end = _ends(row["start"], row["end"])
+        start, end = whole_ends(row["start"], row["end"])
         if not 0 <= start < end:
             raise InputError(f"start {start} and end {end} (expected: 0 <= start < end)")
         value = _number(row["number"]) if "number" in row else row["label"]
         if value == "":
             raise InputError("no label (leave the line out if the bases have none)")
-        self.labels.add(row["contig"], start, end, _strand(row.get("strand", ".")), value)
+        self.labels.add(row["contig"], start, end, strand_of(row.get("strand", ".")) or ".", value)
         self.labels.genome.append(sys.intern(row["genome"]))
         return True
 
@@ -185,24 +187,6 @@ def _check_header(cells: list[str]) -> None:
         raise InputError(f"a column name is there twice ({expected})")
 
 
-def _ends(start: str, end: str) -> tuple[int, int]:
-    try:
-        first, last = whole_number(start), whole_number(end)
-    except ValueError:
-        raise InputError(
-            f"start '{shown(start)}' and end '{shown(end)}' (expected: whole numbers)"
-        ) from None
-    if last > MOST_BASES:
-        raise InputError(f"end {last} (allowed: at most {MOST_BASES})")
-    return first, last
-
-
-def _strand(cell: str) -> str:
-    if cell not in ("+", "-", "."):
-        raise InputError(f"strand '{shown(cell)}' (allowed: + - .)")
-    return cell
-
-
 def _number(cell: str) -> float:
     try:
         value = float(cell) if cell.isascii() and "_" not in cell else math.nan
@@ -211,9 +195,3 @@ def _number(cell: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"'{shown(cell)}' is not a number (expected: a finite number)")
     return value
-
-
-def some_of(names: list[str]) -> str:
-    """The first ten names, and how many more there are."""
-    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-    return ", ".join(map(shown, names[:10])) + more

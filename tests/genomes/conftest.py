@@ -1,0 +1,44 @@
+"""Files of regions, written and read again."""
+
+import pytest
+from evo2_embed.genomes.regions import read_regions, region_faults
+from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import RegionSettings
+
+
+def rows_of(mine):
+    """Of the regions of a contig: start, end, strand, name, line and parts of each."""
+    for i in range(len(mine)):
+        parts = slice(mine.edges[i], mine.edges[i + 1])
+        both = zip(mine.part_start[parts].tolist(), mine.part_end[parts].tolist(), strict=True)
+        columns = (mine.start, mine.end, mine.strand, mine.name, mine.line)
+        yield *(column[i : i + 1].tolist()[0] for column in columns), list(both)
+
+
+@pytest.fixture
+def read(tmp_path):
+    """A function that reads a text as a file of regions: by contig, its rows."""
+
+    def read(content, **settings):
+        path = tmp_path / "regions"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        found = read_regions(str(path), RegionSettings(**settings))
+        return {contig: list(rows_of(mine)) for contig, mine in found.items()}
+
+    return read
+
+
+@pytest.fixture
+def refused(tmp_path, read):
+    """A function that reads a bad file: what is said, without its path, in one line."""
+
+    def refused(content, **settings):
+        with pytest.raises(InputError) as error:
+            read(content, **settings)
+        # The same is found when a run starts.
+        path = tmp_path / "regions"
+        assert region_faults(str(path), RegionSettings(**settings)) == [str(error.value)]
+        assert "\n" not in str(error.value)
+        return str(error.value).removeprefix(f"{path}: ")
+
+    return refused
