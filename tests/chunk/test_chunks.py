@@ -20,7 +20,10 @@ def chunk(complete, tmp_path):
     def chunk(fasta, regions=None, **windows):
         settings = complete(windows=windows).windows.to_dict()
         genome = Genome("g", str(fasta), regions)
-        metadata = chunk_bundle([genome], settings, "indexes", "out/chunks.parquet", 1)
+        section = {"rows": "window"} if regions else None
+        metadata = chunk_bundle(
+            [genome], settings, "indexes", "out/chunks.parquet", 1, regions=section
+        )
         return pq.read_table("out/chunks.parquet").to_pylist(), metadata["genomes"]["g"]
 
     return chunk

@@ -19,8 +19,9 @@ def genome(tmp_path):
     return genome
 
 
-def plan(genomes, shards="auto", tokens=1000, **windows):
+def plan(genomes, shards="auto", tokens=1000, regions=None, **windows):
     settings = {
+        "regions": regions or {},
         "genomes": "-",
         "extractions": {},
         "windows": {"size": 100, "stride": 100, **windows},
@@ -82,8 +83,11 @@ def test_regions_count_instead_of_the_genome(genome, tmp_path):
     large = genome("a", 50_000)
     regions = [Genome("a", large.fasta, str(tmp_path / "r.bed"))]
     assert plan(regions) == [(["a"], 3)]
+    # A region on each strand, each after its flank.
+    assert plan(regions, regions={"flank": 500}, strands="both") == [(["a"], 6)]
     # All back to the contig's start, once for both regions.
-    assert plan(regions, context={"span": 50_000, "min": 0}) == [(["a"], 2)]
+    spans, rows = {"span": 50_000, "min": 0}, {"rows": "window"}
+    assert plan(regions, regions=rows, context=spans) == [(["a"], 2)]
     (tmp_path / "r.bed").write_text("c\t0\t700\n#c\t100\t1600\n")
     assert plan(regions) == [(["a"], 1)]
 

@@ -254,6 +254,36 @@ def test_rows_of_the_table_add_up(tmp_path, monkeypatch):
     assert ["all", "150,000", "30", "150,000", "1"] in rows
 
 
+def estimated_and_packed(genome, settings):
+    """The estimate of a genome, and the metadata of its packs."""
+    sections = settings.windows.to_dict(), settings.regions.to_dict()
+    chunk_bundle([genome], sections[0], "i", "c.parquet", 1, regions=sections[1])
+    how = {"packing": settings.packing.to_dict(), "code": 1}
+    packed = pack_shard([genome], "c.parquet", 0, 1, how, "i", "p/0.parquet")
+    (estimate,) = estimate_run(settings, {"g": Bundle("g", (genome,), 1)}, "i").genomes
+    return estimate, packed
+
+
+@pytest.mark.parametrize("strands", ["+", "-", "both"])
+@pytest.mark.parametrize("flank", [0, 70])
+def test_regions_are_counted_as_they_are_packed(complete, strands, flank):
+    records = [(f"c{i}", random_bases(length, i)) for i, length in enumerate((2_345, 640))]
+    genome = Genome("g", write_fasta("g.fa", records), "r.bed", "all" if strands == "-" else None)
+    Path("r.bed").write_text("c1\t600\t640\nc0\t50\t2345\nc1\t1\t9\nc0\t5\t90\tx\t0\t-\n")
+    settings = complete(
+        windows={"strands": strands, "min_length": 20},
+        regions={"flank": flank},
+        packing={"bos": True},
+        extractions={"bins": {"layers": ["norm"], "pooling": {"bin": 16}}},
+    )
+    estimate, packed = estimated_and_packed(genome, settings)
+    assert estimate.exact
+    assert (estimate.windows, estimate.tokens) == (packed.n_chunks, packed.n_tokens)
+    lengths = pl.read_parquet("c.parquet")["length"]
+    assert estimate.rows == {16: -(-lengths // 16).sum()}
+    assert not flank or packed.n_tokens > packed.n_bases + packed.n_chunks
+
+
 @pytest.mark.parametrize("strands", ["+", "-", "both"])
 @pytest.mark.parametrize("regions", [None, "c0\t300\t900\nc1\t10\t400\nc0\t1\t90\tx\t0\t-\n"])
 def test_what_stretches_run_is_counted_as_it_is_packed(complete, strands, regions):
@@ -262,15 +292,12 @@ def test_what_stretches_run_is_counted_as_it_is_packed(complete, strands, region
     Path("r.bed").write_text(regions or "")
     settings = complete(
         windows={"size": 100, "stride": 30, "strands": strands, "min_length": 80},
+        regions={"rows": "window"},
         packing={"bos": True, "piece": 50},
     )
     for span, least in ((200, 100), (500, 0), (1_000, 333), (9_999, 0)):
         windows = replace(settings.windows, context=Context(span=span, min=least))
         settings = replace(settings, windows=windows)
-        chunk_bundle([genome], windows.to_dict(), "i", "c.parquet", 1)
-        how = {"packing": settings.packing.to_dict(), "code": 1}
-        packed = pack_shard([genome], "c.parquet", 0, 1, how, "i", "p/0.parquet")
-        bundles = {"g": Bundle("g", (genome,), 1)}
-        (estimate,) = estimate_run(settings, bundles, "i").genomes
+        estimate, packed = estimated_and_packed(genome, settings)
         assert estimate.exact
         assert (estimate.windows, estimate.tokens) == (packed.n_chunks, packed.n_tokens)

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyfaidx
 
-from evo2_embed.chunk.measures import measure_windows
+from evo2_embed.chunk.measures import Source, measure_windows
+from evo2_embed.chunk.regions import is_circular, plan_regions
 from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.chunk.windows import plan_windows
 from evo2_embed.genomes.blocks import BLOCK, Buffers
@@ -20,6 +21,7 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
+from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, check_chunks, metadata_schema, table_writer
 from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import RegionSettings, Windows
@@ -138,7 +140,7 @@ def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> I
             if record.rlen < windows.min_length:
                 counts["skipped: contig shorter than min_length"] += 1
                 continue
-            plan, skipped = plan_windows(record.rlen, windows, regions and regions[contig])
+            plan, skipped = _plan(genome, contig, record.rlen, regions and regions[contig], work)
             if skipped:
                 counts["skipped: window shorter than min_length"] += skipped
             work.numbering.begin_contig(len(plan["start"]))
@@ -153,14 +155,26 @@ def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> I
                 yield pa.table({f.name: pa.array(batch[f.name], f.type) for f in CHUNKS}, CHUNKS)
 
 
+def _plan(
+    genome: Genome, contig: str, length: int, regions: Regions | None, work: _Work
+) -> tuple[dict[str, np.ndarray | Parts], int]:
+    """The windows of a contig, and the number of those that are too short."""
+    if regions is None or work.regions.rows == "window":
+        return plan_windows(length, work.windows, regions)
+    flank, circular = work.regions.flank, is_circular(genome, contig)
+    return plan_regions(length, work.windows, regions, flank, circular)
+
+
 def _chunk_contig(
     genome: Genome, contig: str, fasta: pyfaidx.Fasta, plan: dict[str, np.ndarray], work: _Work
 ) -> Iterator[tuple[dict[str, np.ndarray], int]]:
     """Chunks of a contig, block by block, and the number of windows of each block that were
     skipped. Memory does not grow with the contig."""
 
-    def measure(block: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
-        return measure_windows(fasta, contig, block, work.windows, genome.fasta, work.buffers)
+    source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
+
+    def measure(block: dict[str, np.ndarray | Parts]) -> tuple[dict[str, np.ndarray], int]:
+        return measure_windows(source, block, work.windows)
 
     for block, skipped in work.pool.map(measure, _blocks(plan)):
         for key, value in (("genome", genome.name), ("contig", contig)):

@@ -15,7 +15,7 @@ from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
 from evo2_embed.plan.rules import count_jobs
-from evo2_embed.plan.tokens import run_contigs, run_regions, tally
+from evo2_embed.plan.tokens import run_contigs, run_regions, tally, tally_regions
 from evo2_embed.settings.sections import Extraction, RegionSettings, Settings
 
 
@@ -142,10 +142,16 @@ def _estimate_genome(
         contigs, lengths = _regions(genome.regions, settings.regions, strands)
     else:
         lengths = [(length, count * strands) for length, count in contigs.lengths]
-    counts = tally(lengths, windows, bins)
-    stretches, run, exact = counts["windows"], counts["bases"], contigs.exact
-    if windows.has_spans:
-        stretches, run, exact = _runs(genome, contigs, settings, index)
+    if genome.regions and settings.regions.rows == "region":
+        known = indexed_lengths(genome, index)
+        counts = tally_regions(genome, known, windows, settings.regions, bins)
+        stretches, run = counts["windows"], counts["tokens"]
+        exact = known is not None or settings.regions.flank == 0
+    else:
+        counts = tally(lengths, windows, bins)
+        stretches, run, exact = counts["windows"], counts["bases"], contigs.exact
+        if windows.has_spans:
+            stretches, run, exact = _runs(genome, contigs, settings, index)
     return GenomeEstimate(
         genome.name,
         bundle,

@@ -6,7 +6,7 @@ count from the lengths of contigs; `make plan`, `make status` and `max_output_gb
 """
 
 from evo2_embed.chunk.tiling import count_windows
-from evo2_embed.genomes.regions import Regions, read_regions, region_bases
+from evo2_embed.genomes.regions import MOST_BASES, Regions, read_regions, region_bases
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.plan.contigs import guess_bases
 from evo2_embed.settings.sections import RegionSettings, Windows
@@ -14,6 +14,8 @@ from evo2_embed.settings.sections import RegionSettings, Windows
 
 def guess_tokens(genome: Genome, windows: Windows, settings: RegionSettings) -> float:
     """Tokens of a genome's windows, from the sizes of its files."""
+    if genome.regions and settings.rows == "region":
+        return tally_regions(genome, None, windows, settings, set())["tokens"]
     if windows.has_spans and genome.regions:
         return run_regions(read_regions(genome.regions, settings), None, windows)[1]
     bases = region_bases(genome.regions, settings) if genome.regions else guess_bases(genome)
@@ -57,6 +59,45 @@ def tally(lengths: list[tuple[float, float]], windows: Windows, bins: set[int]) 
                 result["bases"] += many * bases * count
                 for width in bins:
                     result["rows"][width] += many * -(-bases // width) * count
+    return result
+
+
+def tally_regions(
+    genome: Genome,
+    lengths: dict[str, int] | None,
+    windows: Windows,
+    settings: RegionSettings,
+    bins: set[int],
+) -> dict:
+    """Windows that are whole regions of a genome.
+
+    Parameters
+    ----------
+    genome : Genome
+    lengths : dict, optional
+        Bases by contig. Without it, each region on `-` has all of its flank.
+    windows : Windows
+    settings : RegionSettings
+    bins : set of int
+        Bin sizes to count rows for.
+
+    Returns
+    -------
+    dict
+        `windows`, `tokens` that run for them (without BOS), and `rows` by bin size.
+    """
+    # numpy is imported only where a run has regions.
+    from evo2_embed.chunk.regions import count_tokens, is_circular
+
+    result = {"windows": 0, "tokens": 0, "rows": dict.fromkeys(bins, 0)}
+    for contig, mine in read_regions(genome.regions, settings).items():
+        length = (lengths or {}).get(contig, 2 * MOST_BASES)
+        circular = is_circular(genome, contig)
+        bases, tokens = count_tokens(length, windows, mine, settings.flank, circular)
+        result["windows"] += len(bases)
+        result["tokens"] += int(tokens.sum())
+        for width in bins:
+            result["rows"][width] += int((-(-bases // width)).sum())
     return result
 
 
