@@ -11,6 +11,7 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 import show_plan
 import torch

@@ -8,8 +8,8 @@ the contig. Each is read after 10 bases that are upstream of it:
 >>> mine = Regions(np.array([20, 95]), np.array([45, 105]), np.array(["+", "-"]),
 ...                np.array(["t", "g"], object), np.array([1, 2]), edges, start, end)
 >>> plan, _ = plan_regions(100, Windows(), mine, flank=10, is_circular=True)
->>> pa.array(plan["parts"]).to_pylist()
-[[20, 30, 40, 45], [95, 100, 0, 5]]
+>>> plan["parts"].of(0), plan["parts"].of(1)
+([[20, 30], [40, 45]], [[95, 100], [0, 5]])
 >>> plan["context"].tolist()
 [25, 20]
 """

@@ -6,7 +6,8 @@ count from the lengths of contigs; `make plan`, `make status` and `max_output_gb
 """
 
 from evo2_embed.chunk.tiling import count_windows
-from evo2_embed.genomes.regions import MOST_BASES, Regions, read_regions, region_bases
+from evo2_embed.genomes.intervals import MOST_BASES
+from evo2_embed.genomes.regions import Regions, read_regions, region_bases
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.plan.contigs import guess_bases
 from evo2_embed.settings.sections import RegionSettings, Windows
