@@ -98,6 +98,10 @@ def test_a_close_key_is_suggested():
             "extractions.default.fusion.a.weights.0: nan is not allowed",
         ),
         ({"windows": {"min_length": 300}}, "windows.min_length: 300 is more than windows.size"),
+        ({"regions": {"rows": "window", "flank": 9}}, "regions.flank: needs regions.rows: region"),
+        ({"regions": {"rows": "window", "splice": True}}, "regions.splice: needs regions.rows"),
+        ({"regions": {"features": []}}, "regions.features"),
+        ({"regions": {"off_contig": "cut"}}, 'regions.off_contig: "cut" is not allowed'),
         (
             {"packing": {"max_tokens": 200, "bos": True, "strategy": "padded"}},
             "packing.max_tokens: 200 is too small for one window of 200 bases and a BOS",

@@ -110,7 +110,6 @@ def made(tmp_path, monkeypatch):
     """A function that writes the pack file of all regions."""
     known = {contig: regions_of(contig) for contig in CONTIGS}
     monkeypatch.setattr(chunk_table, "read_regions", lambda *_: known)
-    monkeypatch.setattr(chunk_table, "_check_regions", lambda *_: None)
     (tmp_path / "regions").write_text("as above")
 
     def make(flank, **packing):

@@ -1,18 +1,12 @@
 """Files of regions, written and read again."""
 
 import pytest
-from evo2_embed.genomes.regions import read_regions, region_faults
+from evo2_embed.genomes.fit import region_faults
+from evo2_embed.genomes.regions import read_regions
+from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.settings.sections import RegionSettings
-
-
-def rows_of(mine):
-    """Of the regions of a contig: start, end, strand, name, line and parts of each."""
-    for i in range(len(mine)):
-        parts = slice(mine.edges[i], mine.edges[i + 1])
-        both = zip(mine.part_start[parts].tolist(), mine.part_end[parts].tolist(), strict=True)
-        columns = (mine.start, mine.end, mine.strand, mine.name, mine.line)
-        yield *(column[i : i + 1].tolist()[0] for column in columns), list(both)
+from region_rows import rows_of
 
 
 @pytest.fixture
@@ -37,7 +31,8 @@ def refused(tmp_path, read):
             read(content, **settings)
         # The same is found when a run starts.
         path = tmp_path / "regions"
-        assert region_faults(str(path), RegionSettings(**settings)) == [str(error.value)]
+        genomes = [Genome(name, "missing.fa", str(path)) for name in "ab"]
+        assert region_faults(genomes, RegionSettings(**settings)) == [str(error.value)]
         assert "\n" not in str(error.value)
         return str(error.value).removeprefix(f"{path}: ")
 

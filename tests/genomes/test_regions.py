@@ -215,10 +215,11 @@ def test_files_of_regions_are_read_without_heavy_imports(tmp_path):
     (tmp_path / "r.bed").write_text("c\t0\t5\n")
     code = (
         "import sys\n"
-        "from evo2_embed.genomes.regions import region_faults\n"
+        "from evo2_embed.genomes.fit import region_faults\n"
+        "from evo2_embed.genomes.sample_sheet import Genome\n"
         "from evo2_embed.settings.sections import RegionSettings\n"
         "before = 'numpy' in sys.modules\n"
-        "assert region_faults('r.bed', RegionSettings()) == []\n"
+        "assert region_faults([Genome('g', 'g.fa', 'r.bed')], RegionSettings()) == []\n"
         "print(before, {'polars', 'pyarrow', 'pandas', 'torch'} & set(sys.modules))"
     )
     assert run_python(code, tmp_path) == "False set()"

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyfaidx
 
 from evo2_embed.chunk.measures import Source, measure_windows
-from evo2_embed.chunk.regions import is_circular, plan_regions
+from evo2_embed.chunk.regions import plan_regions
 from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.chunk.windows import plan_windows
 from evo2_embed.genomes.blocks import BLOCK, Buffers
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
+from evo2_embed.genomes.fit import fit_regions
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256, settings_digest
@@ -23,7 +24,6 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, check_chunks, metadata_schema, table_writer
-from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import RegionSettings, Windows
 
 
@@ -130,7 +130,8 @@ def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> I
     windows, index = work.windows, fasta_index(work.indexes, genome.name)
     with open_fasta(genome.fasta, index, rebuild=True) as fasta:
         if regions is not None:
-            _check_regions(genome, regions, fasta)
+            lengths = {contig: record.rlen for contig, record in fasta.faidx.index.items()}
+            regions = fit_regions(regions, lengths, genome, work.regions)
         for contig, record in fasta.faidx.index.items():
             if regions is not None and contig not in regions:
                 counts["contigs without regions"] += 1
@@ -161,7 +162,7 @@ def _plan(
     """The windows of a contig, and the number of those that are too short."""
     if regions is None or work.regions.rows == "window":
         return plan_windows(length, work.windows, regions)
-    flank, circular = work.regions.flank, is_circular(genome, contig)
+    flank, circular = work.regions.flank, genome.is_circular(contig)
     return plan_regions(length, work.windows, regions, flank, circular)
 
 
@@ -190,21 +191,6 @@ def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         stop = max(row + 1, int(stop))
         yield {key: values[row:stop] for key, values in plan.items()}
         row = stop
-
-
-def _check_regions(genome: Genome, regions: dict[str, Regions], fasta: pyfaidx.Fasta) -> None:
-    index = fasta.faidx.index
-    for contig, mine in regions.items():
-        if contig not in index:
-            raise InputError(
-                f"{genome.regions}: line {mine.line[0]}: no record '{shown(contig)}' in "
-                f"{genome.fasta} (the first is '{shown(next(iter(index)))}')"
-            )
-        for row in np.flatnonzero(mine.end > index[contig].rlen)[:1]:
-            raise InputError(
-                f"{genome.regions}: line {mine.line[row]}: end {mine.end[row]} is past the end of "
-                f"record '{shown(contig)}' ({index[contig].rlen} bases)"
-            )
 
 
 def _none_left(counts: Counter) -> str:

@@ -17,7 +17,6 @@ the contig. Each is read after 10 bases that are upstream of it:
 import numpy as np
 
 from evo2_embed.genomes.regions import Regions
-from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.settings.sections import Windows
 
@@ -78,11 +77,6 @@ def count_tokens(
     room = _room(regions.start[row], regions.end[row], strand, length, is_circular)
     keep = bases >= windows.min_length
     return bases[keep], (bases + np.minimum(flank, room))[keep]
-
-
-def is_circular(genome: Genome, contig: str) -> bool:
-    """Whether the sheet says that a contig is circular."""
-    return genome.circular == "all" or contig in (genome.circular or ())
 
 
 def _room(

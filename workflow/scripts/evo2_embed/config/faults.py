@@ -12,12 +12,13 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import is_printable, shown
 from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers
-from evo2_embed.settings.sections import Extraction, Settings
+from evo2_embed.settings.sections import Extraction, RegionSettings, Settings
 
 
 def settings_faults(settings: Settings, genomes: list[str]) -> list[str]:
     """All faults of complete settings, for a sheet with these genomes."""
     faults = _window_faults(settings) + context_faults(settings) + _finetune_faults(settings)
+    faults += _region_faults(settings.regions)
     for name, extraction in settings.extractions.items():
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
         faults += _twins(f"extractions.{name}.fusion", list(extraction.fusion))
@@ -70,6 +71,17 @@ def _window_faults(settings: Settings) -> list[str]:
     return [
         f"windows.min_length: {windows.min_length} is more than windows.size "
         f"({windows.size}), so every window would be skipped"
+    ]
+
+
+def _region_faults(regions: RegionSettings) -> list[str]:
+    if regions.rows == "region":
+        return []
+    keys = {"flank": regions.flank > 0, "splice": regions.splice}
+    return [
+        f"regions.{key}: needs regions.rows: region (rows is {regions.rows})"
+        for key, wanted in keys.items()
+        if wanted
     ]
 
 

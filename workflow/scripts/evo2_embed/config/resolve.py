@@ -3,12 +3,10 @@
 All errors of the user are found here, before any job, and shown at once, one line per fault.
 """
 
-from pathlib import Path
-
 from evo2_embed.config.complete import complete, complete_extraction
 from evo2_embed.config.faults import model_faults, settings_faults
 from evo2_embed.config.schema import schema_faults
-from evo2_embed.genomes.regions import region_faults
+from evo2_embed.genomes.fit import region_faults
 from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
 from evo2_embed.io.errors import InputError
 from evo2_embed.settings.sections import Extraction, Model, RegionSettings, Settings
@@ -52,10 +50,7 @@ def _check_sheet(path: str, regions: RegionSettings | None) -> tuple[list[Genome
     not read."""
     genomes, faults = read_sheet(path)
     faults += file_faults(path, genomes)
-    files = dict.fromkeys(genome.regions for genome in genomes if genome.regions and regions)
-    return genomes, faults + [
-        line for file in files if Path(file).is_file() for line in region_faults(file, regions)
-    ]
+    return genomes, faults + (region_faults(genomes, regions) if regions else [])
 
 
 def _faults_beside(config: dict) -> list[str]:

@@ -22,8 +22,9 @@ def bed_cells(line: str) -> list[str]:
     return line.split("\t") if "\t" in line else line.split()
 
 
-def parse_bed(line: str) -> BedRow | None:
-    """The content of a line of a BED file; None for a comment or an empty line.
+def parse_bed(line: str, clip: bool = False) -> BedRow | None:
+    """The content of a line of a BED file; None for a comment or an empty line. With `clip`, bases
+    before the start of the contig are left out.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def parse_bed(line: str) -> BedRow | None:
         start, end = whole_number(cells[1]), whole_number(cells[2])
     except (IndexError, ValueError):
         raise InputError("not BED (wanted: contig, start and end, separated by tabs)") from None
-    check_span(start, end)
+    start, end = clipped(start, end, clip)
     strand = strand_of(cells[5].strip()) if len(cells) > 5 else ""
     name = cells[3] if len(cells) > 3 and cells[3] not in ("", ".") else None
     return cells[0], start, end, name, strand or None
@@ -96,12 +97,20 @@ def whole_ends(start: str, end: str) -> tuple[int, int]:
     return first, last
 
 
-def check_span(start: int, end: int) -> None:
-    """Refuse a 0-based, half-open interval that is empty, negative, or larger than any contig."""
-    if not 0 <= start < end:
+def clipped(start: int, end: int, clip: bool) -> tuple[int, int]:
+    """A 0-based, half-open interval, with `clip` without the bases before the contig's start.
+
+    Raises
+    ------
+    InputError
+        If it is empty, negative, or larger than any contig.
+    """
+    first = max(start, 0) if clip else start
+    if not 0 <= first < end:
         raise InputError(f"start {start} and end {end} (wanted: 0 <= start < end)")
     if end > MOST_BASES:
         raise InputError(f"end {end} (allowed: at most {MOST_BASES})")
+    return first, end
 
 
 def strand_of(cell: str) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from evo2_embed.genomes.attributes import Gff3, Style, first_value, style_of
 from evo2_embed.genomes.intervals import (
     bed_cells,
-    check_span,
+    clipped,
     feature_cells,
     feature_span,
     has_region,
@@ -30,10 +30,11 @@ class BedReader:
 
     def __init__(self, settings: RegionSettings):
         self.lists, self.splice = RegionLists(), settings.splice
+        self.clip = settings.off_contig == "clip"
 
     def take(self, number: int, line: str) -> bool:
         """Read a line; False if no line after it counts."""
-        row = parse_bed(line)
+        row = parse_bed(line, self.clip)
         if row:
             contig, start, end, name, strand = row
             self.lists.add(contig, start, end, strand or "", name, number)
@@ -52,6 +53,7 @@ class TsvReader:
 
     def __init__(self, settings: RegionSettings):
         self.lists, self.splice = RegionLists(), settings.splice
+        self.clip = settings.off_contig == "clip"
         self.columns: dict[str, int] = {}
         self.width = 0
 
@@ -66,8 +68,7 @@ class TsvReader:
         if len(cells) != self.width:
             raise InputError(f"{len(cells)} cells under {self.width} columns")
         row = {name: cells[place] for name, place in self.columns.items()}
-        start, end = whole_ends(row["start"], row["end"])
-        check_span(start, end)
+        start, end = clipped(*whole_ends(row["start"], row["end"]), self.clip)
         strand, name = strand_of(row.get("strand") or "."), row.get("name", ".")
         self.lists.add(
             row["contig"], start, end, strand, None if name in ("", ".") else name, number

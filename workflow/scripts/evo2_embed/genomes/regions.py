@@ -5,6 +5,7 @@ numpy is imported only where a run has regions: others are planned without it.
 
 import os
 from functools import lru_cache
+from typing import NamedTuple
 
 from evo2_embed.genomes.region_formats import ALLOWED, DAMAGED, Reader, open_lines, reader_of
 from evo2_embed.genomes.region_lists import Regions
@@ -32,19 +33,7 @@ def read_regions(path: str, settings: RegionSettings) -> dict[str, Regions]:
     InputError
         For the first fault, with the file and the line; if there are no regions.
     """
-    state = os.stat(path)
-    features, name = (None if v is None else tuple(v) for v in (settings.features, settings.name))
-    return _read(path, features, name, settings.splice, state.st_mtime_ns, state.st_size)
-
-
-def region_faults(path: str, settings: RegionSettings) -> list[str]:
-    """The first fault of a file of regions, in one line; empty if there is none. Takes a few
-    seconds per million regions."""
-    try:
-        read_regions(path, settings)
-    except InputError as error:
-        return [str(error)]
-    return []
+    return _read(_version(path, settings))
 
 
 def region_bases(path: str, settings: RegionSettings) -> int:
@@ -55,15 +44,39 @@ def region_bases(path: str, settings: RegionSettings) -> int:
     InputError
         As `read_regions`.
     """
-    return sum(int(mine.length.sum()) for mine in read_regions(path, settings).values())
+    return _bases(_version(path, settings))
 
 
-# Once per version of a file: a run first checks it, then plans with it. Few, for the memory.
+class _Version(NamedTuple):
+    """A file of regions as it is now, and the settings that its regions depend on."""
+
+    path: str
+    modified: int
+    size: int
+    features: tuple[str, ...] | None
+    name: tuple[str, ...] | None
+    splice: bool
+    off_contig: str
+
+
+def _version(path: str, settings: RegionSettings) -> _Version:
+    state = os.stat(path)
+    features, name = (value and tuple(value) for value in (settings.features, settings.name))
+    how = (features, name, settings.splice, settings.off_contig)
+    return _Version(path, state.st_mtime_ns, state.st_size, *how)
+
+
+# Once per version of a file: a run first checks it, then plans with it. All numbers of bases are
+# kept, and for the memory few regions.
+@lru_cache(maxsize=1 << 16)
+def _bases(version: _Version) -> int:
+    return sum(int(mine.length.sum()) for mine in _read(version).values())
+
+
 @lru_cache(maxsize=4)
-def _read(
-    path: str, features: tuple[str, ...] | None, name: tuple[str, ...] | None, splice: bool, *_: int
-) -> dict[str, Regions]:
-    settings = RegionSettings(features=features, name=name, splice=splice)
+def _read(version: _Version) -> dict[str, Regions]:
+    path, _, _, features, name, splice, off_contig = version
+    settings = RegionSettings(features=features, name=name, splice=splice, off_contig=off_contig)
     number = 0
     try:
         with open_lines(path) as handle:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evo2_embed.io.text import MESSAGE, is_printable, shown
 
-COLUMNS = ("genome", "fasta", "regions")
+COLUMNS = ("genome", "fasta", "regions", "circular")
 # Seconds that the clock of a file server may be ahead.
 CLOCK_SKEW = 5
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -28,6 +28,10 @@ class Genome:
         if isinstance(self.circular, list):  # as YAML and parameters of rules have it
             object.__setattr__(self, "circular", tuple(self.circular))
 
+    def is_circular(self, contig: str) -> bool:
+        """Whether a record is circular."""
+        return self.circular == "all" or contig in (self.circular or ())
+
     @property
     def row(self) -> list:
         """The genome as parameter of a rule. Without regions nothing depends on `circular`."""
@@ -37,7 +41,7 @@ class Genome:
 
 
 def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
-    """Read the sheet (tab-separated; columns genome, fasta and, if wanted, regions).
+    """Read the sheet (tab-separated; columns genome, fasta and, if wanted, regions and circular).
 
     Returns
     -------
@@ -66,7 +70,10 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
     for line, row in rows[1:]:
         cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
         genome = Genome(
-            cells.get("genome", ""), cells.get("fasta", ""), cells.get("regions") or None
+            cells.get("genome", ""),
+            cells.get("fasta", ""),
+            cells.get("regions") or None,
+            _circular(cells.get("circular", "")),
         )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
         genomes.append(genome)
@@ -111,6 +118,14 @@ def future_fault(path: str) -> str | None:
         return None
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(modified))
     return f"modified in the future ({moment}); touch it, or correct the clock"
+
+
+def _circular(cell: str) -> str | tuple[str, ...] | None:
+    """`all` for true, None for false; else the names of records."""
+    words = {"true": "all", "false": None, "": None}
+    if cell.lower() in words:
+        return words[cell.lower()]
+    return tuple(name for name in re.split(r"[,\s]+", cell) if name)
 
 
 def _header_faults(path: str, header: list[str]) -> list[str]:

@@ -81,10 +81,10 @@ def whole_number(cell: str) -> int:
     return int(cell)
 
 
-def some_of(names: list[str]) -> str:
-    """The first ten names, and how many more there are."""
-    more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
-    return ", ".join(map(shown, names[:10])) + more
+def some_of(names: list[str], most: int = 10) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(shown, names[:most])) + more
 
 
 def human_bytes(number: float) -> str:

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo2_embed.genomes.lengths import read_index
 from evo2_embed.genomes.sample_sheet import Genome
 
 # Bases per byte of a compressed FASTA file: 3.1 to 3.4 in the genomes that were measured.
@@ -102,13 +103,7 @@ def unpacked_bytes(path: Path, sample: int) -> float:
 
 def indexed_lengths(genome: Genome, index: Path) -> dict[str, int] | None:
     """Bases of contigs by name, from an index that is newer than the FASTA file."""
-    if not index.exists() or index.stat().st_mtime < Path(genome.fasta).stat().st_mtime:
-        return None
-    try:
-        rows = [line.split("\t") for line in index.read_text(encoding="utf-8").splitlines()]
-        return {row[0]: int(row[1]) for row in rows}
-    except (IndexError, ValueError):
-        return None
+    return read_index(index, Path(genome.fasta))
 
 
 def _from_text(text: bytes, size: float, whole: bool) -> Contigs:

@@ -88,12 +88,12 @@ def tally_regions(
         `windows`, `tokens` that run for them (without BOS), and `rows` by bin size.
     """
     # numpy is imported only where a run has regions.
-    from evo2_embed.chunk.regions import count_tokens, is_circular
+    from evo2_embed.chunk.regions import count_tokens
 
     result = {"windows": 0, "tokens": 0, "rows": dict.fromkeys(bins, 0)}
     for contig, mine in read_regions(genome.regions, settings).items():
         length = (lengths or {}).get(contig, 2 * MOST_BASES)
-        circular = is_circular(genome, contig)
+        circular = genome.is_circular(contig)
         bases, tokens = count_tokens(length, windows, mine, settings.flank, circular)
         result["windows"] += len(bases)
         result["tokens"] += int(tokens.sum())

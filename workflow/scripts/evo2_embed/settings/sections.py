@@ -185,8 +185,8 @@ class RegionSettings(Section):
         False,
     )
     off_contig: Literal["error", "clip"] = key(
-        "Regions that reach past the end of their contig. error: stop. clip: leave out the bases "
-        "past the end.",
+        "Regions that reach past an end of their contig. error: stop. clip: leave out the bases "
+        "past it.",
         "error",
     )
 

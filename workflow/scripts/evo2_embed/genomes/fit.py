@@ -1,0 +1,170 @@
+"""Regions and the records of their FASTA file: what does not fit, and what is cut off."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evo2_embed.genomes.lengths import known_lengths
+from evo2_embed.genomes.region_lists import Regions
+from evo2_embed.genomes.regions import read_regions, region_bases
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown, some_of
+from evo2_embed.settings.sections import RegionSettings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MOST_READ = 64 << 20  # bases of FASTA files that are looked at when a run starts
+
+_PREFIX, _VERSION = re.compile(r"^chr", re.IGNORECASE), re.compile(r"\.\d+$")
+_MITOCHONDRION = re.compile(r"^MT?$")
+
+
+def region_faults(genomes: list[Genome], settings: RegionSettings) -> list[str]:
+    """The first fault of each file of regions, in one line. Takes seconds per million regions.
+
+    Contigs and ends are checked for FASTA files that are small, or have an index beside them: a job
+    checks the others.
+    """
+    faults: dict[str, None] = {}
+    room = MOST_READ
+    for genome in genomes:
+        if not genome.regions or not Path(genome.regions).is_file():
+            continue
+        try:
+            # Keeps the number, with which the run is planned.
+            region_bases(genome.regions, settings)
+            lengths = known_lengths(genome.fasta) if room > 0 else None
+            if lengths is not None:
+                room -= sum(lengths.values())
+                fit_regions(read_regions(genome.regions, settings), lengths, genome, settings)
+        except InputError as error:
+            faults[str(error)] = None  # of genomes that share a file, one
+    return list(faults)
+
+
+def fit_regions(
+    regions: dict[str, Regions], lengths: dict[str, int], genome: Genome, settings: RegionSettings
+) -> dict[str, Regions]:
+    """Check regions against the records of their genome, and clip them if the settings say so.
+
+    Parameters
+    ----------
+    regions : dict
+        By contig, as `read_regions` gives them.
+    lengths : dict
+        Bases of each record of the FASTA file.
+    genome : Genome
+    settings : RegionSettings
+
+    Returns
+    -------
+    dict
+        By contig. On circular records, ends may be past the length: the region is over the origin.
+
+    Raises
+    ------
+    InputError
+        If a contig is not a record, if a region is past the end of its record, or if a name in the
+        column `circular` of the sheet is not a record.
+    """
+    try:
+        _check_records(regions, lengths, genome)
+        return {
+            contig: _fit(mine, contig, lengths[contig], genome.is_circular(contig), settings)
+            for contig, mine in regions.items()
+        }
+    except InputError as error:
+        raise InputError(f"{genome.regions}: {error}") from None
+
+
+def _check_records(regions: dict[str, Regions], lengths: dict[str, int], genome: Genome) -> None:
+    unknown = [contig for contig in regions if contig not in lengths]
+    if unknown:
+        line = min(int(regions[contig].line[0]) for contig in unknown)
+        what = f"record '{shown(unknown[0])}'"
+        if len(unknown) > 1:
+            what = f"record for {len(unknown):,} contigs ({some_of(unknown)})"
+        records = some_of(list(lengths), 3)
+        hint = next(_hints(unknown, lengths), "")
+        raise InputError(f"line {line}: no {what} in {genome.fasta}, which has {records}{hint}")
+    names = genome.circular if isinstance(genome.circular, tuple) else ()
+    missing = [name for name in names if name not in lengths]
+    if missing:
+        raise InputError(
+            f"genome '{genome.name}' of the sheet: circular: no record '{shown(missing[0])}' in "
+            f"{genome.fasta} (allowed: true, false, or names of records, separated by commas)"
+        )
+
+
+def _hints(unknown: list[str], records: dict[str, int]) -> Iterator[str]:
+    """What is different in names that are nearly those of records."""
+    for what, plain in (("the prefix 'chr'", _without_prefix), ("the version", _without_version)):
+        alike = {plain(record): record for record in records}
+        for contig in unknown:
+            if plain(contig) in alike:
+                record = alike[plain(contig)]
+                yield f"; '{shown(contig)}' and '{shown(record)}' differ in {what} only"
+
+
+def _without_prefix(name: str) -> str:
+    return _MITOCHONDRION.sub("MT", _PREFIX.sub("", name))
+
+
+def _without_version(name: str) -> str:
+    return _VERSION.sub("", name)
+
+
+def _fit(
+    mine: Regions, contig: str, length: int, circular: bool, settings: RegionSettings
+) -> Regions:
+    record = f"record '{shown(contig)}' ({length:,} bases)"
+    if circular:
+        for row in (mine.end - mine.start > length).nonzero()[0][:1]:
+            raise InputError(
+                f"line {mine.line[row]}: start {mine.start[row]} and end {mine.end[row]} are more "
+                f"than once around the circular {record}"
+            )
+    for row in (mine.start >= length).nonzero()[0][:1]:
+        raise InputError(
+            f"line {mine.line[row]}: start {mine.start[row]} is past the end of {record}"
+        )
+    past = mine.end > length
+    if not past.any() or (circular and settings.rows == "region"):
+        return mine
+    if circular:
+        raise InputError(
+            f"line {mine.line[past][0]}: end {mine.end[past][0]} is past the origin of the "
+            f"circular {record}, which needs regions.rows: region"
+        )
+    if settings.off_contig == "clip":
+        return _clip(mine, length)
+    row = past.nonzero()[0][0]
+    raise InputError(
+        f"line {mine.line[row]}: end {mine.end[row]} is past the end of {record}; "
+        "regions.off_contig: clip cuts regions off, and a region over the origin needs the column "
+        "circular of the sheet"
+    )
+
+
+def _clip(mine: Regions, length: int) -> Regions:
+    import numpy as np
+
+    def cut(ends: "np.ndarray") -> "np.ndarray":
+        return np.minimum(ends, length)
+
+    # Exons that begin past the end are left out; each region keeps its first.
+    kept = mine.part_start < length
+    counts = np.add.reduceat(kept.astype(np.int64), mine.edges[:-1])
+    return Regions(
+        mine.start,
+        cut(mine.end),
+        mine.strand,
+        mine.name,
+        mine.line,
+        np.concatenate([[0], np.cumsum(counts)]),
+        mine.part_start[kept],
+        cut(mine.part_end[kept]),
+    )

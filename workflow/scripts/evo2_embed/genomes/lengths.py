@@ -1,0 +1,52 @@
+"""Lengths of the records of a FASTA file, where they are known without much reading.
+
+Light: a run looks at them when it starts.
+"""
+
+import gzip
+import zlib
+from pathlib import Path
+
+# Bytes of a FASTA file that is read, as it is and after decompression.
+MOST_BYTES, MOST_TEXT = 8 << 20, 32 << 20
+_BLANKS = b" \t\r\n"
+
+
+def known_lengths(path: str) -> dict[str, int] | None:
+    """Bases of each record by name: from the index beside the file (`.fai`) if that is not older,
+    or from the file itself if it is small. None if that does not tell: a job reads the file later.
+    """
+    try:
+        return read_index(Path(f"{path}.fai"), Path(path)) or _read_small(path)
+    except (OSError, EOFError, zlib.error):
+        return None
+
+
+def read_index(index: Path, fasta: Path) -> dict[str, int] | None:
+    """Bases of each record by name, from an index that is not older than its FASTA file."""
+    if not index.exists() or index.stat().st_mtime < fasta.stat().st_mtime:
+        return None
+    try:
+        rows = [line.split("\t") for line in index.read_text(encoding="utf-8").splitlines()]
+        return {row[0]: int(row[1]) for row in rows}
+    except (IndexError, ValueError):
+        return None
+
+
+def _read_small(path: str) -> dict[str, int] | None:
+    if Path(path).stat().st_size > MOST_BYTES:
+        return None
+    with open(path, "rb") as plain:
+        packed = plain.peek(2)[:2] == b"\x1f\x8b"
+        with gzip.open(plain) if packed else plain as handle:
+            text = handle.read(MOST_TEXT + 1)
+    if len(text) > MOST_TEXT or not text.startswith(b">"):
+        return None
+    lengths: dict[str, int] = {}
+    for record in text[1:].split(b"\n>"):
+        header, _, sequence = record.partition(b"\n")
+        name = header.split(None, 1)[0].decode("utf-8", "replace") if header.strip() else ""
+        if name in lengths:
+            return None
+        lengths[name] = len(sequence.translate(None, _BLANKS))
+    return lengths
