@@ -1,1 +1,13 @@
-"""The sample sheet and FASTA files: their index, their lines, their bases."""
+"""The sample sheet; FASTA files: their index, their lines, their bases; files of regions.
+
+From a file of regions to the regions of its genome:
+
+region_formats   the format, by the first lines
+region_readers   a reader per format: BED, TSV, GFF3 and GTF
+intervals        lines and cells of BED and GFF
+attributes       the last column of GFF3 and GTF
+splice           exons of a transcript
+region_lists     regions in columns
+regions          reads a file, once per version
+fit              checks regions against the records of the FASTA file
+"""

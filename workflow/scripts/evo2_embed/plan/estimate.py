@@ -109,7 +109,7 @@ def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | 
     Raises
     ------
     InputError
-        If a BED file cannot be read.
+        If a file of regions cannot be read.
     """
     sample = sample_size(sum(len(bundle.genomes) for bundle in bundles.values()))
     bins = {extraction.bin for extraction in settings.extractions.values() if extraction.bin}
