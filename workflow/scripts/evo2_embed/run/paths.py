@@ -21,7 +21,7 @@ _PATH = re.compile(r"^[ -]*(?:fasta|regions|checkpoint): (.+)$", re.MULTILINE)
 def one_form(
     settings: Settings, genomes: list[Genome], earlier: str
 ) -> tuple[Settings, list[Genome]]:
-    """Settings and genomes with one form of the paths of checkpoints, FASTA files and files of regions.
+    """Settings and genomes with one form of the paths of checkpoints and of files of the sheet.
 
     A path keeps the form that it had in the earlier run of this folder. Otherwise it is relative if
     it is in the working directory, so that the folder can move, and stays as written if not.
