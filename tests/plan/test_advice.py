@@ -97,6 +97,27 @@ def test_a_warning_for_each_way_to_go_wrong(plan, bases, changes, per_second, fr
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("windows", "warned"),
+    [
+        (
+            {"size": 8192, "stride": 500},
+            ["stride: 500 of size 8192: each base of a strand is computed 16.4 "],
+        ),
+        ({"size": 8192, "stride": 5000}, []),
+        (
+            {"size": 1024, "context": {"span": 8192, "min": 5120}},
+            ["context: min 5120 of span 8192: each base of a strand is computed 2.67 "],
+        ),
+        ({"size": 1024, "context": {"span": 8192, "min": 1024}}, []),
+    ],
+)
+def test_bases_that_are_computed_several_times_are_warned_of(plan, windows, warned):
+    found = [line for line in warnings(plan(windows=windows)) if "each base" in line]
+    assert len(found) == len(warned)
+    assert all(text in line for text, line in zip(warned, found, strict=True))
+
+
 def test_a_pack_that_one_more_token_per_window_leaves_half_empty_is_warned_of(plan):
     windows, packing = {"size": 8192}, {"max_tokens": 16_384, "bos": True}
     (line,) = warnings(plan(10**6, windows=windows, packing=packing))

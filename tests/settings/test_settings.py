@@ -68,6 +68,13 @@ def test_every_key_is_in_the_manual():
         assert path in shown or (commented and re.search(rf"^ *# +{path[-1]}:", text, re.M)), path
 
 
+def test_the_values_of_the_manual_are_the_defaults():
+    manual = yaml.safe_load(MANUAL.read_text())
+    given = {"extractions": {"default": {"layers": manual["extractions"]["default"]["layers"]}}}
+    defaults = Settings.from_dict({"genomes": manual["genomes"], **given}).to_dict()
+    assert Settings.from_dict(manual).to_dict() == defaults
+
+
 def test_editors_find_the_schema_from_the_configuration():
     (name,) = re.findall(r"\A# yaml-language-server: \$schema=(.*)\n", MANUAL.read_text())
     assert (MANUAL.parent / name).resolve() in write_schema.texts()

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 import yaml
-from runs import ROOT, Workflow
+from runs import ROOT, Workflow, merged
 from slurm_runs import DATASET, running
 
 
@@ -15,7 +15,11 @@ from slurm_runs import DATASET, running
 def demo(tmp_path):
     """The demo, in two shards and one layer, few shuffled windows, a short burn-in and no UMAP."""
     flow = Workflow(tmp_path / "local")
-    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    manual, added = (
+        yaml.safe_load((ROOT / "config" / name).read_text())
+        for name in ("config.yaml", "demo.yaml")
+    )
+    config = merged(manual, {"windows": added["windows"]})
     config["sharding"]["shards"] = 2
     config["extractions"]["default"]["layers"] = ["blocks.6.mlp.l3"]
     config["compare"]["control"] = 4

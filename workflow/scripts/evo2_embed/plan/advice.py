@@ -8,6 +8,7 @@ from evo2_embed.model.registry import model_config
 from evo2_embed.plan.estimate import Estimate, LayerEstimate
 from evo2_embed.plan.parameters import weight_bytes
 from evo2_embed.plan.speeds import Speed
+from evo2_embed.plan.tokens import tokens_of_base
 from evo2_embed.settings.sections import Extraction, Settings
 
 HUGE_DATASET = 1e12  # bytes of one layer
@@ -16,6 +17,7 @@ MANY_JOBS = 5_000
 GOOD_JOBS = 1_000  # advised instead
 LONG_JOB, SHORT_RUN = 8 * 3600, 8 * 3600  # seconds
 SEVERAL = 4  # GPUs that a user may want to use at once
+OVERLAP = 2  # times that a base is computed
 FULL = 0.8  # share of a pack that equal windows should fill
 START_SECONDS, READ_BYTES = 10, 1e9  # start of a job without its weights; bytes read per second
 
@@ -72,6 +74,7 @@ def warnings_of(
     lines += [_huge(layer) for layer in estimate.layers if _is_huge(layer)]
     lines += _too_many(settings, estimate)
     lines += _empty_packs(settings)
+    lines += _overlaps(settings, estimate)
     for name, extraction in settings.extractions.items():
         lines += _job_lengths(name, extraction, estimate, speeds[name])
     if settings.windows.ambiguous.policy == "skip":
@@ -125,6 +128,18 @@ def _empty_packs(settings: Settings) -> list[str]:
         f"{held * tokens / packing.max_tokens:.0%} of a pack; {(held + 1) * tokens} holds "
         f"{held + 1}"
     ]
+
+
+def _overlaps(settings: Settings, estimate: Estimate) -> list[str]:
+    """Windows, or stretches, that run each base several times."""
+    windows, times = settings.windows, tokens_of_base(settings.windows)
+    if times < OVERLAP or not any(genome.tiled for genome in estimate.genomes):
+        return []
+    if windows.has_spans:
+        why = f"context: min {windows.context.min} of span {windows.context.span}"
+    else:
+        why = f"stride: {windows.stride} of size {windows.size}"
+    return [f"windows.{why}: each base of a strand is computed {times:.3g} times"]
 
 
 def _job_lengths(

@@ -25,7 +25,7 @@ class GenomeEstimate:
 
     `tokens` run through the model, including a BOS before every stretch if there is one. `rows` has
     the number of rows by bin size. `exact` says whether its contigs were read, or estimated from a
-    sample of the file.
+    sample of the file; `tiled` whether it is cut into windows of one size.
     """
 
     name: str
@@ -36,6 +36,7 @@ class GenomeEstimate:
     tokens: int
     rows: dict[int, int]
     exact: bool
+    tiled: bool
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def _estimate_genome(
         contigs, lengths = _regions(genome.regions, settings.regions, strands)
     else:
         lengths = [(length, count * strands) for length, count in contigs.lengths]
-    if genome.regions and settings.regions.rows == "region":
+    tiled = not genome.regions or settings.regions.rows == "window"
+    if not tiled:
         known = indexed_lengths(genome, index)
         counts = tally_regions(genome, known, windows, settings.regions, bins)
         stretches, run = counts["windows"], counts["tokens"]
@@ -161,6 +163,7 @@ def _estimate_genome(
         round(run + settings.packing.bos * stretches),
         {width: round(rows) for width, rows in counts["rows"].items()},
         exact,
+        tiled,
     )
 
 

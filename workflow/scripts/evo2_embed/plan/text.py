@@ -7,6 +7,7 @@ from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.estimate import Estimate, GenomeEstimate
 from evo2_embed.plan.peak import SEGMENTS, Peak
 from evo2_embed.plan.speeds import Speed
+from evo2_embed.plan.tokens import tokens_of_base
 from evo2_embed.settings.sections import Settings
 
 SHOWN_GENOMES = 10
@@ -100,6 +101,10 @@ def _genomes(cost: Cost) -> str:
     if len(genomes) > 1:
         rows.append(_sum("all", genomes, f"{cost.estimate.shards:,}"))
     notes = [] if all(g.exact for g in genomes) else ["~ estimated from the file size"]
+    if any(genome.tiled for genome in genomes):
+        times = tokens_of_base(cost.settings.windows)
+        how_often = "once" if times == 1 else f"{times:.3g} times"
+        notes.append(f"each base of a strand is computed {how_often}")
     return "\n".join([text_table(rows), *notes])
 
 

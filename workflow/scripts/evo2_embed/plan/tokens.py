@@ -20,11 +20,12 @@ def guess_tokens(genome: Genome, windows: Windows, settings: RegionSettings) -> 
     if windows.has_spans and genome.regions:
         return run_regions(read_regions(genome.regions, settings), None, windows)[1]
     bases = region_bases(genome.regions, settings) if genome.regions else guess_bases(genome)
-    return bases * windows.n_strands * _tokens_of_base(windows)
+    return bases * windows.n_strands * tokens_of_base(windows)
 
 
-def _tokens_of_base(windows: Windows) -> float:
-    """Tokens per base of a long contig: bases of a stretch by the bases to the next stretch."""
+def tokens_of_base(windows: Windows) -> float:
+    """How often a base of a long contig's strand runs through the model: bases of a stretch by the
+    bases to the next stretch."""
     size, stride, context = windows.size, windows.stride, windows.context
     span = context.span if windows.has_spans else size
     more = (span - context.min - size) // stride  # windows of a stretch after its first
