@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from evo2_embed.analysis.probes.check import check_labels
 from evo2_embed.chunk import chunk_table
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.embed.pooling import Pooler
@@ -9,12 +10,14 @@ from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
+from evo2_embed.finetune.split import split_chunks
 from evo2_embed.genomes.regions import Regions
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import CHUNKS, PACKS, open_table
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys, read_packs
-from evo2_embed.settings.sections import Packing, Windows
+from evo2_embed.settings.sections import Packing, Probe, Windows
 from runs import random_bases, write_fasta
 from stock import alone, assert_same, bounds_of, in_float64
 
@@ -220,3 +223,18 @@ def test_the_order_of_rows_is_that_of_their_contig(made, tmp_path):
     assert (np.diff(contig) >= 0).all()
     assert all((np.diff(starts[contig == number]) >= 0).all() for number in (0, 1))
     assert max(rows.keys(0, rows.count)["start"].to_pylist()) < 500
+
+
+def test_stages_that_need_one_interval_refuse_rows_of_several_parts(made, tmp_path):
+    chunks, _ = made(0)
+    settings = {"split": "block", "block": 100, "gap": 0, "validation_share": 0.5, "code": 1}
+    said = "finetune.split: block .*, such as bases 100 to 600 of 'circle' of g .*contig"
+    with pytest.raises(InputError, match=said):
+        split_chunks([chunks], settings, str(tmp_path / "b.parquet"))
+    found = split_chunks([chunks], {**settings, "split": "contig"}, str(tmp_path / "b.parquet"))
+    assert found["longest"] == 500
+    (tmp_path / "l.bed").write_text("line\t0\t9\tx\n")
+    probe = Probe(labels=str(tmp_path / "l.bed"), gap=0)
+    said = "probe: 8 windows have several parts .* on 'line' of g, bases 40 to 300"
+    with pytest.raises(InputError, match=said):
+        check_labels([chunks], [], probe, "mean", 1, "i", str(tmp_path / "o.json"))

@@ -38,7 +38,7 @@ def context_faults(settings: Settings) -> list[str]:
 def _whole_faults(settings: Settings) -> list[str]:
     """Faults of settings that need each window alone and complete in one pack."""
     windows, packing = settings.windows, settings.packing
-    span, why = windows.context.span, _needs_whole(settings)
+    span, why = windows.context.span, needs_whole(settings)
     if why is None:
         return []
     if windows.has_spans:
@@ -55,7 +55,7 @@ def _whole_faults(settings: Settings) -> list[str]:
     ]
 
 
-def _needs_whole(settings: Settings) -> str | None:
+def needs_whole(settings: Settings) -> str | None:
     """The setting that needs complete windows; None if there is none."""
     if settings.packing.strategy == "padded":
         return "packing.strategy: padded"

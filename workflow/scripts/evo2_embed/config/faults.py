@@ -15,10 +15,20 @@ from evo2_embed.model.presets import expand_layers
 from evo2_embed.settings.sections import Extraction, RegionSettings, Settings
 
 
-def settings_faults(settings: Settings, genomes: list[str]) -> list[str]:
-    """All faults of complete settings, for a sheet with these genomes."""
-    faults = _window_faults(settings) + context_faults(settings) + _finetune_faults(settings)
+def settings_faults(settings: Settings, genomes: list[str], is_tiled: bool = True) -> list[str]:
+    """All faults of complete settings, for a sheet with these genomes.
+
+    Parameters
+    ----------
+    settings : Settings
+    genomes : list of str
+    is_tiled : bool
+        Whether any sequence is cut into windows; if not, all rows are regions.
+    """
+    faults = context_faults(settings) + _finetune_faults(settings)
     faults += _region_faults(settings.regions)
+    if is_tiled:
+        faults += _window_faults(settings)
     for name, extraction in settings.extractions.items():
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
         faults += _twins(f"extractions.{name}.fusion", list(extraction.fusion))
@@ -65,12 +75,17 @@ def model_faults(where: str, extraction: Extraction) -> list[str]:
 
 
 def _window_faults(settings: Settings) -> list[str]:
-    windows = settings.windows
-    if windows.min_length <= windows.size:
-        return []
-    return [
-        f"windows.min_length: {windows.min_length} is more than windows.size "
-        f"({windows.size}), so every window would be skipped"
+    windows, faults = settings.windows, []
+    if windows.min_length > windows.size:
+        faults.append(
+            f"windows.min_length: {windows.min_length} is more than windows.size "
+            f"({windows.size}), so every window would be skipped"
+        )
+    return faults + [
+        f"extractions.{name}: pooling.bin: {extraction.bin} is more than windows.size "
+        f"(allowed: 1 to {windows.size})"
+        for name, extraction in settings.extractions.items()
+        if extraction.bin and extraction.bin > windows.size
     ]
 
 
@@ -111,14 +126,7 @@ def _extraction_faults(where: str, extraction: Extraction, settings: Settings) -
     faults = faults or fusion_faults(where, extraction, settings)
     fault = model_fault(where, name, settings)
     faults += [fault] if fault else []
-    faults += _precision_faults(where, name, extraction.precision, settings.runtime.device)
-    size = settings.windows.size
-    if extraction.bin and extraction.bin > size:
-        faults.append(
-            f"{where}: pooling.bin: {extraction.bin} is more than windows.size "
-            f"(allowed: 1 to {size})"
-        )
-    return faults
+    return faults + _precision_faults(where, name, extraction.precision, settings.runtime.device)
 
 
 def _precision_faults(where: str, name: str, precision: str, device: str) -> list[str]:

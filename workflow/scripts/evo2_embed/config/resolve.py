@@ -5,6 +5,7 @@ All errors of the user are found here, before any job, and shown at once, one li
 
 from evo2_embed.config.complete import complete, complete_extraction
 from evo2_embed.config.faults import model_faults, settings_faults
+from evo2_embed.config.region_rows import region_row_faults
 from evo2_embed.config.schema import schema_faults
 from evo2_embed.genomes.fit import region_faults
 from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
@@ -39,7 +40,10 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
         raise InputError("\n".join(faults + _faults_beside(config)))
     settings = complete(Settings.from_dict(config))
     genomes, faults = _check_sheet(settings.genomes, settings.regions)
-    faults += settings_faults(settings, [genome.name for genome in genomes])
+    # Regions that cannot be read have no rows.
+    faults += [] if faults else region_row_faults(settings, genomes)
+    is_tiled = settings.regions.rows == "window" or not all(genome.regions for genome in genomes)
+    faults += settings_faults(settings, [genome.name for genome in genomes], is_tiled)
     if faults:
         raise InputError("\n".join(faults))
     return settings, genomes

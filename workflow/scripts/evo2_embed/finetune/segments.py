@@ -16,6 +16,7 @@ _KEYS = {
     "start": pl.Int64,
     "end": pl.Int64,
     "strand": pl.String,
+    "context": pl.Int64,
 }
 
 
@@ -68,7 +69,8 @@ def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
     found = read_chunk_keys(file)
     keys = pl.DataFrame({name: found[name] for name in _KEYS}, schema=_KEYS).sort("chunk")
     chunks = keys["chunk"].to_numpy()
-    edges = edges_of((keys["end"] - keys["start"]).to_numpy() + int(bos))
+    # The context of a complete chunk is its own bases.
+    edges = edges_of(keys["context"].to_numpy() + int(bos))
     tokens = np.empty(edges[-1], np.uint8)
     for pack in read_packs(file, source):
         # Without padding, the segments of a pack are end to end.
@@ -77,4 +79,4 @@ def read_shard(file: pq.ParquetFile, source: str, bos: bool) -> Segments:
         ends = pack["cu_seqlens"].tolist()
         for offset, start, end in zip(offsets, ends[:-1], ends[1:], strict=True):
             tokens[offset : offset + end - start] = mine[start:end]
-    return Segments(keys.drop("chunk"), tokens, edges)
+    return Segments(keys.drop("chunk", "context"), tokens, edges)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import (
     CHUNKS,
     LABEL,
@@ -25,6 +26,7 @@ from evo2_embed.io.tables import (
     table_metadata,
     table_writer,
 )
+from evo2_embed.io.text import shown
 
 SPLITS = ("train", "validation")
 LEFT_OUT = "left_out"  # too close to a validation block for training
@@ -44,7 +46,7 @@ BLOCKS = pa.schema(
     ]
 )
 
-_KEYS = ["genome", "contig", "start", "end"]
+_KEYS = ["genome", "contig", "start", "end", "length"]
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,9 @@ def split_chunks(chunks: list[str], settings: dict, output: str) -> dict:
     InputError
         If no chunk would be left for training or validation.
     """
+    if settings["split"] == "block":
+        for path in chunks:
+            _check_origin(path)
     blocks = pl.concat([_blocks_of(path, settings) for path in chunks])
     chosen = choose(len(blocks), settings["validation_share"])
     _check_chosen(chosen, settings)
@@ -155,7 +160,7 @@ def split_chunks(chunks: list[str], settings: dict, output: str) -> dict:
     for path in chunks:
         table = _read(path)
         parts += np.bincount(split.assign(table), minlength=len(PARTS))
-        longest = max(longest, (table["end"] - table["start"]).max())
+        longest = max(longest, table["length"].max())
     if not parts[0]:
         raise InputError(
             f"finetune.gap: {settings['gap']} bases around the validation blocks leave no window "
@@ -186,6 +191,19 @@ def open_split(path: str, genomes: set[str] | None = None) -> tuple[Split, dict]
 
 def _read(path: str) -> pl.DataFrame:
     return to_polars(open_table(path, CHUNKS).read(_KEYS))
+
+
+def _check_origin(path: str) -> None:
+    """Check that no chunk is over the origin of its contig: it would be in blocks at both ends."""
+    table = open_table(path, CHUNKS).read([*_KEYS, "parts"])
+    over = Parts.from_arrow(table["parts"]).lengths_of_contigs(table["end"].to_numpy()) > 0
+    if over.any():
+        first = table.slice(int(over.argmax()), 1).to_pylist()[0]
+        raise InputError(
+            f"finetune.split: block does not work with windows over the origin of a contig, such "
+            f"as bases {first['start']} to {first['end']} of '{shown(first['contig'])}' of "
+            f"{first['genome']} (allowed: contig)"
+        )
 
 
 def _blocks_of(path: str, settings: dict) -> pl.DataFrame:

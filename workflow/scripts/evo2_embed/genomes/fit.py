@@ -158,13 +158,14 @@ def _clip(mine: Regions, length: int) -> Regions:
     # Exons that begin past the end are left out; each region keeps its first.
     kept = mine.part_start < length
     counts = np.add.reduceat(kept.astype(np.int64), mine.edges[:-1])
+    edges, part_end = np.concatenate([[0], np.cumsum(counts)]), cut(mine.part_end[kept])
     return Regions(
         mine.start,
-        cut(mine.end),
+        part_end[edges[1:] - 1],
         mine.strand,
         mine.name,
         mine.line,
-        np.concatenate([[0], np.cumsum(counts)]),
+        edges,
         mine.part_start[kept],
-        cut(mine.part_end[kept]),
+        part_end,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import joined_width
+from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.model.registry import layer_widths
@@ -145,10 +146,11 @@ def _estimate_genome(
         lengths = [(length, count * strands) for length, count in contigs.lengths]
     tiled = not genome.regions or settings.regions.rows == "window"
     if not tiled:
-        known = indexed_lengths(genome, index)
+        needed = settings.regions.flank > 0 or settings.regions.off_contig == "clip"
+        known = indexed_lengths(genome, index) or (needed and known_lengths(genome.fasta)) or None
         counts = tally_regions(genome, known, windows, settings.regions, bins)
         stretches, run = counts["windows"], counts["tokens"]
-        exact = known is not None or settings.regions.flank == 0
+        exact = known is not None or not needed
     else:
         counts = tally(lengths, windows, bins)
         stretches, run, exact = counts["windows"], counts["bases"], contigs.exact

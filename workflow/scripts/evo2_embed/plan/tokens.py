@@ -6,6 +6,7 @@ count from the lengths of contigs; `make plan`, `make status` and `max_output_gb
 """
 
 from evo2_embed.chunk.tiling import count_windows
+from evo2_embed.genomes.fit import fit_regions
 from evo2_embed.genomes.intervals import MOST_BASES
 from evo2_embed.genomes.regions import Regions, read_regions, region_bases
 from evo2_embed.genomes.sample_sheet import Genome
@@ -92,7 +93,10 @@ def tally_regions(
     from evo2_embed.chunk.regions import count_tokens
 
     result = {"windows": 0, "tokens": 0, "rows": dict.fromkeys(bins, 0)}
-    for contig, mine in read_regions(genome.regions, settings).items():
+    regions = read_regions(genome.regions, settings)
+    if lengths:
+        regions = fit_regions(regions, lengths, genome, settings)
+    for contig, mine in regions.items():
         length = (lengths or {}).get(contig, 2 * MOST_BASES)
         circular = genome.is_circular(contig)
         bases, tokens = count_tokens(length, windows, mine, settings.flank, circular)
