@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from evo2_embed.config.resolve import resolve
 from evo2_embed.io.errors import InputError
+from evo2_embed.model import registry
 from runs import CONFIG, merged, random_bases, write_fasta
 
 
@@ -20,8 +21,8 @@ def faults(tmp_path, monkeypatch):
     write_fasta("g.fa", [("c", random_bases(30_000, 1))])
     Path("labels.bed").write_text("c\t0\t9\tx\n")
 
-    def faults(longest=2000, others=False, **changes):
-        Path("r.bed").write_text(line(10, 60) + line(100, 100 + longest))
+    def faults(others=False, **changes):
+        Path("r.bed").write_text(line(10, 60) + line(100, 2100))
         more = "h\tg.fa\t\n" if others else ""
         Path("genomes.tsv").write_text(f"genome\tfasta\tregions\ng\tg.fa\tr.bed\n{more}")
         try:
@@ -69,10 +70,11 @@ def test_what_cannot_take_rows_of_regions_says_so(faults, changes, said):
     assert said in fault
 
 
-def test_a_region_beyond_the_training_context_needs_a_word(faults):
-    (fault,) = faults(1_200_000)
-    assert "line 2: a region of 1,200,000 bases is more than the training context of" in fault
-    assert faults(1_200_000, windows={"context": {"beyond_training": True}}) == []
+def test_a_region_beyond_the_training_context_needs_a_word(faults, monkeypatch):
+    monkeypatch.setattr(registry, "context_length", lambda name: 1999)
+    (fault,) = faults()
+    assert "line 2: a region of 2,000 bases is more than the training context of" in fault
+    assert faults(windows={"context": {"beyond_training": True}}) == []
 
 
 def test_bounds_of_windows_hold_only_where_sequences_are_cut_into_windows(faults):
