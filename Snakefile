@@ -29,6 +29,7 @@ rule all:
     input:
         datasets=made_by("aggregate_embeddings"),
         fused=made_by("fuse_layers"),
+        scores=made_by("aggregate_scores"),
         manifests=made_by("write_manifest"),
         finetune=made_by("write_finetune", "summary"),
         probes=made_by("probe_layers"),

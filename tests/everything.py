@@ -18,8 +18,14 @@ FUSIONS = {
     "strands": {"method": "mean", "layers": ["norm"], "strands": "mean"},
 }
 EXTRACTIONS = {
-    "both": {"layers": LAYERS, "levels": ["contig", "genome"], "fusion": FUSIONS},
-    "bins": {"layers": ["norm"], "pooling": {"bin": 70}, "dtype": "float16"},
+    "both": {
+        "layers": LAYERS,
+        "levels": ["contig", "genome"],
+        "fusion": FUSIONS,
+        "scores": True,
+        "score_strands": "mean",
+    },
+    "bins": {"layers": ["norm"], "pooling": {"bin": 70}, "dtype": "float16", "scores": True},
 }
 SETTINGS = {
     "windows": {"size": 200, "stride": 120, "strands": "both"},

@@ -22,6 +22,7 @@ from evo2_embed.embed.rows import ShardRows
 from evo2_embed.engine.pack import Pack
 from evo2_embed.io.parts import Parts
 from evo2_embed.model import registry
+from evo2_embed.settings.sections import SCORES
 from random_weights import make_state
 
 FACTOR = 3
@@ -85,7 +86,7 @@ def run_packs(engine, packs):
     return {layer: torch.cat([each[layer] for each in outputs]) for layer in engine.layers}
 
 
-def pool_pack(outputs, pack, bos, pooling):
+def pool_pack(outputs, pack, bos, pooling, skip_first=0):
     """Vectors of a pack's segments, a window each, by layer: segment after segment."""
     end = pack.cu_seqlens[1:] - bos * np.arange(1, len(pack.lengths) + 1)
     text = {key: np.full(len(end), "x", object) for key in ("genome", "contig", "name")}
@@ -98,18 +99,45 @@ def pool_pack(outputs, pack, bos, pooling):
         "context": pack.lengths - bos,
         "parts": Parts.none(len(end)),
     }
-    locator = RowLocator(ShardRows(keys | text, pooling), pooling, bos)
+    locator = RowLocator(ShardRows(keys | text, pooling, skip_first), pooling, bos)
     spans = locator.spans(pack.stretch, pack.offset, pack.cu_seqlens)
     rows, values = Pooler(pooling).pool(outputs, spans)
     return {layer: vectors[np.argsort(rows)].cpu().numpy() for layer, vectors in values.items()}
 
 
 def alone(evo2, tokens, layers):
-    """Token embeddings (T, width) of one sequence by layer, from the package itself."""
+    """Token embeddings (T, width) of one sequence by layer, from the package itself.
+
+    `scores` are the logarithms of the tokens' probabilities, from its logits; the first is 0.
+    """
     device = next(evo2.model.parameters()).device
     ids = torch.from_numpy(tokens.astype(np.int64))[None].to(device)
-    _, outputs = evo2.forward(ids, return_embeddings=True, layer_names=layers)
+    names = [layer for layer in layers if layer != SCORES]
+    (logits, _), outputs = evo2.forward(ids, return_embeddings=True, layer_names=names)
+    if SCORES in layers:
+        log_p = logits[0] - logits[0].logsumexp(1, keepdim=True)
+        scores = [0.0] + [float(log_p[i, token]) for i, token in enumerate(tokens[1:].tolist())]
+        outputs[SCORES] = torch.tensor(scores, dtype=torch.float64)[None, :, None]
     return {layer: outputs[layer][0, : len(tokens)].cpu() for layer in layers}
+
+
+def score_alone(evo2, bases, method, **options):
+    """The score of one sequence (a string), from the package: `Evo2.score_sequences`, which names
+    a GPU."""
+    from evo2 import scoring
+
+    function = scoring.score_sequences_rc if options.pop("both", False) else scoring.score_sequences
+    device = next(evo2.model.parameters()).device
+    found = function(
+        [bases] if isinstance(bases, str) else bases,
+        model=evo2.model,
+        tokenizer=evo2.tokenizer,
+        batch_size=1 if isinstance(bases, str) else len(bases),
+        reduce_method=method,
+        device=device,
+        **options,
+    )
+    return float(found[0]) if isinstance(bases, str) else [float(value) for value in found]
 
 
 def each_alone(evo2, pack, layers):

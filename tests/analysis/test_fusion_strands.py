@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from evo2_embed.analysis.fusion.fit import fit_layers
 from evo2_embed.analysis.fusion.stored import load_fusion, save_fusion
-from evo2_embed.analysis.fusion.strands import join_strands
 from evo2_embed.analysis.fusion.writing import fuse_layers
+from evo2_embed.dataset.strands import join_strands
 from evo2_embed.embed.rows import locate_rows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json

@@ -80,6 +80,27 @@ def test_a_close_key_is_suggested():
         (extraction(layers=["blocks.3.filter"]), "allowed in this block"),
         (extraction(precision="fp8"), "allowed: fp32, bf16"),
         (extraction(pooling={"bin": 201}), "pooling.bin: 201 is more than windows.size"),
+        (extraction(pooling={"center": 201}), "pooling.center: 201 is more than windows.size"),
+        (
+            extraction(pooling={"center": 20, "bin": 20}),
+            "extractions.default.pooling",
+        ),
+        (
+            extraction(skip_first=200),
+            "skip_first: 200 leaves nothing to pool of the first window of a contig, which has "
+            "windows.size (200) bases and no upstream context (allowed: 0 to 199",
+        ),
+        (extraction(skip_first=110, pooling={"center": 20}), "(allowed: 0 to 109, or larger"),
+        (extraction(skip_first=200, pooling={"bin": 10}), "leaves nothing to pool"),
+        (extraction(layers=[], scores=True, levels=["contig"]), "layers: [] allows no fusion"),
+        (
+            extraction(scores=True, score_strands="mean"),
+            "score_strands: mean needs scores: true and both strands of every window",
+        ),
+        (
+            extraction(scores=True, fusion={"scores": {"method": "mean"}}),
+            "the name 'scores' is the scores'",
+        ),
         (extraction(model={"name": "evo2_9b"}), "'evo2_9b' is not known (did you mean"),
         (extraction(model={"checkpoint": "no.pt"}), "no such file 'no.pt'"),
         (

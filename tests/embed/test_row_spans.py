@@ -10,12 +10,14 @@ from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import _pool, wanted_segments
+from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
 from evo2_embed.pack.assign import cut_segments, edges_of
+from evo2_embed.settings.sections import bin_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-POOLINGS = ["mean", "max", "last", {"bin": 1}, {"bin": 7}]
+POOLINGS = ["mean", "max", "first", "last", {"center": 1}, {"center": 8}, {"bin": 1}, {"bin": 7}]
 
 
 @st.composite
@@ -34,7 +36,7 @@ def shards(draw):
     return chunks, np.array(lengths)
 
 
-def shard_rows(chunks, pooling):
+def shard_rows(chunks, pooling, skip_first=0):
     start, end, strand, stretch, context = zip(*chunks, strict=True)
     text = {key: np.full(len(chunks), "x", object) for key in ("genome", "contig", "name")}
     return ShardRows(
@@ -49,6 +51,7 @@ def shard_rows(chunks, pooling):
             **text,
         },
         pooling,
+        skip_first,
     )
 
 
@@ -57,13 +60,23 @@ def token_values(stretch, places):
     return np.stack([np.sin(stretch + 1.7 * places), np.cos(3 * stretch + places)], 1)
 
 
-def pooled(vectors, pooling):
-    if pooling == "last":
-        return vectors[-1:]
-    if pooling == "max":
-        return vectors.max(0, keepdims=True)
-    size = pooling["bin"] if isinstance(pooling, dict) else len(vectors)
-    return np.stack([vectors[i : i + size].mean(0) for i in range(0, len(vectors), size)])
+def pooled(vectors, pooling, strand, skipped):
+    """By number of a row of a window, its vector, from the vectors of the window's tokens."""
+    kept = np.arange(len(vectors)) >= skipped
+    if pooling in ("mean", "max", "first", "last"):
+        some = vectors[kept]
+        how = {"first": lambda: some[0], "last": lambda: some[-1]}
+        return {0: how.get(pooling, lambda: getattr(some, pooling)(0))()} if len(some) else {}
+    if "center" in pooling:
+        # In the order of the forward strand.
+        forward = list(range(len(vectors)))[:: 1 if strand == "+" else -1]
+        size = min(pooling["center"], len(forward))
+        first = (len(forward) - size) // 2
+        mine = [i for i in forward[first : first + size] if kept[i]]
+        return {0: vectors[mine].mean(0)} if mine else {}
+    number = np.arange(len(vectors)) // pooling["bin"]
+    members = {i: np.flatnonzero(kept & (number == i)) for i in range(number[-1] + 1)}
+    return {i: vectors[mine].mean(0) for i, mine in members.items() if len(mine)}
 
 
 def packs_of(lengths, longest, budget):
@@ -93,11 +106,21 @@ def run(pack, bos):
     longest=st.integers(1, 50),
     more=st.integers(0, 60),
     bos=st.integers(0, 1),
+    skip_first=st.sampled_from([0, 0, 1, 5, 30]),
 )
 @settings(max_examples=150, deadline=None, derandomize=True)
-def test_rows_are_those_of_whole_stretches(pooling, shard, longest, more, bos):
+def test_rows_are_those_of_whole_stretches(pooling, shard, longest, more, bos, skip_first):
     chunks, lengths = shard
-    rows = shard_rows(chunks, pooling)
+    wanted = {}  # by chunk
+    for chunk, (start, end, strand, stretch, context) in enumerate(chunks):
+        places = np.arange(context - end + start, context)
+        vectors, skipped = token_values(10 + stretch, places), int((places < skip_first).sum())
+        wanted[chunk] = pooled(vectors, pooling, strand, skipped)
+    if bin_of(pooling) is None and not all(wanted.values()):
+        with pytest.raises(InputError, match=f"skip_first: {skip_first} leaves nothing to pool"):
+            shard_rows(chunks, pooling, skip_first)
+        return
+    rows = shard_rows(chunks, pooling, skip_first)
     locator, pooler = RowLocator(rows, pooling, bos), Pooler(pooling)
     found = np.full((rows.count, 2), np.nan)
     for pack in packs_of(lengths + bos, longest, longest + more):
@@ -106,11 +129,69 @@ def test_rows_are_those_of_whole_stretches(pooling, shard, longest, more, bos):
         assert sorted(ended) == sorted(locator.ended(**pack))
         found[ended] = values["norm"].numpy()
     assert not len(pooler.open)
-    for chunk, (start, end, _, stretch, context) in enumerate(chunks):
-        vectors = token_values(10 + stretch, np.arange(context - end + start, context))
-        wanted = pooled(vectors, pooling)
-        mine = rows.row_index(np.full(len(wanted), chunk), np.arange(len(wanted)))
-        np.testing.assert_allclose(found[mine], wanted, rtol=1e-5, atol=1e-6)
+    assert rows.count == sum(map(len, wanted.values()))
+    for chunk, mine in wanted.items():
+        index = rows.row_index(np.full(len(mine), chunk), np.array(list(mine), int))
+        values = np.array(list(mine.values())).reshape(-1, 2)
+        np.testing.assert_allclose(found[index], values, rtol=1e-5, atol=1e-6)
+
+
+@given(
+    pooling=st.sampled_from(POOLINGS),
+    shard=shards(),
+    longest=st.integers(1, 50),
+    more=st.integers(0, 60),
+    bos=st.integers(0, 1),
+    skip_first=st.sampled_from([0, 0, 4]),
+)
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_sums_are_of_all_bases_of_a_row(pooling, shard, longest, more, bos, skip_first):
+    chunks, lengths = shard
+    try:
+        rows = shard_rows(chunks, pooling, skip_first)
+    except InputError:
+        return
+    locator, pooler = RowLocator(rows, pooling, bos), Pooler("sum")
+    found = np.full((rows.count, 2), np.nan)
+    for pack in packs_of(lengths + bos, longest, longest + more):
+        spans = locator.spans(**pack, whole=True)
+        ended, values = pooler.pool(run(pack, bos), spans)
+        assert sorted(ended) == sorted(locator.ended(**pack, whole=True))
+        assert values["norm"].dtype == torch.float64
+        found[ended] = values["norm"].numpy()
+    assert not len(pooler.open)
+    columns = {name: column.to_pylist() for name, column in rows.keys(0, rows.count).items()}
+    scored = rows.scored(0, rows.count, bos)
+    for row in range(rows.count):
+        start, end, strand, stretch, context = chunks[columns["chunk"][row]]
+        before = columns["start"][row] - start if strand == "+" else end - columns["end"][row]
+        bases = columns["end"][row] - columns["start"][row]
+        places = context - (end - start) + before + np.arange(bases)
+        np.testing.assert_allclose(
+            found[row], token_values(10 + stretch, places).sum(0), rtol=1e-5, atol=1e-5
+        )
+        assert scored[row] == bases - (not bos and places[0] == 0)
+
+
+def test_keys_tell_what_was_pooled():
+    windows = [(0, 10, "+", 0, 10), (10, 20, "+", 0, 20)]
+    told = {}
+    for pooling in ("mean", "max", "first", "last", {"center": 4}, {"bin": 4}):
+        rows = shard_rows(windows, pooling, skip_first=5)
+        keys = rows.keys(0, rows.count)
+        names = ("start", "end", "n_tokens", "context")
+        told[str(pooling)] = list(zip(*(keys[name].to_pylist() for name in names), strict=True))
+    assert told == {
+        "mean": [(0, 10, 5, 10), (10, 20, 10, 20)],
+        "max": [(0, 10, 5, 10), (10, 20, 10, 20)],
+        "first": [(0, 10, 1, 6), (10, 20, 1, 11)],
+        "last": [(0, 10, 5, 10), (10, 20, 10, 20)],
+        "{'center': 4}": [(0, 10, 2, 7), (10, 20, 4, 17)],
+        "{'bin': 4}": [
+            *[(4, 8, 3, 8), (8, 10, 2, 10)],
+            *[(10, 14, 4, 14), (14, 18, 4, 18), (18, 20, 2, 20)],
+        ],
+    }
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])

@@ -5,10 +5,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from evo2_embed.embed.overlap import HostCopy
+from evo2_embed.embed.row_files import Column
 from evo2_embed.embed.rows import ShardRows
+from evo2_embed.embed.shard_files import write_shard
 from evo2_embed.embed.store import JOURNAL, RowStore, StoreContents
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
+from evo2_embed.settings.sections import SCORES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +32,8 @@ def shard_rows(chunks=6, pooling=BIN):
 
 def open_store(folder, key="key", save_every=0, dtype="float32"):
     folder.mkdir(exist_ok=True)
-    contents = StoreContents(key, shard_rows(), WIDTHS, dtype, 600)
+    columns = {layer: Column(width, np.dtype(dtype)) for layer, width in WIDTHS.items()}
+    contents = StoreContents(key, shard_rows(), columns, 600)
     return RowStore(folder, contents, save_every, lambda: None)
 
 
@@ -53,7 +57,8 @@ def put(store, number, chunks, wrong=None):
     if wrong is not None:
         values["blocks.1"][2, 4] = wrong
     copies = {layer: HostCopy(vectors) for layer, vectors in values.items()}
-    store.put(number, 100 * len(chunks), rows_of(store.rows, chunks), copies)
+    rows = dict.fromkeys(WIDTHS, rows_of(store.rows, chunks))
+    store.put(number, 100 * len(chunks), rows, copies)
 
 
 def chunks_of(number):
@@ -61,12 +66,14 @@ def chunks_of(number):
 
 
 PACKS = {number: chunks_of(number) for number in range(3)}
-ROWS = {number: rows_of(shard_rows(), chunks) for number, chunks in PACKS.items()}
+ROWS = {
+    number: dict.fromkeys(WIDTHS, rows_of(shard_rows(), chunks)) for number, chunks in PACKS.items()
+}
 
 
 def written(store, folder):
     """Contents of the Parquet files."""
-    files = store.write(folder, {})
+    files = write_shard(store, folder, {}, 0)["layers"]
     return {layer: (folder / known["file"]).read_bytes() for layer, known in files.items()}
 
 
@@ -108,7 +115,7 @@ def test_damaged_rows_are_done_again(tmp_path):
             put(store, number, chunks)
     path = tmp_path / "blocks.1.rows"
     content = bytearray(path.read_bytes())
-    offset = int(ROWS[1][0]) * 5 * 4
+    offset = int(ROWS[1]["blocks.1"][0]) * 5 * 4
     content[offset] ^= 1
     path.write_bytes(content)
     with open_store(tmp_path) as store:
@@ -165,7 +172,7 @@ def test_rows_that_were_never_stored_are_refused(tmp_path):
     with open_store(tmp_path / ".work") as store:
         put(store, 0, PACKS[0])
         with pytest.raises(InputError, match="column 'embedding': 13 of 24 values"):
-            store.write(tmp_path, {})
+            write_shard(store, tmp_path, {}, 0)
     assert not list(tmp_path.glob("*.parquet"))
 
 
@@ -204,3 +211,39 @@ def test_rows_of_an_earlier_version_that_are_no_numbers_are_done_again(tmp_path,
         assert set(store.done) == {0, 1}
         store.keep_whole(ROWS)
         assert set(store.done) == {1}
+
+
+def test_scores_are_stored_as_sums_and_written_with_their_means(tmp_path):
+    windows, bos = shard_rows(pooling={"bin": 1}), 0
+    columns = {"norm": Column(3, np.dtype("float16")), SCORES: Column(1, np.dtype(np.float64))}
+    (tmp_path / ".work").mkdir()
+    contents = StoreContents("key", windows, columns, 600)
+    sums = -np.arange(windows.count, dtype=np.float64)[:, None] / 3
+    order = np.random.default_rng(0).permutation(windows.count)
+    rows = {"norm": np.arange(windows.count), SCORES: order}
+    values = {"norm": torch.ones(windows.count, 3), SCORES: torch.from_numpy(sums[order])}
+    with RowStore(tmp_path / ".work", contents, 0, lambda: None) as store:
+        store.put(0, 600, rows, {name: HostCopy(each) for name, each in values.items()})
+    with RowStore(tmp_path / ".work", contents, 0, lambda: None) as store:
+        store.keep_whole({0: rows})
+        assert store.tokens == 600
+        written = write_shard(store, tmp_path, {}, bos)
+    assert written["scores"]["file"] == "scores.parquet"
+    assert list(written["layers"]) == ["norm"]
+    table = pq.read_table(tmp_path / "scores.parquet")
+    assert table["sum"].to_numpy().tolist() == sums[:, 0].tolist()
+    # The windows run alone: the first base of each has nothing before it.
+    first = np.isin(windows.rows["offset"], [0])
+    assert first.sum() == 6
+    assert (table["scored"].to_numpy() == ~first).all()
+    assert table["mean"].to_pylist() == [
+        None if unscored else value for unscored, value in zip(first, sums[:, 0], strict=True)
+    ]
+
+
+def test_a_score_that_is_no_number_is_refused(tmp_path):
+    contents = StoreContents("key", shard_rows(), {SCORES: Column(1, np.dtype(np.float64))}, 600)
+    with RowStore(tmp_path, contents, 0, lambda: None) as store:
+        values = {SCORES: HostCopy(torch.full((24, 1), torch.nan, dtype=torch.float64))}
+        with pytest.raises(InputError, match="layer 'scores': NaN in 24 of 24 rows of pack 0"):
+            store.put(0, 600, {SCORES: np.arange(24)}, values)

@@ -16,6 +16,7 @@ CASES = {
     "windows": ([8192] * 3, None, ["blocks.6.mlp.l3", "norm", "blocks.2.projections"], "model"),
     "reads": ([150] * 200, None, ["norm"], "model"),
     "mixed": ([5000, 4100, 3300, 2500, 1500, 700] * 2, None, ["norm"], "model"),
+    "scores": ([8192] * 3, None, ["scores"], "model"),
     "segment": ([12_000], 6000, ["norm"], "model"),
     "segment, int8": ([12_000], 6000, ["norm"], "int8"),
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from evo2_embed.embed.rows import count_rows, locate_rows
+from evo2_embed.embed.rows import locate_rows
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
@@ -21,7 +21,8 @@ from stock import (
 )
 
 LAYERS = ["blocks.3", "blocks.6.mlp.l3", "blocks.2.projections", "norm"]
-POOLINGS = ["mean", "max", "last", {"bin": 1}, {"bin": 7}, {"bin": 1000}]
+POOLINGS = ["mean", "max", "first", "last", {"center": 50}, {"center": 1}]
+POOLINGS += [{"bin": 1}, {"bin": 7}, {"bin": 1000}]
 
 
 @pytest.fixture(params=[PackedEngine, StockEngine])
@@ -38,23 +39,31 @@ def pad_pack(pack, pad):
     return Pack(tokens.reshape(-1), pack.cu_seqlens, width)
 
 
-def pool_in_numpy(values, pooling):
+def pool_in_numpy(values, pooling, skip=0):
     if pooling == "mean":
-        return values.mean(0, keepdims=True)
+        return values[skip:].mean(0, keepdims=True)
     if pooling == "max":
-        return values.max(0, keepdims=True)
+        return values[skip:].max(0, keepdims=True)
+    if pooling == "first":
+        return values[skip : skip + 1]
     if pooling == "last":
         return values[-1:]
+    if "center" in pooling:
+        size = min(pooling["center"], len(values))
+        first = (len(values) - size) // 2
+        return values[max(skip, first) : first + size].mean(0, keepdims=True)
     size = pooling["bin"]
-    return np.stack([values[i : i + size].mean(0) for i in range(0, len(values), size)])
+    bins = [(max(i, skip), i + size) for i in range(0, len(values), size)]
+    return np.stack([values[i:j].mean(0) for i, j in bins if len(values[i:j])])
 
 
-def rows_of(outputs, pack, bos, pooling):
+def rows_of(outputs, pack, bos, pooling, skip=0):
     """Rows of a pack's segments by layer, in the type of the outputs, without the BOS."""
     rows = {}
     for layer, values in outputs.items():
         segments = np.split(values.numpy(), pack.cu_seqlens[1:-1])
-        rows[layer] = np.concatenate([pool_in_numpy(each[bos:], pooling) for each in segments])
+        pooled = [pool_in_numpy(each[bos:], pooling, skip) for each in segments]
+        rows[layer] = np.concatenate(pooled)
     return rows
 
 
@@ -97,6 +106,21 @@ def test_pooled_rows_equal_separate_calls(make_engine, windows):
         assert_same(pool_pack(outputs, pack, bos, pooling), wanted, bounds_of(wanted, precise))
 
 
+def test_the_first_bases_of_a_sequence_are_not_pooled(make_engine, windows):
+    bos, pack, stock, exact = windows
+    outputs = make_engine(LAYERS).run(pack)
+    segments = np.split(pack.tokens, pack.cu_seqlens[1:-1])
+    for pooling in POOLINGS:
+        # Those of which something is left: base 140 is in the middle 50 of 300 bases.
+        skip, mine = (140, [0, 5]) if "center" in pooling else (40, [0, 2, 3, 5, 6])
+        kept = make_pack([segments[i][bos:] for i in mine], bos)
+        parts = [np.arange(pack.cu_seqlens[i], pack.cu_seqlens[i + 1]) for i in mine]
+        index = np.concatenate(parts)
+        found, *others = ({x: v[index] for x, v in y.items()} for y in (outputs, stock, exact))
+        wanted, precise = (rows_of(each, kept, bos, pooling, skip) for each in others)
+        assert_same(pool_pack(found, kept, bos, pooling, skip), wanted, bounds_of(wanted, precise))
+
+
 @pytest.mark.parametrize("pad", [0, 1])
 def test_a_padded_pack_gives_what_a_packed_one_gives(make_engine, reference, pad):
     engine = make_engine(LAYERS)
@@ -108,7 +132,6 @@ def test_bins_weighted_by_length_average_to_the_mean(make_engine, reference):
     pack = make_pack(random_segments([300, 77]))
     outputs = make_engine(["norm"]).run(pack)
     bins, mean = (pool_pack(outputs, pack, 0, how)["norm"] for how in ({"bin": 64}, "mean"))
-    assert count_rows(pack.lengths, {"bin": 64}).tolist() == [5, 2]
     weights = np.array([64, 64, 64, 64, 44, 64, 13])[:, None]
     sums = np.add.reduceat(bins * weights, [0, 5]) / pack.lengths[:, None]
     assert_same({"norm": sums}, {"norm": mean}, reference.bounds)

@@ -11,6 +11,7 @@ from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.model.loading import build_model, load_model
+from evo2_embed.settings.sections import SCORES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stock import (
@@ -27,6 +28,7 @@ from stock import (
     random_segments,
     run_packs,
     save_weights,
+    score_alone,
     shrunken,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -138,7 +140,7 @@ def build(tmp_path):
 @pytest.mark.parametrize("name", YAMLS)
 def test_the_settings_of_every_model(build, name):
     config = shrunken(name, YAMLS[name])
-    evo2, layers = build(config), list(registry.widths_of(config))
+    evo2, layers = build(config), [*registry.widths_of(config), SCORES]
     assert len(evo2.model.blocks) == registry.model_config(name)["num_layers"]
     reference, engine = Reference(evo2, layers), PackedEngine(evo2, layers)
     assert_same(engine.run(reference.pack), reference.outputs, reference.bounds)
@@ -146,6 +148,12 @@ def test_the_settings_of_every_model(build, name):
     found = run_packs(engine, packs_of(reference.pack.tokens[:length], [140, 25]))
     wanted = {layer: values[:length] for layer, values in reference.outputs.items()}
     assert_same(found, wanted, reference.bounds)
+    bases = reference.pack.tokens[:length].tobytes().decode()
+    score = found[SCORES].double().sum()
+    # The package adds float32 values.
+    bound = length * (float(reference.bounds[SCORES][0]) + 2**-22)
+    assert abs(score - score_alone(evo2, bases, "sum")) <= bound
+    assert abs(score / (length - 1) - score_alone(evo2, bases, "mean")) <= bound / length
 
 
 def test_every_yaml_of_the_package_is_tested():

@@ -102,7 +102,9 @@ def test_the_memory_formula_is_what_is_measured(peaks, case):
 
 
 @pytest.mark.parametrize("kv_type", ["model", "bf16", "int8"])
-@pytest.mark.parametrize("layer", ["embedding_layer", "blocks.0", "blocks.3", "blocks.5", "norm"])
+@pytest.mark.parametrize(
+    "layer", ["embedding_layer", "blocks.0", "blocks.3", "blocks.5", "norm", "scores"]
+)
 def test_the_memory_formula_counts_the_state_of_a_stretch(evo2, layer, kv_type):
     engine = PackedEngine(evo2, [layer], KVCacheOptions(kv_type))
     first, _ = packs_of(random_segments([300])[0], 200)

@@ -8,6 +8,8 @@ import torch
 from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowSpans
 from evo2_embed.engine import segments
+from evo2_embed.engine.packed import PackedEngine
+from evo2_embed.settings.sections import SCORES
 from stock import make_pack, packs_of, random_segments
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -54,10 +56,12 @@ def waits(monkeypatch):
     ],
     ids=["different", "uniform", "continued"],
 )
-def test_the_engine_does_not_wait(engine, packs, waits):
+def test_the_engine_does_not_wait(engine, evo2, packs, waits):
+    scoring = PackedEngine(evo2, [SCORES])
     with waits:
         for pack in packs:
             engine.run(pack)
+            scoring.run(pack)
     assert waits.found == []
 
 

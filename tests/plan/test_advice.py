@@ -167,6 +167,25 @@ def test_measured_speeds_come_before_set_predicted_and_published_ones(plan, tmp_
     assert (speed.kind, speed.tokens_per_second, speed.device) == ("measured", 2000.0, "H100")
 
 
+def test_the_speed_of_jobs_of_other_depth_is_scaled(plan, tmp_path):
+    shallow, _ = plan(extractions={"x": SEVEN | {"layers": ["blocks.7"]}})
+    scored, _ = plan(extractions={"x": SEVEN | {"layers": ["blocks.7"], "scores": True}})
+    extraction = shallow.settings.extractions["x"].to_dict()
+    record(tmp_path / "shards" / "x" / "a" / "0", extraction, "H100", 1000, 1.0)
+    (same,), (more,) = (known_speeds(run.settings, tmp_path)["x"] for run in (shallow, scored))
+    assert same.tokens_per_second == 1000
+    assert more.tokens_per_second == pytest.approx(1000 * 8 / 32)
+
+
+def test_blocks_that_run_for_scores_only_are_told(plan):
+    scored = SEVEN | {"layers": ["blocks.7"], "scores": True}
+    (line,) = warnings(plan(extractions={"x": scored}))
+    assert "scores run all 32 blocks of evo2_7b" in line
+    assert "its layers need 8: without scores a job takes about 25% of the time" in line
+    assert warnings(plan(extractions={"x": scored | {"layers": ["norm"]}})) == []
+    assert warnings(plan(extractions={"x": scored | {"layers": []}})) == []
+
+
 def test_where_nothing_is_known_nothing_is_said(plan, tmp_path):
     run, _ = plan()
     assert known_speeds(run.settings, tmp_path) == {"x": []}

@@ -18,7 +18,6 @@ import torch
 import yaml
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.chunk.windows import tile_windows
-from evo2_embed.embed.rows import count_rows
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
@@ -59,14 +58,14 @@ def finished(tmp_path_factory):
         packing={"max_tokens": 8192, "bos": True},
         sharding={"shard_tokens": 200_000},
         extractions={
-            "mean": {"layers": ["blocks.0"], "levels": ["contig", "genome"]},
-            "bins": {"layers": ["blocks.0"], "pooling": {"bin": 16}},
+            "mean": {"layers": ["blocks.0"], "levels": ["contig", "genome"], "scores": True},
+            "bins": {"layers": ["blocks.0"], "pooling": {"bin": 16}, "scores": True},
         },
     )
     before = numbers(flow.folder)
     assert not (flow.folder / "results").exists()
     assert flow.planned() == {**before["jobs"], "all": 1}
-    flow.run("--until", "aggregate_embeddings")
+    flow.run("--until", "aggregate_embeddings", "aggregate_scores")
     return flow, before
 
 
@@ -79,8 +78,9 @@ def test_a_run_has_the_windows_tokens_and_rows_of_its_plan(finished):
     assert plan["totals"]["shards"] == len(shards) > 1
     records = {
         (path.parent.name, path.stem): read_json(path)
-        for path in results.glob("embeddings/*/blocks.0.json")
+        for path in results.glob("embeddings/*/*.json")
     }
+    assert len(plan["layers"]) == len(records) == 4
     for layer in plan["layers"]:
         assert layer["rows"] == records[layer["extraction"], layer["layer"]]["rows"]
 
@@ -96,12 +96,13 @@ def test_files_are_as_large_as_their_plan_said(finished):
         size("packs/*/*.parquet"), rel=PACK_TOLERANCE
     )
     for layer in plan["layers"]:
-        name = layer["extraction"]
+        extraction, name = layer["extraction"], layer["layer"]
         assert layer["shard_bytes"] == pytest.approx(
-            size(f"shards/{name}/*/*/*.parquet"), rel=SIZE_TOLERANCE
+            size(f"shards/{extraction}/*/*/{name}.parquet"), rel=SIZE_TOLERANCE
         )
+        folder = f"embeddings/{extraction}/{name}"
         assert layer["dataset_bytes"] == pytest.approx(
-            size(f"embeddings/{name}/**/*.parquet"), rel=SIZE_TOLERANCE
+            size(f"{folder}/*.parquet") + size(f"{folder}.*.parquet"), rel=SIZE_TOLERANCE
         )
 
 
@@ -135,7 +136,7 @@ def test_windows_are_counted_as_they_are_tiled():
         found = tally([(length, 2)], windows, {bins})
         assert found["windows"] == 2 * len(lengths), windows
         assert found["bases"] == 2 * lengths.sum(), windows
-        assert found["rows"][bins] == 2 * count_rows(lengths, {"bin": bins}).sum(), windows
+        assert found["rows"][bins] == 2 * (-(-lengths // bins)).sum(), windows
 
 
 @pytest.mark.parametrize("members", [1, 100])

@@ -22,6 +22,7 @@ def measured(settled):
     ("settled", "said"),
     [
         ({"norm": 64}, "Embeddings of norm are settled after 64 bases. Set windows.context"),
+        ({"a": 32, "b": 64}, "leave the first bases of a sequence out: skip_first: 64."),
         ({"a": 32, "b": 64}, "of all layers are settled after 64 bases (b last)."),
         ({"a": None, "b": 64}, "Embeddings of a still change after 96 bases of context"),
         ({"a": None, "b": 64}, "Embeddings of the others are settled after 64 bases"),

@@ -163,7 +163,8 @@ def test_failures_are_jobs_whose_log_ends_in_an_error_and_whose_output_is_missin
 def run_of_all(run):
     """A run that has jobs of every rule; of one extraction, and one shard."""
     Path("labels.bed").write_text("a\t0\t600\tx\na\t1000\t1600\ty\n")
-    extraction = {"layers": ["norm", "blocks.1"], "fusion": {"f": {"method": "mean"}}}
+    fusion = {"f": {"method": "mean"}}
+    extraction = {"layers": ["norm", "blocks.1"], "fusion": fusion, "scores": True}
     return started(
         {
             "genomes": "sheet.tsv",

@@ -12,7 +12,7 @@ from evo2_embed.dataset.levels import level_schema
 from evo2_embed.finetune.forms import PACKED, PADDED
 from evo2_embed.finetune.split import BLOCKS
 from evo2_embed.io.integrity import JSON_KEY
-from evo2_embed.io.tables import CHUNKS, PACKS, embeddings_schema
+from evo2_embed.io.tables import CHUNKS, PACKS, embeddings_schema, scores_schema
 from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import load_frozen
 from runs import ROOT
@@ -77,6 +77,8 @@ def test_headers_name_the_columns_of_the_tables():
     assert columns(embeddings_schema(8, "float32", chunk=True)) in embed
     assert columns(embeddings_schema(8, "float32")) in aggregate
     assert columns(embeddings_schema(8, "float32")) in fusion
+    assert columns(scores_schema(chunk=True)) in embed
+    assert columns(scores_schema()) in aggregate
     assert columns(level_schema(8)) in aggregate
     assert all(columns(schema) in finetune for schema in (BLOCKS, PACKED, PADDED))
     assert columns(PROBES) in probe

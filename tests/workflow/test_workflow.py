@@ -18,7 +18,7 @@ from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from evo2_embed.run.frozen import load_frozen
 from runs import Workflow, write_fasta
-from stock import alone, assert_same, bounds_of, in_float64
+from stock import alone, assert_same, bounds_of, in_float64, score_alone
 
 # Bases of every window of a strand.
 LENGTHS = [
@@ -68,6 +68,35 @@ def separate_calls(finished_run):
 
 def test_embeddings_equal_a_separate_call_of_evo2_for_each_window(separate_calls):
     assert_same(*separate_calls)
+
+
+def test_scores_equal_a_call_of_the_package_for_each_window(finished_run):
+    torch.set_num_threads(1)
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
+    rows = rows_of(finished_run, "both", "scores")
+    assert set(rows["strand"]) == {"+"}
+    assert len(rows) == len(LENGTHS)
+    for row in rows[[*range(0, len(rows), 9), len(rows) - 1]].iter_rows(named=True):
+        bases = CONTIGS[row["contig"]][row["start"] : row["end"]]
+        assert row["scored"] == len(bases)  # the first follows the BOS
+        for method in ("sum", "mean"):
+            wanted = score_alone(evo2, bases, method, both=True, prepend_bos=True)
+            assert row[method] == pytest.approx(wanted, rel=1e-5)
+    # Bins of a window add up to it.
+    bins = rows_of(finished_run, "bins", "scores").filter(contig="chrA")
+    first = bins.filter(pl.col("start") < 200, pl.col("strand") == "+").filter(
+        (pl.col("start") % 70 == 0) & (pl.col("end") <= 200)
+    )
+    bases = CONTIGS["chrA"][:200]
+    assert first["scored"].to_list() == [70, 70, 60]
+    wanted = score_alone(evo2, bases, "sum", prepend_bos=True)
+    assert first["sum"].sum() == pytest.approx(wanted, rel=1e-5)
+    record = json.loads((finished_run.folder / "results/embeddings/both/scores.json").read_text())
+    bits = -rows["sum"].sum() / rows["scored"].sum() / np.log(2)
+    assert record["bits_per_base"] == pytest.approx(bits, rel=1e-4)
+    page = (finished_run.folder / "results/report.html").read_text()
+    assert page.count("data-scores>") == 2
+    assert "bits/base" in (finished_run.folder / "results/summary.txt").read_text()
 
 
 def test_rows_are_sorted_and_complete(finished_run):

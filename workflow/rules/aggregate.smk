@@ -10,11 +10,18 @@
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
 #      results/embeddings/{extraction}/{layer}.contig.parquet and .genome.parquet, if asked for
 #      columns: genome, contig, strand, n_rows, n_tokens, embedding
+#      results/embeddings/{extraction}/scores.json, if asked for
+#      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
+#      workflow, layer, self_check, windows, digest, strands, rows, bits_per_base, parts (file,
+#      rows, bytes, sha256 of each), levels; written last
+#      results/embeddings/{extraction}/scores/part-00000.parquet and following
+#      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, sum,
+#      mean, scored
 #      results/embeddings/{extraction}/manifest.json, also of fused datasets
 #      keys: workflow, model, checkpoint_sha256, precision, pooling, engine, packages, settings,
 #      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,
 #      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
-#      each), rows
+#      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows
 
 
 def fusion_names(wildcards):
@@ -47,11 +54,37 @@ rule aggregate_embeddings:
         "../scripts/aggregate_embeddings.py"
 
 
+rule aggregate_scores:
+    """Check, sort and write the scores of {wildcards.extraction}."""
+    input:
+        records=whole(
+            "results/embeddings/{extraction}/scores.json",
+            made_by("embed_shard", "record"),
+        ),
+        chunks=made_by("chunk_fasta"),
+    output:
+        record="results/embeddings/{extraction}/scores.json",
+    log:
+        "logs/aggregate_scores/{extraction}.log",
+    benchmark:
+        "benchmarks/aggregate_scores/{extraction}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        settings=param_of("aggregate_scores"),
+        shard_counts=shard_counts,
+    script:
+        "../scripts/aggregate_scores.py"
+
+
 rule write_manifest:
     """Record what the datasets of {wildcards.extraction} are and were made from."""
     input:
         records=made_by("aggregate_embeddings"),
         fused=made_by("fuse_layers"),
+        scores=made_by("aggregate_scores"),
         chunks=made_by("chunk_fasta"),
     output:
         manifest=report(

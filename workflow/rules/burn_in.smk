@@ -62,6 +62,9 @@ use rule embed_shard as embed_burn_in with:
         "logs/embed_burn_in/{extraction}.log",
     benchmark:
         "benchmarks/embed_burn_in/{extraction}.tsv"
+    params:
+        settings=param_of("embed_burn_in"),
+        device=SETTINGS.runtime.device,
 
 
 rule measure_burn_in:

@@ -75,6 +75,9 @@ use rule embed_shard as embed_control with:
         "logs/embed_control/{extraction}.log",
     benchmark:
         "benchmarks/embed_control/{extraction}.tsv"
+    params:
+        settings=param_of("embed_control"),
+        device=SETTINGS.runtime.device,
 
 
 rule compare_layers:

@@ -5,12 +5,15 @@
 #      keys: settings, digest, packs_digest, packing, chunks_digest, first_stretch, n_stretches,
 #      first_chunk, stop_chunk, n_chunks, n_packs, n_tokens, n_bases, budget_tokens, padded_tokens,
 #      checkpoint_sha256, packages, self_check, workflow, layers (file, rows, width, sha256 of
-#      each); written last
+#      each), scores (file, rows, sha256); written last
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json
 #      keys: tokens, seconds, tokens_per_second, peak_memory_mb, device, host, threads, cpus
 #      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one per layer
 #      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, exons,
 #      embedding
+#      results/shards/{extraction}/{bundle}/{shard}/scores.parquet, if asked for
+#      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, exons, sum,
+#      mean, scored
 #      results/shards/{extraction}/{bundle}/{shard}/.work/, until the shard is complete:
 #      journal.json and the rows of finished packs, from which a later job resumes; lock
 

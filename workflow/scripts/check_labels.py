@@ -15,7 +15,8 @@ def main(
     bundles = [[Genome(*row) for row in rows] for rows in genomes]
     probe = Probe.from_dict(settings["probe"])
     pooling, code = settings["pooling"], settings["code"]
-    check_labels(chunks, bundles, probe, pooling, code, indexes, record)
+    skip_first = settings.get("skip_first", 0)
+    check_labels(chunks, bundles, probe, pooling, code, indexes, record, skip_first)
 
 
 if "snakemake" in globals():

@@ -1,6 +1,6 @@
 """Describe the datasets of an extraction, their settings and inputs.
 
-In: the records of its layers and fusions, the chunk tables. Out: manifest.json.
+In: the records of its layers, fusions and scores, the chunk tables. Out: manifest.json.
 """
 
 from evo2_embed.dataset.manifest import write_manifest
@@ -12,11 +12,12 @@ def main(
     records: list[str],
     fusions: list[str],
     fused: list[str],
+    scores: list[str],
     chunks: list[str],
     manifest: str,
 ) -> None:
-    by_layer = dict(zip(layers, records, strict=True))
-    write_manifest(chunks, by_layer, dict(zip(fusions, fused, strict=True)), manifest)
+    by_layer, by_fusion = dict(zip(layers, records, strict=True)), zip(fusions, fused, strict=True)
+    write_manifest(chunks, by_layer, dict(by_fusion), next(iter(scores), None), manifest)
 
 
 if "snakemake" in globals():
@@ -26,6 +27,7 @@ if "snakemake" in globals():
             list(snakemake.input.records),
             snakemake.params.fusions,
             list(snakemake.input.fused),
+            list(snakemake.input.scores),
             list(snakemake.input.chunks),
             snakemake.output.manifest,
         )

@@ -12,7 +12,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import is_printable, shown
 from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers
-from evo2_embed.settings.sections import Extraction, RegionSettings, Settings
+from evo2_embed.settings.sections import Extraction, RegionSettings, Settings, Windows
 
 
 def settings_faults(settings: Settings, genomes: list[str], is_tiled: bool = True) -> list[str]:
@@ -81,12 +81,9 @@ def _window_faults(settings: Settings) -> list[str]:
             f"windows.min_length: {windows.min_length} is more than windows.size "
             f"({windows.size}), so every window would be skipped"
         )
-    return faults + [
-        f"extractions.{name}: pooling.bin: {extraction.bin} is more than windows.size "
-        f"(allowed: 1 to {windows.size})"
-        for name, extraction in settings.extractions.items()
-        if extraction.bin and extraction.bin > windows.size
-    ]
+    for name, extraction in settings.extractions.items():
+        faults += _pooling_faults(f"extractions.{name}", extraction, windows)
+    return faults
 
 
 def _region_faults(regions: RegionSettings) -> list[str]:
@@ -126,7 +123,45 @@ def _extraction_faults(where: str, extraction: Extraction, settings: Settings) -
     faults = faults or fusion_faults(where, extraction, settings)
     fault = model_fault(where, name, settings)
     faults += [fault] if fault else []
-    return faults + _precision_faults(where, name, extraction.precision, settings.runtime.device)
+    faults += _precision_faults(where, name, extraction.precision, settings.runtime.device)
+    return faults + _score_faults(where, extraction, settings.windows.strands)
+
+
+def _pooling_faults(where: str, extraction: Extraction, windows: Windows) -> list[str]:
+    size = windows.size
+    pooling = extraction.pooling if isinstance(extraction.pooling, dict) else {}
+    faults = [
+        f"{where}: pooling.{kind}: {bases} is more than windows.size (allowed: 1 to {size})"
+        for kind, bases in pooling.items()
+        if bases > size
+    ]
+    # The first window of a contig has no upstream context. Its middle ends before its end.
+    last = size
+    if "center" in pooling:
+        left = (size - pooling["center"]) // 2  # on the forward strand
+        last = size - left if windows.strands == "-" else left + pooling["center"]
+    has_rows = extraction.bin and windows.has_spans  # of other windows
+    if not faults and extraction.skip_first >= last and not has_rows:
+        faults.append(
+            f"{where}: skip_first: {extraction.skip_first} leaves nothing to pool of the first "
+            f"window of a contig, which has windows.size ({size}) bases and no upstream context "
+            f"(allowed: 0 to {last - 1}, or larger windows)"
+        )
+    return faults
+
+
+def _score_faults(where: str, extraction: Extraction, strands: str) -> list[str]:
+    faults = []
+    if not extraction.outputs:
+        faults.append(f"{where}.layers: [] leaves nothing to write (allowed with scores: true)")
+    if not extraction.layers and (extraction.fusion or extraction.levels):
+        faults.append(f"{where}.layers: [] allows no fusion and no levels")
+    if extraction.score_strands == "mean" and (strands != "both" or not extraction.scores):
+        faults.append(
+            f"{where}: score_strands: mean needs scores: true and both strands of every window "
+            "(allowed: keep, or windows.strands: both)"
+        )
+    return faults
 
 
 def _precision_faults(where: str, name: str, precision: str, device: str) -> list[str]:

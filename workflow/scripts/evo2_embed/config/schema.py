@@ -64,7 +64,12 @@ def _explain(error) -> list[str]:
         # A list, or a mapping, is compared with the alternative of its type.
         kind = {list: "array", dict: "object", str: "string"}.get(type(error.instance))
         options = schema["anyOf"]
-        inner = [e for e in error.context if kind and options[e.schema_path[0]].get("type") == kind]
+        alike = [i for i, option in enumerate(options) if kind and option.get("type") == kind]
+        if kind == "object":
+            # Of several mappings, the first that has one of the keys.
+            keyed = [i for i in alike if set(options[i]["properties"]).intersection(error.instance)]
+            alike = keyed[:1] or alike[:1]
+        inner = [e for e in error.context if e.schema_path[0] in alike]
         if inner:
             return [line for e in inner for line in _explain(e)]
         return [f"{prefix}{value} is not allowed (allowed: {', '.join(allowed(schema))})"]

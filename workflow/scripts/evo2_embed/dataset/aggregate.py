@@ -1,6 +1,7 @@
 """Shards to the dataset of one layer: checked, sorted, and written with bounded memory."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -40,11 +41,51 @@ def aggregate_layer(bundles: list[BundleFiles], layer: str, settings: dict, reco
         If a shard is missing, damaged, or has other settings or another version, or if its rows are
         not those of its chunks.
     """
+    merged = merge_bundles(bundles, layer, settings)
+    extraction = merged.extraction
+    width = layer_widths(extraction.model.name)[layer]
+    schema = metadata_schema(embeddings_schema(width, extraction.dtype), merged.metadata)
+    return write_dataset(record, merged.rows, schema, merged.metadata, settings["levels"])
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The shards of an extraction, checked.
+
+    Attributes
+    ----------
+    extraction : Extraction
+    metadata : dict
+        What they were made from.
+    rows : iterator of Table
+        Their rows in the final order.
+    """
+
+    extraction: Extraction
+    metadata: dict
+    rows: Iterator[pa.Table]
+
+
+def merge_bundles(bundles: list[BundleFiles], layer: str, settings: dict) -> Merged:
+    """The shards of an extraction, for the dataset of a layer, or of `scores`.
+
+    Parameters
+    ----------
+    bundles : list of BundleFiles
+        In the order of the sheet.
+    layer : str
+    settings : dict
+        `embed`, the settings of the shards; all of them are in the digest.
+
+    Raises
+    ------
+    InputError
+        See `aggregate_layer`; some faults of rows when they are read.
+    """
     by_bundle = [[Shard.open(bundle, path) for path in bundle.records] for bundle in bundles]
     shards = [shard for mine in by_bundle for shard in mine]
     shared = check_shared(shards, settings["embed"])
     extraction = Extraction.from_dict(settings["embed"]["extraction"])
-    width = layer_widths(extraction.model.name)[layer]
     metadata = {
         **shared,
         **_extraction_entries(extraction),
@@ -54,9 +95,7 @@ def aggregate_layer(bundles: list[BundleFiles], layer: str, settings: dict, reco
         "windows": table_metadata(open_table(bundles[0].chunks, CHUNKS))["settings"],
         "digest": settings_digest([settings, layer, [shard.record["digest"] for shard in shards]]),
     }
-    schema = metadata_schema(embeddings_schema(width, extraction.dtype), metadata)
-    rows = _rows(by_bundle, layer, extraction)
-    return write_dataset(record, rows, schema, metadata, settings["levels"])
+    return Merged(extraction, metadata, _rows(by_bundle, layer, extraction))
 
 
 def _rows(by_bundle: list[list[Shard]], layer: str, extraction: Extraction) -> Iterator[pa.Table]:

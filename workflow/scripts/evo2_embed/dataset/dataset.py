@@ -86,18 +86,24 @@ class Dataset:
         return to_polars(pa.concat_tables([empty, *self.row_groups(columns)]))
 
     def read_at(self, rows: np.ndarray) -> tuple[pl.DataFrame, np.ndarray]:
-        """Keys and embeddings of some rows. Only the row groups that hold them are read.
-
-        Parameters
-        ----------
-        rows : ndarray of int64, (n,)
-            Row indices, ascending.
+        """Keys and embeddings of some rows, see `take`.
 
         Returns
         -------
         keys : DataFrame, n rows
             The columns `tables.KEYS`; `genome` and `contig` as strings.
         vectors : ndarray of float32, (n, width)
+        """
+        table = self.take(rows)
+        return to_polars(table.select(KEYS)), self.vectors(table)
+
+    def take(self, rows: np.ndarray) -> pa.Table:
+        """Some rows. Only the row groups that hold them are read.
+
+        Parameters
+        ----------
+        rows : ndarray of int64, (n,)
+            Row indices, ascending.
         """
         tables, first = [self.schema.empty_table()], 0
         for file in self._part_files():
@@ -107,8 +113,7 @@ class Dataset:
                 if len(wanted):
                     tables.append(file.read_row_group(group).take(wanted))
                 first = stop
-        table = pa.concat_tables(tables)
-        return to_polars(table.select(KEYS)), self.vectors(table)
+        return pa.concat_tables(tables)
 
     def vectors(self, table: pa.Table) -> np.ndarray:
         """Embeddings of rows that `row_groups` gave: float32, (n, width)."""

@@ -5,11 +5,16 @@ from evo2_embed.io.files import read_json, write_json
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 
 _OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest", "self_check")
+_OF_SCORES = ("rows", "strands", "bits_per_base", "parts", "digest", "self_check")
 _OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
 
 
 def write_manifest(
-    chunks: list[str], layers: dict[str, str], fusions: dict[str, str], output: str
+    chunks: list[str],
+    layers: dict[str, str],
+    fusions: dict[str, str],
+    scores: str | None,
+    output: str,
 ) -> dict:
     """Write `manifest.json`. It has no entries that differ between identical runs.
 
@@ -21,12 +26,16 @@ def write_manifest(
         Per layer, the record written by `aggregate_layer`.
     fusions : dict of str to str
         Per fusion, the record written by `fuse_layers`.
+    scores : str, optional
+        The record written by `aggregate_scores`. There are layers, or scores, or both.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
     records = {layer: read_json(path) for layer, path in layers.items()}
     fused = {name: read_json(path) for name, path in fusions.items()}
-    first = next(iter(records.values()))
+    scored = scores and read_json(scores)
+    first = next(iter(records.values()), scored)
+    datasets = [*records.values(), *fused.values(), *([scored] if scored else [])]
     manifest = {
         "workflow": __version__,
         "model": first["model"],
@@ -51,7 +60,8 @@ def write_manifest(
         "fusions": {
             name: {key: record[key] for key in _OF_FUSION} for name, record in fused.items()
         },
-        "rows": sum(record["rows"] for record in [*records.values(), *fused.values()]),
+        "scores": scored and {key: scored[key] for key in _OF_SCORES},
+        "rows": sum(record["rows"] for record in datasets),
     }
     write_json(output, manifest)
     return manifest

@@ -33,8 +33,9 @@ def merge_shards(shards: list[Shard], layer: str, extraction: Extraction) -> Ite
     shards : list of Shard
         Shards with rows, in order.
     layer : str
+        A layer, or `scores`.
     extraction : Extraction
-        `pooling` and `dtype` are used.
+        `pooling`, `skip_first` and `dtype` are used.
     """
     unopened = _open_streams(shards, layer, extraction)
     following = next(unopened, None)
@@ -127,7 +128,9 @@ def _open_streams(shards: list[Shard], layer: str, extraction: Extraction) -> It
     two shards has one number."""
     last, number = None, -1
     for shard in shards:
-        rows = shard.expected_rows(extraction.pooling)
+        rows = shard.expected_rows(extraction)
+        if not rows.count:
+            continue  # no base of its bins is pooled
         first, end = ((rows.chunks["genome"][i], rows.chunks["contig"][i]) for i in (0, -1))
         first_contig = number + (first != last)
         last, number = end, first_contig + int(rows.rank[-1])

@@ -9,7 +9,7 @@ from evo2_embed.dataset.levels import LevelMeans
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.files import atomic_directory, write_json
 from evo2_embed.io.logs import log
-from evo2_embed.io.tables import KEYS, parquet_writer, row_group_rows
+from evo2_embed.io.tables import SCORE_COLUMNS, parquet_writer, row_group_rows
 
 PART_BYTES = 256 << 20  # bytes of vectors, before compression
 
@@ -71,7 +71,7 @@ class PartWriter:
 
     def __init__(self, folder: Path, schema: pa.Schema, width: int):
         self.folder, self.schema = folder, schema
-        itemsize = schema.field("embedding").type.value_type.bit_width // 8
+        itemsize = _itemsize(schema)
         self.group = row_group_rows(width, itemsize)
         self.part_rows = max(1, PART_BYTES // (width * itemsize * self.group)) * self.group
         self.files: list[dict] = []
@@ -81,7 +81,7 @@ class PartWriter:
 
     def add(self, table: pa.Table) -> None:
         """Add rows; write every full row group."""
-        self.buffer.append(table.select([*KEYS, "embedding"]))
+        self.buffer.append(table.select(self.schema.names))
         self.buffered += len(table)
         while self.buffered >= self.group:
             self._write(self.group)
@@ -118,3 +118,10 @@ class PartWriter:
                 "sha256": file_sha256(self.path),
             }
         )
+
+
+def _itemsize(schema: pa.Schema) -> int:
+    """Bytes per number of a vector; of scores, bytes per row."""
+    if "embedding" in schema.names:
+        return schema.field("embedding").type.value_type.bit_width // 8
+    return sum(schema.field(name).type.bit_width // 8 for name in SCORE_COLUMNS)

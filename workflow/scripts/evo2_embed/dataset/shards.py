@@ -16,15 +16,18 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import (
     CHUNKS,
     check_embeddings,
+    check_scores,
     embeddings_schema,
     open_table,
     read_rows,
+    scores_schema,
     table_metadata,
     to_numpy,
     vectors_to_numpy,
 )
 from evo2_embed.io.text import shown
 from evo2_embed.pack.read import CHUNK_KEYS
+from evo2_embed.settings.sections import SCORES, Extraction
 
 # Entries that are equal in all shards of a dataset. The settings include the version of the code,
 # which changes only with results. So shards of an older release with equal results can be used.
@@ -90,7 +93,7 @@ class Shard:
         """Number of the first stretch after the shard."""
         return self.record["first_stretch"] + self.record["n_stretches"]
 
-    def expected_rows(self, pooling: str | dict) -> ShardRows:
+    def expected_rows(self, extraction: Extraction) -> ShardRows:
         """The rows that the shard should have, from the chunk table."""
         record, file = self.record, open_table(self.bundle.chunks, CHUNKS)
         span = record["first_chunk"], record["stop_chunk"]
@@ -103,11 +106,12 @@ class Shard:
                 f"{self.path}: {record['n_chunks']} chunks, but {self.bundle.chunks} has "
                 f"{len(table)} for its stretches; rerun to redo it"
             )
-        return ShardRows({name: to_numpy(table[name]) for name in CHUNK_KEYS}, pooling)
+        keys = {name: to_numpy(table[name]) for name in CHUNK_KEYS}
+        return ShardRows(keys, extraction.pooling, extraction.skip_first)
 
     def tables(self, layer: str, dtype: str, rows: ShardRows) -> Iterator[pa.Table]:
-        """The shard's rows, row group by row group, checked."""
-        known = self.record["layers"][layer]
+        """The shard's rows of a layer, or of `scores`, row group by row group, checked."""
+        known = self.record["scores"] if layer == SCORES else self.record["layers"][layer]
         path, file = _open_layer(self.path, known, dtype)
         if file.metadata.num_rows != rows.count:
             raise InputError(
@@ -116,9 +120,16 @@ class Shard:
         row = 0
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
-            _check_keys(table, rows.keys(row, row + len(table)), path, row)
-            values = vectors_to_numpy(table["embedding"], known["width"])
-            yield check_embeddings(table, values, str(path))
+            expected = rows.keys(row, row + len(table))
+            if layer == SCORES:
+                bos = int(self.record["packing"]["packing"]["bos"])
+                scored = rows.scored(row, row + len(table), bos).astype(np.int32)
+                _check_keys(table, {**expected, "scored": pa.array(scored)}, path, row)
+                yield check_scores(table, str(path))
+            else:
+                _check_keys(table, expected, path, row)
+                values = vectors_to_numpy(table["embedding"], known["width"])
+                yield check_embeddings(table, values, str(path))
             row += len(table)
 
 
@@ -140,9 +151,12 @@ def read_shard_layer(path: str, layer: str) -> tuple[pl.DataFrame, np.ndarray]:
 
 
 def _open_layer(record: Path, known: dict, dtype: str) -> tuple[Path, pq.ParquetFile]:
-    """The file of a layer; `known` is its entry in the record of the shard."""
+    """The file of a layer, or of scores, which have no width; `known` is its entry in the record
+    of the shard."""
     path = record.parent / known["file"]
-    schema = embeddings_schema(known["width"], dtype, chunk=True)
+    schema = scores_schema(chunk=True)
+    if "width" in known:
+        schema = embeddings_schema(known["width"], dtype, chunk=True)
     return path, open_table(path, schema, known["sha256"], record.parent)
 
 

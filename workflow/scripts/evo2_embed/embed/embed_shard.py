@@ -1,11 +1,12 @@
-"""One embedding job: the pack file of a shard in, one Parquet file per layer out.
+"""One embedding job: the pack file of a shard in, one Parquet file per layer (and of scores) out.
 
 The order of the work, and where to read on:
 
     pack/read.py     keys of the chunks; segments and tokens of the packs
     rows.py          the rows that the chunks have, and their final order
     row_spans.py     which tokens of a pack belong to which rows
-    store.py         the rows on disk: what an earlier job left, and the layers' files at the end
+    store.py         the rows on disk (row_files.py), and what an earlier job left
+    shard_files.py   the layers' files at the end
     run_packs.py     the engine, and the loop: pack -> token embeddings -> rows -> store
 """
 
@@ -16,19 +17,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import torch
 
 from evo2_embed import __version__
+from evo2_embed.embed.row_files import Column
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import prepare_engine, run_packs
+from evo2_embed.embed.shard_files import write_shard
 from evo2_embed.embed.store import JOURNAL, RowStore, StoreContents
 from evo2_embed.embed.watchdog import Watchdog
 from evo2_embed.engine.memory import map_large_blocks, use_expandable_segments
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import check_write, read_json, remove, write_json
+from evo2_embed.io.files import check_write, read_json, remove, shard_entries, write_json
 from evo2_embed.io.locks import exclusive
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import PACKS, open_table
@@ -38,7 +42,7 @@ from evo2_embed.model.registry import layer_widths
 from evo2_embed.model.weights import check_weights
 from evo2_embed.pack.metadata import PackMetadata, read_metadata, shard_id_of
 from evo2_embed.pack.read import read_chunk_keys, read_pack_segments, read_packs
-from evo2_embed.settings.sections import Extraction, Runtime
+from evo2_embed.settings.sections import SCORES, Extraction, Runtime
 
 # The work folder of a shard, beside its record, and the lock in it.
 WORK, LOCK = ".work", "lock"
@@ -53,7 +57,8 @@ def embed_shard(
     record: str,
     speed: str,
 ) -> None:
-    """Run the packs of a shard through the model and write one Parquet file per layer.
+    """Run the packs of a shard through the model and write one Parquet file per layer, and one of
+    scores if they are asked for.
 
     Finished packs are kept in a work folder beside the record until the shard is complete, so a
     killed job resumes. A lock prevents two processes from working on one shard: the second one
@@ -192,35 +197,51 @@ def _is_finished(record: str, speed: str, metadata: dict) -> bool:
     return all(
         known[key] == value for key, value in metadata.items() if key != "self_check"
     ) and all(
-        (folder / layer["file"]).exists() and file_sha256(folder / layer["file"]) == layer["sha256"]
-        for layer in known["layers"].values()
+        (folder / entry["file"]).exists() and file_sha256(folder / entry["file"]) == entry["sha256"]
+        for entry in shard_entries(known)
     )
 
 
 def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[dict, float]:
     """Write the files of all layers; the shard's record, and the seconds that the packs took."""
     extraction, metadata = shard.extraction, shard.metadata
-    rows = ShardRows(read_chunk_keys(shard.file), extraction.pooling)
-    widths = layer_widths(extraction.model.name)
+    rows = ShardRows(read_chunk_keys(shard.file), extraction.pooling, extraction.skip_first)
+    bos = int(shard.origin.settings["packing"]["bos"])
     contents = StoreContents(
         key=settings_digest([metadata, file_sha256(shard.packs)]),
         rows=rows,
-        widths={layer: widths[layer] for layer in extraction.layers},
-        dtype=extraction.dtype,
+        columns=_columns(extraction),
         n_tokens=shard.origin.n_tokens,
     )
     with RowStore(shard.work, contents, runtime.checkpoint_every, beat) as store:
         if shard.origin.n_packs:
             segments = read_pack_segments(shard.file)
-            bos = int(shard.origin.settings["packing"]["bos"])
             locator = RowLocator(rows, extraction.pooling, bos)
             known = [pack for pack in store.done if pack in segments]
-            store.keep_whole({pack: locator.ended(**segments[pack]) for pack in known})
+            store.keep_whole(
+                {
+                    pack: {
+                        name: locator.ended(**segments[pack], whole=name == SCORES)
+                        for name in store.columns
+                    }
+                    for pack in known
+                }
+            )
             engine, self_check = prepare_engine(extraction, shard.checkpoint, runtime)
             metadata = {**metadata, "self_check": self_check}
             beat()
             run_packs(read_packs(shard.file, shard.packs), segments, locator, engine, store)
-        return {**metadata, "layers": store.write(shard.folder, metadata)}, store.seconds
+        return {**metadata, **write_shard(store, shard.folder, metadata, bos)}, store.seconds
+
+
+def _columns(extraction: Extraction) -> dict[str, Column]:
+    """What the rows of an extraction have."""
+    widths, dtype = layer_widths(extraction.model.name), np.dtype(extraction.dtype)
+    score = Column(1, np.dtype(np.float64))
+    return {
+        name: score if name == SCORES else Column(widths[name], dtype)
+        for name in extraction.outputs
+    }
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -8,21 +8,28 @@ from evo2_embed.engine.segments import upload
 
 # Bytes of spans of tokens that are copied at once.
 _COPIED = 1 << 28
+# Spans (n, length, width) to vectors (n, width).
+_HOW = {
+    "mean": lambda spans: spans.mean(1, dtype=torch.float32),
+    "max": lambda spans: spans.amax(1).float(),
+    "sum": lambda spans: spans.sum(1, dtype=torch.float64),
+}
 
 
 class Pooler:
-    """Pools the tokens of rows in float32, on the device of the tokens.
+    """Pools the tokens of rows in float32, or adds them in float64, on the device of the tokens.
 
     Rows that are not complete yet are kept from one pack to the next.
 
     Parameters
     ----------
     pooling : str or dict
+        `sum`, or the pooling of an extraction.
     """
 
     def __init__(self, pooling: str | dict):
-        self.largest = pooling == "max"
-        # Incomplete rows: their indices, tokens so far, and by layer means (or maxima) so far.
+        self.how = pooling if pooling in ("max", "sum") else "mean"
+        # Incomplete rows: their indices, tokens so far, and by layer means (maxima, sums) so far.
         self.open = np.empty(0, np.int64)
         self.count = np.empty(0, np.int64)
         self.values: dict[str, torch.Tensor] = {}
@@ -43,11 +50,11 @@ class Pooler:
         -------
         row_index : ndarray of int64, (n,)
             Rows whose last token is in the pack.
-        values : dict of str to Tensor of float32, (n, width)
+        values : dict of str to Tensor of float32 or (sums) float64, (n, width)
             By layer, their vectors.
         """
         found = {
-            layer: pool_spans(tokens, spans.start, spans.length, self.largest)
+            layer: pool_spans(tokens, spans.start, spans.length, self.how)
             for layer, tokens in outputs.items()
         }
         if not len(self.open) and spans.ends.all():
@@ -78,21 +85,27 @@ class Pooler:
     ) -> None:
         """Join earlier values of rows, of a `share` of their tokens, with those of spans."""
         mine = values[span]
-        values[span] = torch.maximum(mine, before) if self.largest else mine.lerp(before, share)
+        if self.how == "sum":
+            values[span] = before + mine
+        elif self.how == "max":
+            values[span] = torch.maximum(mine, before)
+        else:
+            values[span] = mine.lerp(before, share)
 
 
 def pool_spans(
-    tokens: torch.Tensor, starts: np.ndarray, lengths: np.ndarray, largest: bool
+    tokens: torch.Tensor, starts: np.ndarray, lengths: np.ndarray, how: str
 ) -> torch.Tensor:
-    """Mean, or maximum, of k spans of tokens (T, width): float32, (k, width)."""
-    pooled = tokens.new_empty(len(starts), tokens.shape[1], dtype=torch.float32)
+    """Mean, maximum (`max`) or `sum` of k spans of tokens (T, width), (k, width): float32, or
+    float64 for sums."""
+    dtype = torch.float64 if how == "sum" else torch.float32
+    pooled = tokens.new_empty(len(starts), tokens.shape[1], dtype=dtype)
     for length in np.unique(lengths).tolist():
         rows = np.flatnonzero(lengths == length)
         at_once = max(1, _COPIED // (length * tokens[0].nbytes))
         for some in np.split(rows, range(at_once, len(rows), at_once)):
             spans = _spans(tokens, starts[some], length)  # (rows, length, width)
-            values = spans.amax(1).float() if largest else spans.mean(1, dtype=torch.float32)
-            pooled[_on(some, tokens)] = values
+            pooled[_on(some, tokens)] = _HOW[how](spans)
     return pooled
 
 

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evo2_embed.embed.rows import ShardRows
+from evo2_embed.embed.rows import ShardRows, first_bins, pooled_tokens
 from evo2_embed.pack.assign import edges_of
+from evo2_embed.settings.sections import bin_of
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class RowSpans:
 class RowLocator:
     """Finds the rows of a shard in its packs.
 
+    Spans are those of the tokens that are pooled, or (`whole`) of all tokens of the rows.
+
     All stretches of the shard are laid end to end on one axis of tokens. On it every chunk has a
     start and an end, and so has every segment.
 
@@ -83,9 +86,17 @@ class RowLocator:
         # Chunks sorted by their start on the axis.
         self.order = np.argsort(end - lengths, kind="stable")
         self.start, self.end = (end - lengths)[self.order], end[self.order]
+        pooled = pooled_tokens(lengths, chunks["strand"], pooling, rows.skipped)
+        self.pooled = [tokens[self.order] for tokens in pooled]
+        bins, begin = bin_of(pooling), np.zeros_like(lengths)
+        if bins:
+            begin = first_bins(lengths, bins, rows.skipped) * bins
+        self.whole = [tokens[self.order] for tokens in (begin, lengths)]
         self.farthest = np.maximum.accumulate(self.end)
 
-    def spans(self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray) -> RowSpans:
+    def spans(
+        self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray, whole: bool = False
+    ) -> RowSpans:
         """The tokens of rows in a pack.
 
         Parameters
@@ -94,6 +105,8 @@ class RowLocator:
             Stretch of each segment, and the tokens of the stretch before the segment.
         cu_seqlens : ndarray, (S + 1,)
             Start and end of each segment among the tokens of the pack.
+        whole : bool
+            All tokens of the rows, not only those that are pooled.
         """
         begin = self.base[np.searchsorted(self.stretches, stretch)] + offset
         stop = begin + np.diff(cu_seqlens)
@@ -104,17 +117,22 @@ class RowLocator:
         segment = np.repeat(np.arange(len(begin)), high - low)
         chunk = np.arange(len(segment)) - np.repeat(edges_of(high - low)[:-1] - low, high - low)
         begin, stop = begin[segment], stop[segment]
-        # Tokens [first, after) of the chunk are in the segment, counted from the chunk's start.
-        first = np.maximum(begin, self.start[chunk]) - self.start[chunk]
-        after = np.minimum(stop, self.end[chunk]) - self.start[chunk]
+        # Tokens [first, after) of the chunk are in the segment, and wanted; counted from the
+        # chunk's start.
+        low, high = (tokens[chunk] for tokens in (self.whole if whole else self.pooled))
+        first = np.maximum(begin - self.start[chunk], low)
+        after = np.minimum(stop - self.start[chunk], high)
         overlaps = after > first
         # From a token of the chunk to a token of the pack.
         shift = cu_seqlens[segment] - begin + self.start[chunk]
-        return self._spans(*(values[overlaps] for values in (chunk, segment, first, after, shift)))
+        columns = (chunk, segment, first, after, shift, high)
+        return self._spans(*(values[overlaps] for values in columns))
 
-    def ended(self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray) -> np.ndarray:
+    def ended(
+        self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray, whole: bool = False
+    ) -> np.ndarray:
         """Indices of the rows whose last token is in a pack with these segments: int64, (n,)."""
-        spans = self.spans(stretch, offset, cu_seqlens)
+        spans = self.spans(stretch, offset, cu_seqlens, whole)
         return spans.row_index[spans.ends]
 
     def _spans(
@@ -124,23 +142,21 @@ class RowLocator:
         first: np.ndarray,
         after: np.ndarray,
         shift: np.ndarray,
+        high: np.ndarray,
     ) -> RowSpans:
-        """From spans of chunks to spans of rows: one per chunk, or one per bin."""
-        lengths = (self.end - self.start)[chunk]
-        size = (
-            np.full(len(chunk), self.pooling["bin"]) if isinstance(self.pooling, dict) else lengths
-        )
-        if self.pooling == "last":
-            first = lengths - 1  # the row has only the last token
+        """From spans of chunks to spans of rows: one per chunk, or one per bin. The rows of a chunk
+        end before its token `high`."""
+        lengths, bins = (self.end - self.start)[chunk], bin_of(self.pooling)
+        size = np.full(len(chunk), bins) if bins else lengths
         # Bins [first // size, ceil(after / size)) of a chunk have tokens in the segment.
-        n_bins = np.where(after > first, -(-after // size) - first // size, 0)
+        n_bins = -(-after // size) - first // size
         number = np.arange(n_bins.sum()) - np.repeat(edges_of(n_bins)[:-1], n_bins)
-        chunk, segment, first, after, shift, size, lengths = (
+        chunk, segment, first, after, shift, size, high = (
             np.repeat(values, n_bins)
-            for values in (chunk, segment, first, after, shift, size, lengths)
+            for values in (chunk, segment, first, after, shift, size, high)
         )
         number += first // size
-        end = np.minimum((number + 1) * size, lengths)
+        end = np.minimum((number + 1) * size, high)
         begin = np.maximum(number * size, first)
         row_index = self.rows.row_index(self.order[chunk], number)
         length = np.minimum(end, after) - begin

@@ -1,25 +1,54 @@
 """The rows of a shard: how many, their coordinates, order and keys.
 
-Pooling is `mean`, `max` or `last` (one row per chunk), or `{"bin": k}` (one row per k bases, in the
-direction of the chunk's strand; the last bin may be shorter).
+Pooling is `mean`, `max`, `first`, `last` or `{"center": k}` (one row per chunk), or `{"bin": k}`
+(one row per k bases, in the direction of the chunk's strand; the last bin may be shorter). The
+first `skip_first` bases of a stretch are not pooled; bins without a pooled base are left out.
 """
 
 import numpy as np
 import pyarrow as pa
 
+from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.io.text import shown
+from evo2_embed.settings.sections import bin_of
 
 
-def count_rows(lengths: np.ndarray, pooling: str | dict) -> np.ndarray:
-    """Number of rows of each chunk, from its bases: int64, (n,)."""
-    if isinstance(pooling, dict):
-        return -(-lengths // pooling["bin"])
-    return np.ones(len(lengths), np.int64)
+def pooled_tokens(
+    lengths: np.ndarray, strand: np.ndarray, pooling: str | dict, skipped: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which tokens of chunks are pooled: [first, stop), counted from the chunk's start in the
+    direction of its strand; none if `stop` is not after `first`.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, (n,)
+        Bases of the chunks.
+    strand : ndarray of str, (n,)
+    pooling : str or dict
+    skipped : ndarray of int64, (n,)
+        Tokens at the start of the chunks that are not pooled.
+    """
+    if pooling == "first":
+        return skipped, np.minimum(skipped + 1, lengths)
+    if pooling == "last":
+        return np.maximum(skipped, lengths - 1), lengths
+    if isinstance(pooling, dict) and "center" in pooling:
+        size = np.minimum(pooling["center"], lengths)
+        # The same bases on both strands.
+        left = (lengths - size) // 2
+        first = np.where(strand == "+", left, lengths - size - left)
+        return np.maximum(skipped, first), first + size
+    return skipped, lengths
+
+
+def first_bins(lengths: np.ndarray, size: int, skipped: np.ndarray) -> np.ndarray:
+    """Number of the first bin of each chunk with a pooled base, (n,)."""
+    return np.where(skipped < lengths, skipped // size, -(-lengths // size))
 
 
 def locate_rows(
-    chunks: dict[str, np.ndarray | Parts], pooling: str | dict
+    chunks: dict[str, np.ndarray | Parts], pooling: str | dict, skipped: np.ndarray | int = 0
 ) -> dict[str, np.ndarray]:
     """Coordinates of the rows of chunks.
 
@@ -28,35 +57,52 @@ def locate_rows(
     chunks : dict of str to ndarray, (n,), or Parts
         `start` and `end`, 0-based and half-open on the forward strand, `strand` and `parts`.
     pooling : str or dict
+    skipped : ndarray of int64, (n,), or int
+        Tokens at the start of the chunks that are not pooled.
 
     Returns
     -------
     dict of str to ndarray, (rows,)
-        `chunk` (index into the n chunks), `start`, `end`, `n_tokens`, `exons` and `behind` (bases
-        of the chunk after the row, in the direction of its strand). Ordered by chunk; within a
-        chunk in the order of its tokens. Rows over the origin of a contig, or after it, have an
-        `end` of more than the length of the contig.
+        `chunk` (index into the n chunks), `start`, `end`, `exons`, `bases`, `n_tokens` (pooled
+        tokens; for `last` the tokens up to it), `behind` (bases of the chunk after the last pooled
+        one, in the direction of its strand) and `offset` (bases of the chunk before the row).
+        Ordered by chunk; within a chunk in the order of its tokens. Rows over the origin of a
+        contig, or after it, have an `end` of more than the length of the contig.
     """
     start, end = chunks["start"], chunks["end"]
-    lengths = chunks["parts"].bases(start, end)
-    counts = count_rows(lengths, pooling)
+    lengths, bins = chunks["parts"].bases(start, end), bin_of(pooling)
+    skipped = np.broadcast_to(skipped, len(start))
+    low, high = pooled_tokens(lengths, chunks["strand"], pooling, skipped)
+    size = bins or np.maximum(lengths, 1)
+    first = first_bins(lengths, bins, skipped) if bins else np.zeros(len(start), np.int64)
+    counts = -(-lengths // size) - first
     chunk = np.repeat(np.arange(len(start)), counts)
-    size = pooling["bin"] if isinstance(pooling, dict) else lengths[chunk]
-    offset = (np.arange(len(chunk)) - np.repeat(np.cumsum(counts) - counts, counts)) * size
-    n_tokens = np.minimum(size, lengths[chunk] - offset)
-    behind = lengths[chunk] - offset - n_tokens
+    number = np.arange(len(chunk)) - np.repeat(np.cumsum(counts) - counts, counts) + first[chunk]
+    size = bins or lengths[chunk]
+    offset = number * size
+    bases = np.minimum(size, lengths[chunk] - offset)
+    after = lengths[chunk] - offset - bases
     # Tokens of `-` run from the chunk's end to its start.
-    left = np.where(chunks["strand"][chunk] == "+", offset, behind)
+    left = np.where(chunks["strand"][chunk] == "+", offset, after)
     row_start = start[chunk] + left
-    rows = {"start": row_start, "end": row_start + n_tokens, "exons": np.ones_like(row_start)}
+    rows = {"start": row_start, "end": row_start + bases, "exons": np.ones_like(row_start)}
     joined = np.flatnonzero(chunks["parts"].counts[chunk])
-    for name, values in _of_parts(chunks, chunk[joined], left[joined], n_tokens[joined]).items():
+    for name, values in _of_parts(chunks, chunk[joined], left[joined], bases[joined]).items():
         rows[name][joined] = values
-    return {"chunk": chunk, **rows, "n_tokens": n_tokens, "behind": behind}
+    begin = np.maximum(offset, (skipped if pooling == "last" else low)[chunk])
+    stop = np.minimum(offset + bases, high[chunk])
+    return {
+        "chunk": chunk,
+        **rows,
+        "bases": bases,
+        "n_tokens": stop - begin,
+        "behind": lengths[chunk] - stop,
+        "offset": offset,
+    }
 
 
 def _of_parts(
-    chunks: dict[str, np.ndarray | Parts], chunk: np.ndarray, left: np.ndarray, n_tokens: np.ndarray
+    chunks: dict[str, np.ndarray | Parts], chunk: np.ndarray, left: np.ndarray, bases: np.ndarray
 ) -> dict[str, np.ndarray]:
     """`start`, `end` and `exons` of rows of chunks with parts, from the bases of the chunk to their
     left on the forward strand."""
@@ -65,7 +111,7 @@ def _of_parts(
     # All parts of all chunks end to end.
     edges = edges_of(stop - begin)
     first = edges[parts.edges[chunk]] + left
-    last = first + n_tokens - 1
+    last = first + bases - 1
     one, other = (np.searchsorted(edges, base, side="right") - 1 for base in (first, last))
     # An exon over the origin of its contig is two parts.
     goes_on = np.zeros(len(begin), bool)
@@ -88,6 +134,8 @@ class ShardRows:
     chunks : dict of str to ndarray, (n,), or Parts
         `read.CHUNK_KEYS` of the chunks, in any order.
     pooling : str or dict
+    skip_first : int
+        Bases at the start of a stretch that are not pooled.
 
     Attributes
     ----------
@@ -96,17 +144,27 @@ class ShardRows:
     rank : ndarray of int64, (n,)
         Number of the contig of each chunk, from 0.
     rows : dict of str to ndarray, (count,)
-        `chunk` (index into `chunks`), `start`, `end`, `n_tokens`, `context` and `exons` of each
-        row. Rows after the origin of a contig come last on it, as `locate_rows` has them.
+        `chunk` (index into `chunks`), `start`, `end`, `exons`, `bases`, `n_tokens`, `context` and
+        `offset` of each row. Rows after the origin of a contig come last on it, as `locate_rows`
+        has them.
+    skipped : ndarray of int64, (n,)
+        Tokens at the start of each chunk that are not pooled.
     count : int
         Number of rows.
+
+    Raises
+    ------
+    InputError
+        If nothing is left to pool of a chunk, and pooling is not by bins.
     """
 
-    def __init__(self, chunks: dict[str, np.ndarray], pooling: str | dict):
+    def __init__(self, chunks: dict[str, np.ndarray], pooling: str | dict, skip_first: int = 0):
         order = np.argsort(chunks["chunk"], kind="stable")
         self.chunks = chunks = {key: values[order] for key, values in chunks.items()}
-        chunks["bases"] = chunks["parts"].bases(chunks["start"], chunks["end"])
-        rows = locate_rows(chunks, pooling)
+        lengths = chunks["parts"].bases(chunks["start"], chunks["end"])
+        chunks["bases"] = lengths
+        self.skipped = skipped = skipped_tokens(lengths, chunks["context"], skip_first)
+        rows = locate_rows(chunks, pooling, skipped)
         self.rank = rank = contig_ranks(chunks["genome"], chunks["contig"])
         owner = rows["chunk"]
         rows["context"] = chunks["context"][owner] - rows.pop("behind")
@@ -117,11 +175,35 @@ class ShardRows:
         # From the order of `locate_rows` to the final one, and a chunk's first row in the former.
         self._final_index = np.empty(self.count, np.int64)
         self._final_index[final] = np.arange(self.count)
-        self._first = np.searchsorted(owner, np.arange(len(order) + 1))
+        self._first = np.searchsorted(owner, np.arange(len(order)))
+        if bins := bin_of(pooling):
+            self._first -= first_bins(lengths, bins, skipped)
+        self._check_pooled(skip_first)
+
+    def _check_pooled(self, skip_first: int) -> None:
+        """Check that something is left to pool of every row."""
+        bad = np.flatnonzero(self.rows["n_tokens"] <= 0)
+        if not len(bad):
+            return
+        more = f", and of {len(bad) - 1:,} more rows" if len(bad) > 1 else ""
+        raise InputError(
+            f"skip_first: {skip_first} leaves nothing to pool of {self.place(bad[0])}{more}: use "
+            "upstream context (windows.context.min, regions.flank), a larger windows.min_length, "
+            "or a smaller skip_first"
+        )
 
     def row_index(self, chunk: np.ndarray, number: np.ndarray) -> np.ndarray:
-        """Final indices of rows, from their chunk (index into `chunks`) and their number in it."""
+        """Final indices of rows, from their chunk (index into `chunks`) and the number of their bin
+        in it; 0 without bins."""
         return self._final_index[self._first[chunk] + number]
+
+    def scored(self, start: int, stop: int, bos: int) -> np.ndarray:
+        """Number of bases of rows [start, stop) that have a score: int64, (n,). All but the first
+        base of a stretch that has no BOS."""
+        rows = {key: values[start:stop] for key, values in self.rows.items()}
+        bases, context = (self.chunks[key][rows["chunk"]] for key in ("bases", "context"))
+        first = (rows["offset"] == 0) & (context == bases)
+        return rows["bases"] - (first & (not bos))
 
     def sort_keys(self, start: int, stop: int) -> list[np.ndarray]:
         """What rows [start, stop) are sorted by: number of the contig in the shard, start, strand
@@ -158,6 +240,12 @@ class ShardRows:
             "context": pa.array(rows["context"].astype(np.int32)),
             "exons": pa.array(rows["exons"].astype(np.int32)),
         }
+
+
+def skipped_tokens(lengths: np.ndarray, context: np.ndarray, skip_first: int) -> np.ndarray:
+    """Tokens at the start of chunks that are among the first `skip_first` bases of their stretch:
+    int64, (n,)."""
+    return np.clip(skip_first - (context - lengths), 0, lengths)
 
 
 def contig_ranks(genome: np.ndarray, contig: np.ndarray) -> np.ndarray:

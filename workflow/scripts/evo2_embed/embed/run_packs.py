@@ -22,7 +22,7 @@ from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import Stopped
 from evo2_embed.io.logs import log
 from evo2_embed.model.loading import load_model
-from evo2_embed.settings.sections import Extraction, Runtime
+from evo2_embed.settings.sections import SCORES, Extraction, Runtime
 
 # SIGTERM: time limit, preemption, scancel, kill. SIGINT: Ctrl-C. SIGUSR1: early warning of a
 # cluster that was asked for one (`sbatch --signal=USR1@60`).
@@ -44,7 +44,7 @@ def prepare_engine(
     started = time.perf_counter()
     evo2 = load_model(extraction.model.name, checkpoint, extraction.precision)
     log.info("loaded %s in %.1f s", checkpoint, time.perf_counter() - started)
-    layers = extraction.layers
+    layers = extraction.outputs
     if extraction.engine == "stock":
         return StockEngine(evo2, layers), None
     options = KVCacheOptions(extraction.kv_type, runtime.kv_device)
@@ -97,15 +97,19 @@ def run_packs(
     again = sum(number in store.done for number in wanted)
     if again:
         log.info("%d finished packs run again: their stretches were not finished", again)
-    pooler = Pooler(locator.pooling)
+    poolers = {False: Pooler(locator.pooling), True: Pooler("sum")}
     coming = read_ahead(row for row in packs if row["pack"] in wanted)
     store.start()
     with StopSignal() as stop, Storer() as storer:
         for row in _with_progress(coming, store):
             number, pack = row["pack"], _pack(row, wanted[row["pack"]])
-            # Rows of segments that are not wanted were stored by an earlier job.
-            spans = locator.spans(row["stretch"], row["offset"], pack.cu_seqlens).of(pack.wanted)
-            row_index, pooled = _pool(pooler, engine, engine.run(pack), spans)
+            outputs, row_index, pooled = engine.run(pack), {}, {}
+            for scores, mine in _by_rows(outputs).items():
+                # Rows of segments that are not wanted were stored by an earlier job.
+                spans = locator.spans(row["stretch"], row["offset"], pack.cu_seqlens, scores)
+                ended, values = _pool(poolers[scores], engine, mine, spans.of(pack.wanted))
+                row_index |= dict.fromkeys(values, ended)
+                pooled |= values
             if number in store.done:
                 store.beat()
             else:
@@ -119,6 +123,15 @@ def run_packs(
             f"stopped by {stop.name}: {store.tokens:,} of {store.n_tokens:,} tokens are saved; "
             "rerun to continue from there"
         )
+
+
+def _by_rows(outputs: dict[str, torch.Tensor]) -> dict[bool, dict[str, torch.Tensor]]:
+    """The layers (False), of whose rows only some tokens may be pooled, and the scores (True), of
+    which a row has those of all its tokens."""
+    return {
+        whole: {name: values for name, values in outputs.items() if (name == SCORES) == whole}
+        for whole in dict.fromkeys(name == SCORES for name in outputs)
+    }
 
 
 def _pool(

@@ -12,6 +12,7 @@ kv_cache         of this, the keys and values
 attention        rotary positions and attention
 cascade          which filter a Hyena block has, and the order of its projections
 mixing           filters and gates of a Hyena block
+scores           log-likelihoods of tokens from logits
 blocks           the four kinds of block
 kernels          Triton kernels for GPUs
 scratch          buffers that are reused

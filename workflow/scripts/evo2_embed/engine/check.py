@@ -9,6 +9,7 @@ from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import SCORES
 
 # Tokens of the segments that are compared: shorter than the filters, and of several blocks.
 LENGTHS = (1, 5, 100, 600)
@@ -30,7 +31,7 @@ SEED = 0
 
 def check_engine(engine: PackedEngine, evo2, layers: list[str], precision: str) -> dict:
     """Compare the packed engine with `Evo2.forward` on a few short random segments, in one pack,
-    and the longest also as a stretch that runs in several packs.
+    and the longest also as a stretch that runs in several packs. `scores` count as a layer.
 
     Returns
     -------
@@ -59,8 +60,8 @@ def check_engine(engine: PackedEngine, evo2, layers: list[str], precision: str) 
     tolerance = max(TOLERANCE[precision], FACTOR * noise) + CACHE_TOLERANCE[engine.kv_cache.type]
     difference = {
         layer: _largest(
-            [*stock[layer].split(LENGTHS), stock[layer][-LENGTHS[-1] :]],
-            [*found[layer].split(LENGTHS), stretch[layer]],
+            _compared(layer, [*stock[layer].split(LENGTHS), stock[layer][-LENGTHS[-1] :]]),
+            _compared(layer, [*found[layer].split(LENGTHS), stretch[layer]]),
         )
         for layer in layers
     }
@@ -90,7 +91,10 @@ def _noise(evo2, pack: Pack, stock: dict[str, torch.Tensor], precision: str) -> 
     lengths = [length + MORE for length in LENGTHS]
     longer = StockEngine(evo2, list(stock)).run(Pack(tokens, np.append(0, np.cumsum(lengths))))
     noise = {
-        layer: _largest(values.split(LENGTHS), [x[:-MORE] for x in longer[layer].split(lengths)])
+        layer: _largest(
+            _compared(layer, values.split(LENGTHS)),
+            _compared(layer, [x[:-MORE] for x in longer[layer].split(lengths)]),
+        )
         for layer, values in stock.items()
     }
     layer = list(noise)[np.argmax(list(noise.values()))]  # NaN counts as the largest
@@ -101,6 +105,13 @@ def _noise(evo2, pack: Pack, stock: dict[str, torch.Tensor], precision: str) -> 
             f"can be checked against it in {precision}"
         )
     return _rounded(noise[layer])
+
+
+def _compared(layer: str, segments: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """What is compared of each segment: all, but of scores not the first, which is always 0."""
+    if layer != SCORES:
+        return list(segments)
+    return [values[1:] for values in segments if len(values) > 1]
 
 
 def _rounded(value: float) -> float:

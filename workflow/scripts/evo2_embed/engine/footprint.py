@@ -6,7 +6,14 @@ Needs no torch: the plan computes with it before any job runs.
 from dataclasses import dataclass
 
 from evo2_embed.engine.segment_lengths import SegmentLengths
-from evo2_embed.model.registry import inner_size, widths_of
+from evo2_embed.model.registry import (
+    AFTER_BLOCKS,
+    blocks_run,
+    in_blocks,
+    inner_size,
+    widths_of,
+)
+from evo2_embed.settings.sections import SCORES
 
 # Elements of a tile of the residual stream: on a CPU it stays in the cache, on a GPU it keeps the
 # GPU busy.
@@ -59,7 +66,10 @@ class Footprint:
     attention_blocks : int
         Blocks with a KV cache (a).
     state : int
-        Bytes per stretch of the other states: the last inputs of filters, the modes.
+        Bytes per stretch of the other states: the last inputs of filters, the modes, for scores the
+        probabilities after the last token.
+    vocabulary : int
+        Logits per token (V) for scores; 0 without them.
     kv_cache : KVCacheOptions
     kernels : {"torch", "triton"}
     """
@@ -74,6 +84,7 @@ class Footprint:
     channel_step: int
     attention_blocks: int
     state: int
+    vocabulary: int = 0
     kv_cache: KVCacheOptions = KVCacheOptions()
     kernels: str = "torch"
 
@@ -94,7 +105,7 @@ class Footprint:
         config : dict
             As `registry.model_config` gives it.
         layers : list of str
-            The requested layers.
+            The requested layers; `scores` for log-likelihoods.
         itemsize : int
             Bytes per element of the model's type.
         device : {"cpu", "cuda"}
@@ -104,18 +115,21 @@ class Footprint:
         mixing = _mixing_blocks(config, layers)
         attention = mixing.intersection(config["attn_layer_idxs"])
         medium = mixing.intersection(config["hcm_layer_idxs"])
+        vocabulary = config["vocab_size"] if SCORES in layers else 0
         blockwise = medium and config["hcm_filter_length"] >= MEDIUM_TAPS
         return cls(
             width=width,
             inner=inner_size(config),
             head=width // config["num_attention_heads"],
-            outputs=sum(widths[layer] for layer in layers),
+            outputs=sum(1 if layer == SCORES else widths[layer] for layer in layers),
             itemsize=itemsize,
             tile=max(MIN_TILE, TILE_ELEMENTS[device] // width // MIN_TILE * MIN_TILE),
             channel_elements=CHANNEL_ELEMENTS[device],
             channel_step=width // config["hcm_filter_groups"] if blockwise else 1,
             attention_blocks=len(attention),
-            state=sum(_state_bytes(config, block, itemsize) for block in mixing - attention),
+            state=sum(_state_bytes(config, block, itemsize) for block in mixing - attention)
+            + 4 * vocabulary,
+            vocabulary=vocabulary,
             kv_cache=kv_cache,
             kernels=kernels,
         )
@@ -146,6 +160,7 @@ class Footprint:
         In addition the largest of
 
         - t I e: the first block's activation;
+        - t (V (e + 4) + 2 D e): for scores, a tile's last norm, logits and probabilities;
         - without Triton's kernels, a tile's projections, gates and taps in float32, if the model is
           not in float32; and 12 C A: the medium and long filters' input, states and output;
         - the attention (`_attention`).
@@ -157,7 +172,8 @@ class Footprint:
             + tile * ((7 * width + 2 * self.inner) * size + 16 * self.head)
             + 3 * self.state * len(segments.continued)
         )
-        passing = max(tile * self.inner * size, self._attention(segments))
+        head = tile * (self.vocabulary * (size + 4) + 2 * width * size) if self.vocabulary else 0
+        passing = max(tile * self.inner * size, self._attention(segments), head)
         if self.kernels == "triton":
             return held + passing
         block = segments.block_size()
@@ -232,10 +248,10 @@ def channels_at_once(elements: int, tokens: int, step: int) -> int:
 
 def _mixing_blocks(config: dict, layers: list[str]) -> set[int]:
     """The blocks whose filter or attention runs for these layers."""
-    if "norm" in layers:
-        return set(range(config["num_layers"]))
-    asked = [layer.split(".", 2) for layer in layers if layer != "embedding_layer"]
-    deepest = max((int(block) for _, block, *_ in asked), default=-1)
+    blocks = blocks_run(config, layers)
+    if AFTER_BLOCKS.intersection(layers):
+        return set(range(blocks))
+    asked, deepest = in_blocks(layers), blocks - 1
     parts = {"".join(part) for _, block, *part in asked if int(block) == deepest}
     return set(range(deepest + bool(parts - _BEFORE_MIXER)))
 

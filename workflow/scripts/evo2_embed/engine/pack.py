@@ -102,7 +102,8 @@ class Pack:
 class Engine(Protocol):
     """What turns a pack into token embeddings.
 
-    It is made from an `evo2.models.Evo2` and the names of the layers.
+    It is made from an `evo2.models.Evo2` and the names of the layers, of which `scores` stands for
+    the log-likelihood of each token (`settings.sections.SCORES`).
     """
 
     def run(self, pack: Pack) -> dict[str, torch.Tensor]:

@@ -11,11 +11,14 @@ from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
 from evo2_embed.engine.kernels.choose import choose_kernels
 from evo2_embed.engine.memory import free_bytes, gib, is_out_of_memory
 from evo2_embed.engine.pack import Pack
+from evo2_embed.engine.scores import Scorer
 from evo2_embed.engine.scratch import Scratch
 from evo2_embed.engine.segments import Segments, upload
-from evo2_embed.engine.states import States
+from evo2_embed.engine.states import BlockState, States
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
+from evo2_embed.model.registry import AFTER_BLOCKS
+from evo2_embed.settings.sections import SCORES
 
 
 class PackedEngine:
@@ -28,6 +31,7 @@ class PackedEngine:
     ----------
     evo2 : evo2.models.Evo2
     layers : list of str
+        Layers, and `scores` for the log-likelihood of each token.
     kv_cache : KVCacheOptions
         How the keys and values of a stretch are kept for its later segments.
     kernels : {"auto", "torch", "triton"}
@@ -149,16 +153,35 @@ class PackedEngine:
         x = self.scratch.get("x", (segments.total, weight.shape[1]), weight)  # (T, D)
         torch.index_select(weight, 0, ids, out=x)
         outputs.put("embedding_layer", first, x)
-        states = self.states.enter(segments, len(self.blocks))
-        for index, (block, state) in enumerate(zip(self.blocks, states, strict=True)):
+        states = self.states.enter(segments, len(self.blocks) + 1)
+        *of_blocks, of_head = states
+        for index, (block, state) in enumerate(zip(self.blocks, of_blocks, strict=True)):
             x = x.to(self.model.block_idx_to_device[index])
             block(x, segments, outputs.tap(f"blocks.{index}", first), state)
+        if AFTER_BLOCKS.intersection(self.layers):
+            self._run_head(x, ids, segments, outputs, first, of_head)
         self.states.leave(segments, states)
-        if "norm" in self.layers:
-            x = x.to(self.model.norm.scale.device)
-            tile = self.footprint.tile
-            for start in range(0, len(x), tile):
-                outputs.put("norm", first + start, self.model.norm(x[start : start + tile]))
+
+    def _run_head(
+        self,
+        x: torch.Tensor,
+        ids: torch.Tensor,
+        segments: Segments,
+        outputs: "_Outputs",
+        first: int,
+        state: BlockState,
+    ) -> None:
+        """The last norm of the residual stream x (T, D) and, for scores, the logits of a tile."""
+        x, scorer = x.to(self.model.norm.scale.device), None
+        if SCORES in self.layers:
+            scorer = Scorer(ids.to(x.device), segments, state, self.model.config.vocab_size)
+        for start in range(0, len(x), self.footprint.tile):
+            normed = self.model.norm(x[start : start + self.footprint.tile])
+            outputs.put("norm", first + start, normed)
+            if scorer:
+                scorer.add(start, self.model.unembed(normed))
+        if scorer:
+            outputs.put(SCORES, first, scorer.finish())
 
     def _executor(self, index: int, last: str) -> Block:
         block = self.model.blocks[index]
@@ -212,7 +235,7 @@ class _Outputs:
 def _last_parts(model: torch.nn.Module, layers: list[str]) -> list[str]:
     """The last part to compute of each block that is needed."""
     requested = [_split_name(model, layer) for layer in layers]
-    if any(layer == "norm" for layer in layers):
+    if AFTER_BLOCKS.intersection(layers):
         return [""] * len(model.blocks)
     deepest = max((block for block, _ in requested), default=-1)
     if deepest < 0:
@@ -224,7 +247,7 @@ def _last_parts(model: torch.nn.Module, layers: list[str]) -> list[str]:
 
 def _split_name(model: torch.nn.Module, layer: str) -> tuple[int, str]:
     """Index of a layer's block and name of its part; -1 for layers outside the blocks."""
-    if layer == "embedding_layer" or (layer == "norm" and model.norm is not None):
+    if layer == "embedding_layer" or (layer in AFTER_BLOCKS and model.norm is not None):
         return -1, layer
     match = re.fullmatch(r"blocks\.(\d+)(?:\.(.+))?", layer)
     if match and int(match[1]) < len(model.blocks):

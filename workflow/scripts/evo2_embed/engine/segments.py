@@ -77,6 +77,12 @@ class Segments(SegmentLengths):
         """Segment s has the tokens `edges[s]` to `edges[s + 1]`: int32, (S + 1,)."""
         return self._uploaded("edges", device, lambda: np.append(0, self.ends).astype(np.int32))
 
+    def first_tokens(self, continued: bool, device: torch.device) -> torch.Tensor:
+        """Index of the first token of each segment that continues, or begins, a stretch."""
+        segments = self.continued if continued else self.fresh
+        name = "continued" if continued else "fresh"
+        return self._uploaded(name, device, lambda: self.starts[segments])
+
     def stretch_positions(self, device: torch.device) -> torch.Tensor:
         """Position of each token in its stretch, (T,)."""
         return self._uploaded(

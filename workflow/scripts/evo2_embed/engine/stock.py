@@ -4,6 +4,8 @@ import numpy as np
 import torch
 
 from evo2_embed.engine.pack import Pack
+from evo2_embed.engine.scores import of_tokens
+from evo2_embed.settings.sections import SCORES
 
 
 class StockEngine:
@@ -44,6 +46,9 @@ class StockEngine:
     def _forward(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Token embeddings of rows of one length, (B, L) to (B, L, width of the layer)."""
         ids = torch.from_numpy(rows.astype(np.int64)).to(self.device)
-        _, outputs = self.evo2.forward(ids, return_embeddings=True, layer_names=self.layers)
+        layers = [layer for layer in self.layers if layer != SCORES]
+        (logits, _), outputs = self.evo2.forward(ids, return_embeddings=True, layer_names=layers)
+        if SCORES in self.layers:
+            outputs[SCORES] = of_tokens(logits.to(self.device), ids)
         # FP8 pads the input projections to a multiple of 16 tokens.
         return {layer: outputs[layer][:, : rows.shape[1]].to(self.device) for layer in self.layers}

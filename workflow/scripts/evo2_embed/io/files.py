@@ -152,3 +152,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def shard_entries(record: dict) -> list[dict]:
+    """Entries (`file`, `sha256`) of the files that the record of a shard names."""
+    # Records of earlier versions have no entry for scores.
+    scores = record.get("scores")
+    return [*record["layers"].values(), *([scores] if scores else [])]

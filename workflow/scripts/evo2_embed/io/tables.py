@@ -86,6 +86,10 @@ PACKS = pa.schema(
 ROW_GROUP_BYTES = 4 << 20  # of vectors, before compression
 ROW_GROUP_ROWS = 8192
 
+# Columns of the scores of a row: the sum and the mean of log p(base | bases before it) over the
+# bases that have one, and their number. `mean` is null where none has one.
+SCORE_COLUMNS = ("sum", "mean", "scored")
+
 KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens", "context", "exons")
 
 
@@ -104,6 +108,33 @@ def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
         Whether rows also carry the number of their chunk, as a shard's do.
     """
     number = {"float32": pa.float32(), "float16": pa.float16()}[dtype]
+    item = pa.field("item", number, nullable=False)
+    vector = pa.field("embedding", pa.list_(item, width), nullable=False)
+    return pa.schema([*_key_fields(chunk), vector])
+
+
+def scores_schema(chunk: bool = False) -> pa.Schema:
+    """Columns of a table of scores: the keys of an embedding table, and `SCORE_COLUMNS`."""
+    scores = [
+        pa.field("sum", pa.float64(), nullable=False),
+        pa.field("mean", pa.float64()),
+        pa.field("scored", pa.int32(), nullable=False),
+    ]
+    return pa.schema([*_key_fields(chunk), *scores])
+
+
+def scores_columns(sums: np.ndarray, scored: np.ndarray) -> dict[str, pa.Array]:
+    """The columns of scores, from the sums (float64, (n,)) and the numbers of scored bases."""
+    nothing = scored == 0
+    means = sums / np.maximum(scored, 1)
+    return {
+        "sum": pa.array(sums),
+        "mean": pa.array(means, mask=nothing),
+        "scored": pa.array(scored.astype(np.int32)),
+    }
+
+
+def _key_fields(chunk: bool) -> list[pa.Field]:
     fields = [
         pa.field("genome", LABEL, nullable=False),
         pa.field("contig", LABEL, nullable=False),
@@ -114,11 +145,8 @@ def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
         pa.field("n_tokens", pa.int32(), nullable=False),
         pa.field("context", pa.int32(), nullable=False),
         pa.field("exons", pa.int32(), nullable=False),
-        pa.field(
-            "embedding", pa.list_(pa.field("item", number, nullable=False), width), nullable=False
-        ),
     ]
-    return pa.schema(([pa.field("chunk", pa.int64(), nullable=False)] if chunk else []) + fields)
+    return ([pa.field("chunk", pa.int64(), nullable=False)] if chunk else []) + fields
 
 
 def vectors(array: np.ndarray) -> pa.FixedSizeListArray:
@@ -261,16 +289,34 @@ def check_embeddings(table: pa.Table, values: np.ndarray, source: str) -> pa.Tab
     source : str
         Name of the table in errors.
     """
+    finite = pa.chunked_array([pa.array(np.isfinite(values).all(axis=1))])
+    return _checked(table, {**_key_checks(table), "embedding": finite}, source)
+
+
+def check_scores(table: pa.Table, source: str) -> pa.Table:
+    """Check the values of a table of scores: keys in range, logarithms of probabilities, and no
+    number that is missing or NaN."""
+    scored = table["scored"]
     checks = {
+        "sum": pc.and_(pc.is_finite(table["sum"]), pc.less_equal(table["sum"], 0)),
+        "mean": pc.equal(pc.is_null(table["mean"], nan_is_null=True), pc.equal(scored, 0)),
+        "scored": pc.and_(
+            pc.greater_equal(scored, 0),
+            pc.less_equal(scored, pc.subtract(table["end"], table["start"])),
+        ),
+    }
+    return _checked(table, {**_key_checks(table), **checks}, source)
+
+
+def _key_checks(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return {
         "start": pc.greater_equal(table["start"], 0),
         "end": pc.greater(table["end"], table["start"]),
         "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
         "n_tokens": pc.greater(table["n_tokens"], 0),
         "context": pc.greater_equal(table["context"], table["n_tokens"]),
         "exons": pc.greater(table["exons"], 0),
-        "embedding": pa.chunked_array([pa.array(np.isfinite(values).all(axis=1))]),
     }
-    return _checked(table, checks, source)
 
 
 def _checked(table: pa.Table, checks: dict[str, pa.ChunkedArray], source: str) -> pa.Table:

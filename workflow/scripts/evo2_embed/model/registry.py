@@ -12,8 +12,11 @@ from pathlib import Path
 import yaml
 
 from evo2_embed.io.errors import InputError
+from evo2_embed.settings.sections import SCORES
 
 TINY = "evo2_tiny"
+# Outputs for which all blocks run.
+AFTER_BLOCKS = frozenset({"norm", SCORES})
 RESOURCES = Path(__file__).resolve().parents[4] / "resources"
 
 # Outputs with one vector per token, by kind of block; "" is the block: the residual stream.
@@ -127,6 +130,18 @@ def inner_size(config: dict) -> int:
         return config["inner_mlp_size"]
     multiple = config.get("inner_size_multiple_of", 64) * config["model_parallel_size"]
     return -(-int(2 * config["hidden_size"] * 4 / 3) // multiple) * multiple
+
+
+def blocks_run(config: dict, layers: list[str]) -> int:
+    """Number of blocks that the packed engine runs for these layers, or `scores`."""
+    if AFTER_BLOCKS.intersection(layers):
+        return config["num_layers"]
+    return 1 + max((int(block) for _, block, *_ in in_blocks(layers)), default=-1)
+
+
+def in_blocks(layers: list[str]) -> list[list[str]]:
+    """The layers in blocks, each as `blocks`, the number of the block and its part, if any."""
+    return [layer.split(".", 2) for layer in layers if layer.startswith("blocks.")]
 
 
 @cache

@@ -4,12 +4,12 @@ import math
 
 from evo2_embed.config.context import beyond_training
 from evo2_embed.io.text import human_bytes
-from evo2_embed.model.registry import model_config
+from evo2_embed.model.registry import blocks_run, model_config
 from evo2_embed.plan.estimate import Estimate, LayerEstimate
 from evo2_embed.plan.parameters import weight_bytes
 from evo2_embed.plan.speeds import Speed
 from evo2_embed.plan.tokens import tokens_of_base
-from evo2_embed.settings.sections import Extraction, Settings
+from evo2_embed.settings.sections import Extraction, Settings, bin_of
 
 HUGE_DATASET = 1e12  # bytes of one layer
 LARGE_BINS = 1e11  # bytes of one layer with one row per bin
@@ -77,6 +77,7 @@ def warnings_of(
     lines += _overlaps(settings, estimate)
     for name, extraction in settings.extractions.items():
         lines += _job_lengths(name, extraction, estimate, speeds[name])
+        lines += _deeper(name, extraction)
     if settings.windows.ambiguous.policy == "skip":
         lines.append(
             "windows.ambiguous: skip: the numbers include windows that will be left out; they are "
@@ -86,16 +87,16 @@ def warnings_of(
 
 
 def _is_huge(layer: LayerEstimate) -> bool:
-    most = LARGE_BINS if isinstance(layer.pooling, dict) else HUGE_DATASET
+    most = LARGE_BINS if bin_of(layer.pooling) else HUGE_DATASET
     return layer.dataset_bytes > most
 
 
 def _huge(layer: LayerEstimate) -> str:
     where = f"extractions.{layer.extraction}: {layer.layer} will be"
     size = human_bytes(layer.dataset_bytes)
-    if not isinstance(layer.pooling, dict):
+    bases = bin_of(layer.pooling)
+    if not bases:
         return f"{where} {size}: longer windows or fewer genomes make it smaller"
-    bases = layer.pooling["bin"]
     again = ", and its shard files have the same size" if layer.shard_bytes else ""
     what = "base" if bases == 1 else f"{bases} bases"
     return (
@@ -171,6 +172,20 @@ def _job_lengths(
             "jobs"
         ]
     return []
+
+
+def _deeper(name: str, extraction: Extraction) -> list[str]:
+    """Blocks that run for scores only."""
+    blocks = model_config(extraction.model.name)["num_layers"]
+    needed = blocks_run(model_config(extraction.model.name), extraction.layers)
+    if not extraction.scores or not extraction.layers or needed == blocks:
+        return []
+    if extraction.engine == "stock":
+        return []  # it always runs all blocks
+    return [
+        f"extractions.{name}: scores run all {blocks} blocks of {extraction.model.name}, and its "
+        f"layers need {needed}: without scores a job takes about {needed / blocks:.0%} of the time"
+    ]
 
 
 def _round_up(number: float) -> int:

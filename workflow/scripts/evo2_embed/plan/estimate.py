@@ -17,7 +17,7 @@ from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
 from evo2_embed.plan.rules import count_jobs
 from evo2_embed.plan.tokens import run_contigs, run_regions, tally, tally_regions
-from evo2_embed.settings.sections import Extraction, RegionSettings, Settings
+from evo2_embed.settings.sections import SCORES, Extraction, RegionSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class GenomeEstimate:
 
 @dataclass(frozen=True)
 class LayerEstimate:
-    """Rows and bytes of one layer of an extraction: all its shard files, and its dataset.
+    """Rows and bytes of one layer of an extraction, or its scores: all its shard files, and its
+    dataset.
 
     Or of one fusion, by its name; it has no shard files.
     """
@@ -216,8 +217,17 @@ def _estimate_layers(
             layers.append(
                 LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, *sizes)
             )
+        if extraction.scores:
+            layers.append(_estimate_scores(name, extraction, rows, shards))
         layers += _estimate_fusions(name, extraction, rows)
     return layers
+
+
+def _estimate_scores(name: str, extraction: Extraction, rows: int, shards: int) -> LayerEstimate:
+    """The scores, which have no vector: two numbers and a count per row."""
+    mine = rows if extraction.score_strands == "keep" else rows // 2
+    sizes = filesizes.scores(rows, max(shards, 1)), filesizes.scores(mine, 1)
+    return LayerEstimate(name, SCORES, extraction.pooling, "float64", 2, mine, *sizes)
 
 
 def _estimate_fusions(where: str, extraction: Extraction, rows: int) -> list[LayerEstimate]:

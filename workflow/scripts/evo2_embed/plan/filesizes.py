@@ -11,6 +11,7 @@ _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes per window in a chunk table, and per ta
 _TOKEN = 0.31  # bytes per token in a pack file; for overlapping windows only at its first copy
 _SEGMENT, _PACK_FILE = 16, 9_500  # bytes of a window's keys, and per file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # bytes of a row's keys, and of a file's metadata
+_SCORES = 20  # bytes of a row's sum, mean and number of scored bases
 _MEAN = 1_200  # bytes of a contig's or genome's row group in the table of its level
 
 # Training set, per form: bytes per token of inputs (with or without BOS) and of labels, per window
@@ -56,6 +57,11 @@ def shard_files(extraction: Extraction, width: int, rows: int, shards: int) -> i
     return round(shards * _rows(extraction, width, per_shard))
 
 
+def scores(rows: int, files: int) -> int:
+    """Bytes of files with the scores of this many rows."""
+    return round(rows * (_KEYS + _SCORES) + files * _EMBEDDING_FILE)
+
+
 def dataset(extraction: Extraction, width: int, rows: int, means: list[int], strands: int) -> int:
     """Bytes of one layer's dataset, with the tables of its levels.
 
@@ -83,7 +89,7 @@ def _share(extraction: Extraction) -> float:
     """Size of vectors in a file, relative to memory."""
     if extraction.dtype == "float16":
         return _FLOAT16
-    unpooled = extraction.pooling in ("max", "last", {"bin": 1})
+    unpooled = extraction.pooling in ("max", "first", "last", {"center": 1}, {"bin": 1})
     return _UNPOOLED if unpooled and extraction.precision != "fp32" else _COMPRESSED
 
 

@@ -102,7 +102,7 @@ def _in_segments(memory: Footprint, stretch: int, longest: int, max_tokens: int)
 def _footprint_of(settings: Settings, wanted: Extraction) -> Footprint:
     return Footprint.of_model(
         model_config(wanted.model.name),
-        wanted.layers,
+        wanted.outputs,
         4 if wanted.precision == "fp32" else 2,
         "cuda",
         KVCacheOptions(wanted.kv_type, settings.runtime.kv_device),

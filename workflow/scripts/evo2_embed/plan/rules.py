@@ -28,18 +28,22 @@ class Rule:
         number of jobs. The first file is complete only when the job is complete.
     needs : tuple of str
         Keys of the configuration that must all be set for the rule to have jobs.
+    of_extraction : str
+        What an extraction must have for the rule to have jobs for it.
     """
 
     name: str
     stage: str
     outputs: dict[str, str]
     needs: tuple[str, ...] = ()
+    of_extraction: str = "outputs"
 
 
 _SHARD = "shards/{extraction}/{bundle}/{shard}"
 _COMPARE = ("compare.rows",)
 _CONTROL = ("compare.rows", "compare.control")
 _BURN_IN = ("burn_in.length",)
+_LAYERS = "layers"
 
 # In the order of the data, except the training set.
 _RULES = (
@@ -51,30 +55,63 @@ _RULES = (
         "embed_shard", "embed", {"record": f"{_SHARD}/shard.json", "speed": f"{_SHARD}/speed.json"}
     ),
     Rule("aggregate_embeddings", "aggregate", {"record": "embeddings/{extraction}/{layer}.json"}),
+    Rule(
+        "aggregate_scores",
+        "aggregate",
+        {"record": "embeddings/{extraction}/scores.json"},
+        of_extraction="scores",
+    ),
     Rule("fit_fusion", "fusion", {"parameters": "fusions/{extraction}/{fusion}.npz"}),
     Rule("fuse_layers", "fusion", {"record": "embeddings/{extraction}/{fusion}.json"}),
-    Rule("shuffle_windows", "compare", {"packs": "controls/packs.parquet"}, _CONTROL),
+    Rule("shuffle_windows", "compare", {"packs": "controls/packs.parquet"}, _CONTROL, _LAYERS),
     Rule(
         "embed_control",
         "compare",
         {"record": "controls/{extraction}/shard.json", "speed": "controls/{extraction}/speed.json"},
         _CONTROL,
+        _LAYERS,
     ),
-    Rule("compare_layers", "compare", {"comparison": "comparisons/{extraction}.json"}, _COMPARE),
-    Rule("pack_burn_in", "burn_in", {"packs": "burn_in/{extraction}.packs.parquet"}, _BURN_IN),
+    Rule(
+        "compare_layers",
+        "compare",
+        {"comparison": "comparisons/{extraction}.json"},
+        _COMPARE,
+        _LAYERS,
+    ),
+    Rule(
+        "pack_burn_in",
+        "burn_in",
+        {"packs": "burn_in/{extraction}.packs.parquet"},
+        _BURN_IN,
+        _LAYERS,
+    ),
     Rule(
         "embed_burn_in",
         "burn_in",
         {"record": "burn_in/{extraction}/shard.json", "speed": "burn_in/{extraction}/speed.json"},
         _BURN_IN,
+        _LAYERS,
     ),
-    Rule("measure_burn_in", "burn_in", {"measured": "burn_in/{extraction}.json"}, _BURN_IN),
-    Rule("check_labels", "probe", {"record": "probes/{extraction}.labels.json"}, ("probe",)),
+    Rule(
+        "measure_burn_in",
+        "burn_in",
+        {"measured": "burn_in/{extraction}.json"},
+        _BURN_IN,
+        _LAYERS,
+    ),
+    Rule(
+        "check_labels",
+        "probe",
+        {"record": "probes/{extraction}.labels.json"},
+        ("probe",),
+        _LAYERS,
+    ),
     Rule(
         "probe_layers",
         "probe",
         {"record": "probes/{extraction}.json", "table": "probes/{extraction}.parquet"},
         ("probe",),
+        _LAYERS,
     ),
     Rule("write_manifest", "aggregate", {"manifest": "embeddings/{extraction}/manifest.json"}),
     Rule("split_chunks", "finetune", {"blocks": "export/blocks.parquet"}, ("export",)),
@@ -136,12 +173,14 @@ def run_jobs(
     """
     if not all(attrgetter(key)(settings) for key in rule.needs):
         return
+    if not any(getattr(each, rule.of_extraction) for each in settings.extractions.values()):
+        return
     chosen: list[dict[str, str]] = [{}]
     for name in re.findall(r"{(\w+)}", next(iter(rule.outputs.values()))):
         chosen = [
             {**wildcards, name: value}
             for wildcards in chosen
-            for value in _values(name, wildcards, settings, bundles)
+            for value in _values(name, wildcards, settings, bundles, rule)
             if given.get(name, value) == value
         ]
     for wildcards in chosen:
@@ -167,7 +206,7 @@ def job_of(path: str, settings: Settings, bundles: dict[str, Bundle]) -> Job | N
     for rule in RULES.values():
         for pattern in rule.outputs.values():
             match = _expression(pattern).fullmatch(path)
-            if match and _is_of_run(match.groupdict(), settings, bundles):
+            if match and _is_of_run(match.groupdict(), settings, bundles, rule):
                 return Job(rule, match.groupdict())
     return None
 
@@ -180,11 +219,15 @@ def _expression(pattern: str) -> re.Pattern:
     return re.compile("".join(names))
 
 
-def _is_of_run(wildcards: dict[str, str], settings: Settings, bundles: dict[str, Bundle]) -> bool:
+def _is_of_run(
+    wildcards: dict[str, str], settings: Settings, bundles: dict[str, Bundle], rule: Rule
+) -> bool:
     """Whether a run has these values of wildcards."""
     known = dict(wildcards)
     shard = known.pop("shard", None)  # there may be many
-    if any(value not in _values(name, known, settings, bundles) for name, value in known.items()):
+    if any(
+        value not in _values(name, known, settings, bundles, rule) for name, value in known.items()
+    ):
         return False
     return shard is None or (shard.isdecimal() and int(shard) < bundles[known["bundle"]].n_shards)
 
@@ -205,7 +248,11 @@ def model_key(model: Model) -> str:
 
 
 def _values(
-    wildcard: str, known: dict[str, str], settings: Settings, bundles: dict[str, Bundle]
+    wildcard: str,
+    known: dict[str, str],
+    settings: Settings,
+    bundles: dict[str, Bundle],
+    rule: Rule,
 ) -> list[str]:
     """Values of a wildcard, given the values of the wildcards before it."""
     extractions = settings.extractions
@@ -214,7 +261,7 @@ def _values(
     if wildcard == "shard":
         return bundles[known["bundle"]].shards
     if wildcard == "extraction":
-        return list(extractions)
+        return [name for name, each in extractions.items() if getattr(each, rule.of_extraction)]
     if wildcard == "model":
         return list(dict.fromkeys(model_key(e.model) for e in extractions.values()))
     key = {"layer": "layers", "fusion": "fusion"}[wildcard]

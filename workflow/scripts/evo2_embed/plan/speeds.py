@@ -8,8 +8,8 @@ import yaml
 
 from evo2_embed.config.context import longest_stretch
 from evo2_embed.io.files import read_json
-from evo2_embed.model.registry import RESOURCES
-from evo2_embed.settings.sections import Settings
+from evo2_embed.model.registry import RESOURCES, blocks_run, model_config
+from evo2_embed.settings.sections import Extraction, Settings
 
 PUBLISHED = RESOURCES / "published_speeds.yaml"
 PREDICTED = RESOURCES / "predicted_speeds.yaml"
@@ -36,7 +36,7 @@ def known_speeds(settings: Settings, results: Path) -> dict[str, list[Speed]]:
     """Speed of the jobs of each extraction, from the first of these sources that has one.
 
     1. Earlier jobs in `results` with the same model, precision and engine: per device, the mean
-       weighted by tokens.
+       weighted by tokens. The time of a job that ran fewer blocks, or more, is scaled.
     2. `runtime.tokens_per_second`.
     3. For the packed engine with Triton's kernels, predicted speeds per GPU (`make gpu-cost`).
     4. Published speeds of the model, per GPU and code.
@@ -45,10 +45,9 @@ def known_speeds(settings: Settings, results: Path) -> dict[str, list[Speed]]:
     runtime = settings.runtime
     speeds = {}
     for name, extraction in settings.extractions.items():
-        key = (extraction.model.name, extraction.precision, extraction.engine)
         here = [
             speed
-            for speed in measured[key, runtime.cpu_threads]
+            for speed in _of_extraction(measured, extraction, runtime.cpu_threads, results)
             if _serves(runtime.device, speed.device)
         ]
         if not here and runtime.tokens_per_second is not None:
@@ -96,30 +95,58 @@ def _at_length(entries: list[dict], model: str, tokens: int, kind: str) -> list[
     return speeds
 
 
-def _measured(results: Path) -> dict[tuple, list[Speed]]:
-    """Speeds by model, precision and engine, and threads."""
-    totals: dict[tuple, dict[str, list]] = defaultdict(lambda: defaultdict(lambda: [0, 0.0]))
+@dataclass(frozen=True)
+class _Timed:
+    """A finished job: what it ran, its device, its tokens and seconds."""
+
+    extraction: Extraction
+    threads: int
+    device: str
+    tokens: int
+    seconds: float
+
+
+def _measured(results: Path) -> list[_Timed]:
+    """The finished jobs of a folder of results."""
+    jobs = []
     for path in results.glob("shards/*/*/*/speed.json"):
         try:
             speed, settings = read_json(path), read_json(path.with_name("shard.json"))["settings"]
-            extraction, threads = settings["extraction"], settings["cpu_threads"]
-            key = (extraction["model"]["name"], extraction["precision"], extraction["engine"])
-            total = totals[key, threads][speed["device"]]
-            total[0] += speed["tokens"]
-            total[1] += speed["seconds"]
-        except (OSError, ValueError, KeyError):
+            extraction = Extraction.from_dict(settings["extraction"])
+            counts = speed["tokens"], speed["seconds"]
+            jobs.append(_Timed(extraction, settings["cpu_threads"], speed["device"], *counts))
+        except (OSError, ValueError, KeyError, TypeError):
             continue  # being written, or damaged: the stage that needs it says so
-    return defaultdict(
-        list,
-        {
-            key: [
-                Speed(tokens / seconds, device, "measured", f"{tokens:,} tokens in {results}/")
-                for device, (tokens, seconds) in devices.items()
-                if seconds
-            ]
-            for key, devices in totals.items()
-        },
-    )
+    return jobs
+
+
+def _of_extraction(
+    jobs: list[_Timed], extraction: Extraction, threads: int, results: Path
+) -> list[Speed]:
+    """Speeds of an extraction per device, from jobs of the same model, precision and engine."""
+    totals: dict[str, list] = defaultdict(lambda: [0, 0.0])
+    for job in jobs:
+        if (_key(job.extraction), job.threads) == (_key(extraction), threads):
+            totals[job.device][0] += job.tokens
+            scale = _depth(extraction) / max(_depth(job.extraction), 1)
+            totals[job.device][1] += job.seconds * scale
+    return [
+        Speed(tokens / seconds, device, "measured", f"{tokens:,} tokens in {results}/")
+        for device, (tokens, seconds) in totals.items()
+        if seconds
+    ]
+
+
+def _key(extraction: Extraction) -> tuple[str, str, str]:
+    return extraction.model.name, extraction.precision, extraction.engine
+
+
+def _depth(extraction: Extraction) -> int:
+    """Number of blocks that run for an extraction."""
+    config = model_config(extraction.model.name)
+    if extraction.engine == "stock":
+        return config["num_layers"]
+    return blocks_run(config, extraction.outputs)
 
 
 def _serves(wanted: str, device: str) -> bool:

@@ -8,7 +8,7 @@ from evo2_embed.plan.estimate import Estimate, GenomeEstimate
 from evo2_embed.plan.peak import SEGMENTS, Peak
 from evo2_embed.plan.speeds import Speed
 from evo2_embed.plan.tokens import tokens_of_base
-from evo2_embed.settings.sections import Settings
+from evo2_embed.settings.sections import Settings, bin_of
 
 SHOWN_GENOMES = 10
 
@@ -235,8 +235,10 @@ def _datasets(cost: Cost) -> str:
 
 
 def _row(pooling: str | dict) -> str:
+    if bases := bin_of(pooling):
+        return "1 base" if bases == 1 else f"{bases:,} bases"
     if isinstance(pooling, dict):
-        return "1 base" if pooling["bin"] == 1 else f"{pooling['bin']:,} bases"
+        return f"window (center {pooling['center']:,})"
     return f"window ({pooling})"
 
 

@@ -55,7 +55,8 @@ def recommendation(measured: dict) -> str:
         return f"{text}Embeddings of {which} are settled from the first base on."
     return (
         f"{text}Embeddings of {which} are settled after {most:,} bases{last}. Set "
-        f"windows.context.min: {most}, with a span. Or use longer independent windows with bins "
+        f"windows.context.min: {most}, with a span. Or leave the first bases of a sequence out: "
+        f"skip_first: {most}. Or use longer independent windows with bins "
         f"that overlap by {most:,} bases, and drop bins with less context in their window (column "
         f"context), except at the start of a contig."
     )

@@ -49,6 +49,8 @@ def embeddings(result: Result, chunks: list[str], settings: Report, labels: Labe
             f"{dataset['width']:,} dimensions.",
             **_points(vectors, settings.umap),
         }
+    if not result.datasets:
+        return ""
     body = note(f"No rows: {', '.join(empty)}.") if empty else ""
     if datasets:
         body += _figures(datasets, keys)
@@ -69,22 +71,27 @@ def _figures(datasets: dict, keys: list[dict]) -> str:
         f"<div data-embeddings><div class=choices>{chosen}</div>"
         "<p class='note says-rows'></p>"
         "<div class=grid><div class='plot pca'></div><div class='plot umap'></div></div>"
-        f"<div class=choices>{choice('contig', _contigs(keys))}</div>"
+        f"<div class=choices>{choice('contig', contig_menu(keys[0]))}</div>"
         f"<div class='plot track'></div>{missing if without else ''}"
         f"{data({'datasets': datasets, 'keys': keys})}</div>"
     )
 
 
 def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
-    """Coordinates of rows for the page's script; names are indices into lists."""
-    genomes, contigs = (list(dict.fromkeys(keys[name])) for name in ("genome", "contig"))
+    """Coordinates, GC content and labels of rows for the page's script."""
     found = None
     if labels is not None:
         values = labels(keys)
         numeric = values.dtype.kind == "f"
         found = [None if value is None or value != value else value for value in values.tolist()]
-        found = _rounded(found) if numeric else [value and shown(value) for value in found]
+        found = rounded(found) if numeric else [value and shown(value) for value in found]
         found = found if any(value is not None for value in found) else None
+    return {**coordinates(keys), "gc": rounded(keys["gc"].to_list()), "label": found}
+
+
+def coordinates(keys: pl.DataFrame) -> dict:
+    """Coordinates of rows for the page's script; names are indices into lists."""
+    genomes, contigs = (list(dict.fromkeys(keys[name])) for name in ("genome", "contig"))
     return {
         "genomes": genomes,
         "contigs": list(map(shown, contigs)),
@@ -93,8 +100,6 @@ def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
         "start": keys["start"].to_list(),
         "end": keys["end"].to_list(),
         "strand": keys["strand"].to_list(),
-        "gc": _rounded(keys["gc"].to_list()),
-        "label": found,
     }
 
 
@@ -108,15 +113,20 @@ def _points(vectors: np.ndarray, umap: bool) -> dict:
     if found is None:
         return {"pcs": None, "shares": [], "umap": None}
     return {
-        "pcs": [_rounded(row.tolist()) for row in found.components],
-        "shares": _rounded(found.shares),
-        "umap": None if found.umap is None else [_rounded(row.tolist()) for row in found.umap],
+        "pcs": [rounded(row.tolist()) for row in found.components],
+        "shares": rounded(found.shares),
+        "umap": None if found.umap is None else [rounded(row.tolist()) for row in found.umap],
     }
 
 
-def _contigs(keys: list[dict]) -> dict[str, str]:
-    """The contigs with most rows, for the menu: names by `genome contig` as numbers."""
-    first = keys[0]
+def contig_menu(first: dict) -> dict[str, str]:
+    """The contigs with most rows, for the menu: names by `genome contig` as numbers.
+
+    Parameters
+    ----------
+    first : dict
+        `coordinates` of the rows.
+    """
     counts = Counter(zip(first["genome"], first["contig"], strict=True))
     several = len(first["genomes"]) > 1
     return {
@@ -127,6 +137,6 @@ def _contigs(keys: list[dict]) -> dict[str, str]:
     }
 
 
-def _rounded(values: list[float | None]) -> list[float | None]:
+def rounded(values: list[float | None]) -> list[float | None]:
     """Values with four digits, more than a screen shows."""
     return [None if value is None else float(f"{value:.4g}") for value in values]

@@ -116,6 +116,33 @@
     draw();
   });
 
+  const drawScores = (root, keys) => {
+    const [genome, contig] = root.querySelector("[name=contig]").value.split(" ").map(Number);
+    const text = hover(keys);
+    const traces = ["+", "-"].map((strand, s) => {
+      const rows = range(keys.start.length).filter((i) => keys.genome[i] === genome &&
+        keys.contig[i] === contig && keys.strand[i] === strand)
+        .sort((a, b) => keys.start[a] - keys.start[b]);
+      return { x: rows.map((i) => (keys.start[i] + keys.end[i]) / 2),
+        y: rows.map((i) => keys.bits[i]), mode: "lines+markers",
+        name: keys.joined ? "both strands" : `strand ${strand}`,
+        line: { color: PALETTE[s], width: 1.4 }, marker: { size: 3 }, hoverinfo: "text",
+        text: rows.map((i) => `${text[i]}<br>${keys.bits[i].toFixed(3)} bits per base`) };
+    }).filter((trace) => trace.x.length);
+    const line = { type: "line", xref: "paper", x0: 0, x1: 1, y0: 2, y1: 2,
+      line: { color: "#667370", width: 1, dash: "dot" } };
+    Plotly.react(root.querySelector(".track"), traces, layout({ height: 340, showlegend: true,
+      shapes: [line], title: { text: "Bits per base along the contig", font: { size: 14 } },
+      xaxis: axis("position (bp)"), yaxis: axis("bits per base") }), CONFIG);
+  };
+
+  document.querySelectorAll("[data-scores]").forEach((root) => {
+    const keys = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+    const draw = () => drawScores(root, keys);
+    root.querySelector("select").addEventListener("change", draw);
+    draw();
+  });
+
   // A plot is drawn before the page has its final layout, so resize it.
   addEventListener("load", () => document.querySelectorAll(".js-plotly-plot").forEach(
     (plot) => Plotly.Plots.resize(plot)));

@@ -110,7 +110,7 @@ def provenance(results: list[Result]) -> str:
             ("model", manifest["model"]),
             ("checkpoint, SHA-256", manifest["checkpoint_sha256"]),
             ("engine, precision", f"{manifest['engine']}, {manifest['precision']}"),
-            ("self-check", _self_check(manifest)),
+            ("self-check", _self_check(result)),
             ("pooling", json.dumps(manifest["pooling"])),
             ("packages", packages),
             ("workflow", manifest["workflow"]),
@@ -118,15 +118,16 @@ def provenance(results: list[Result]) -> str:
             ("packing", json.dumps(result.packing.to_dict())),
             *(
                 (f"dataset {name}, digest", dataset["digest"])
-                for name, dataset in result.datasets.items()
+                for name, dataset in result.written.items()
             ),
         ]
         parts.append(f"<h3>{escape(result.name)}</h3>{table(None, rows)}")
     return section("Provenance", "".join(parts))
 
 
-def _self_check(manifest: dict) -> str:
-    checks = [layer["self_check"] for layer in manifest["layers"].values() if layer["self_check"]]
+def _self_check(result: Result) -> str:
+    # Fusions have no self-check of their own.
+    checks = [check for entry in result.written.values() if (check := entry.get("self_check"))]
     if not checks:
         return "none (stock engine, or no windows)"
     worst = max(check["difference"] for check in checks)

@@ -16,6 +16,7 @@ from evo2_embed.report.embeddings import Labels, embeddings
 from evo2_embed.report.html import escape
 from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
+from evo2_embed.report.scores import scores
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
 from evo2_embed.settings.sections import Report
@@ -75,6 +76,7 @@ def render_report(
     for result in results:
         sections.append(layers(result.name, compared.get(result.name), probed.get(result.name)))
         sections.append(burn_in(result.name, measured.get(result.name)))
+        sections.append(scores(result, settings))
         sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
     sections = [text for text in sections if text]

@@ -7,7 +7,7 @@ from pathlib import Path
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes, text_table
 from evo2_embed.pack.metadata import PackCounts
-from evo2_embed.settings.sections import Packing
+from evo2_embed.settings.sections import SCORES, Packing
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,24 @@ class Result:
         return {**self.manifest["layers"], **self.manifest["fusions"]}
 
     @property
+    def scores(self) -> dict | None:
+        """Entry of the manifest for scores, if there are any."""
+        return self.manifest.get("scores")
+
+    @property
+    def written(self) -> dict[str, dict]:
+        """Entries of all datasets, with that of scores."""
+        return {**self.datasets, **({SCORES: self.scores} if self.scores else {})}
+
+    @property
     def rows(self) -> int:
         """Rows of all datasets."""
-        return sum(dataset["rows"] for dataset in self.datasets.values())
+        return sum(dataset["rows"] for dataset in self.written.values())
 
     @property
     def bytes(self) -> int:
         """Size of the datasets."""
-        return sum(part["bytes"] for d in self.datasets.values() for part in d["parts"])
+        return sum(part["bytes"] for d in self.written.values() for part in d["parts"])
 
 
 def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
@@ -103,8 +113,9 @@ def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
 
 def summary_rows(results: list[Result]) -> list[dict]:
     """One row per extraction."""
-    rows = []
+    rows, scored = [], any(result.scores for result in results)
     for result in results:
+        bits = result.scores and result.scores["bits_per_base"]
         speed = result.tokens_per_second
         rows.append(
             {
@@ -115,6 +126,7 @@ def summary_rows(results: list[Result]) -> list[dict]:
                 "padding": f"{result.padding_share:.1%} {'paid' if result.padded else 'avoided'}",
                 "tokens/s per job": f"{speed:,.0f}" if speed else "-",
                 "layers": _layers(result.manifest),
+                **({"bits/base": f"{bits:.3f}" if bits is not None else "-"} if scored else {}),
                 "rows": f"{result.manifest['rows']:,}",
                 "size": human_bytes(result.bytes),
             }
@@ -130,7 +142,7 @@ def _layers(manifest: dict) -> str:
 def render_summary(results: list[Result]) -> str:
     """The summary as text."""
     first = results[0]
-    layer = next(iter(first.manifest["layers"]))
+    layer = next(iter(first.written))
     skipped = [f"skipped: {number:,} x {reason}" for reason, number in first.skipped.items()]
     return "\n".join(
         [

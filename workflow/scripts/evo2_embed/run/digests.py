@@ -18,6 +18,7 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import METADATA_KEY
 from evo2_embed.run.frozen import Run
 from evo2_embed.run.params import control_bundles, rule_params
+from evo2_embed.settings.sections import SCORES
 
 _NAMES = ("extraction", "fusion", "bundle")  # wildcards on which parameters depend
 
@@ -39,6 +40,7 @@ class Digests:
     def __init__(self, run: Run, results: Path):
         self.run, self.results = run, results
         self._digests: dict[tuple, str] = {}
+        self._settings: dict[tuple, dict] = {}
 
     def params(self, rule: str, **wildcards: str) -> dict:
         """Parameters of a rule."""
@@ -97,20 +99,28 @@ class Digests:
         chunks = self.chunks(next(iter(self.run.bundles)))
         return settings_digest([params["settings"], params["target"], chunks])
 
-    def embedded(self, extraction: str, packs: str) -> str:
-        """Of the embeddings of packs with this digest."""
-        return settings_digest([self._embed_settings[extraction], packs, self._weights[extraction]])
+    def embedded(self, rule: str, extraction: str, packs: str) -> str:
+        """Of the embeddings of packs with this digest, by a rule."""
+        settings = self._embed_settings(rule, extraction)
+        return settings_digest([settings, packs, self._weights[extraction]])
 
     def dataset(self, extraction: str, layer: str) -> str:
-        """Of the dataset of a layer."""
+        """Of the dataset of a layer, or of `scores`."""
         if ("shards", extraction) not in self._digests:
             self._digests["shards", extraction] = [
-                self.embedded(extraction, self.packs(bundle.name, shard))
+                self.embedded("embed_shard", extraction, self.packs(bundle.name, shard))
                 for bundle in self.run.bundles.values()
                 for shard in bundle.shards
             ]
-        settings = self.settings("aggregate_embeddings", extraction=extraction)
+        rule = "aggregate_scores" if layer == SCORES else "aggregate_embeddings"
+        settings = self.settings(rule, extraction=extraction)
         return settings_digest([settings, layer, self._digests["shards", extraction]])
+
+    def scores(self, extraction: str) -> str | None:
+        """Of the dataset of scores; None without one."""
+        if not self.run.settings.extractions[extraction].scores:
+            return None
+        return self.dataset(extraction, SCORES)
 
     def datasets(self, extraction: str) -> dict[str, str]:
         """Of the datasets of all layers, by layer."""
@@ -154,9 +164,10 @@ class Digests:
     def _blocks(self) -> str:
         return self.blocks()
 
-    @cached_property
-    def _embed_settings(self) -> dict[str, dict]:
-        return {name: self.run.embed_settings(name) for name in self.run.settings.extractions}
+    def _embed_settings(self, rule: str, extraction: str) -> dict:
+        if (rule, extraction) not in self._settings:
+            self._settings[rule, extraction] = self.settings(rule, extraction=extraction)
+        return self._settings[rule, extraction]
 
     def _weights_of(self, extraction: str) -> str:
         """Digest of the weights of an extraction."""

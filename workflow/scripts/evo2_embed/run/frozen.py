@@ -26,6 +26,9 @@ _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 RUN_CONFIG = "results/run_config.yaml"
 INDEXES = "results/indexes"
 
+# Keys of an extraction that an earlier version of the workflow did not have.
+LATER = ("scores", "skip_first")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -55,11 +58,16 @@ class Run:
     def embed_settings(self, extraction: str) -> dict:
         """Settings that change an extraction's embeddings, without packs and weights; keys sorted.
 
-        The path of a checkpoint is not included, since files carry its digest. Levels and fusions
-        are not included, since they are made from embeddings.
+        The path of a checkpoint is not included, since files carry its digest. Levels, fusions and
+        the strands of scores are not included, since they are made from embeddings and scores.
+        Keys of `LATER` are included if they are set, so that finished runs without them are kept.
         """
         settings = self.settings.extractions[extraction].to_dict()
         del settings["levels"], settings["fusion"], settings["model"]["checkpoint"]
+        del settings["score_strands"]
+        for key in LATER:
+            if not settings[key]:
+                del settings[key]
         return {
             "code": CODE_VERSIONS["embed"],
             "cpu_threads": self.settings.runtime.cpu_threads,

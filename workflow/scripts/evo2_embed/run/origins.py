@@ -48,6 +48,11 @@ def _dataset(digests: Digests, found: dict, extraction: str, layer: str) -> Entr
     yield from _digest(Digests.dataset)(digests, found, extraction=extraction, layer=layer)
 
 
+def _scores(digests: Digests, found: dict, extraction: str) -> Entries:
+    yield from _all_settings(digests, found, extraction)
+    yield from _digest(Digests.scores)(digests, found, extraction=extraction)
+
+
 def _all_settings(digests: Digests, found: dict, extraction: str) -> Entries:
     """The settings of embeddings, windows and packs, as the record of a dataset has them."""
     stages = {"settings": "embed_shard", "windows": "chunk_fasta", "packing": "pack_tokens"}
@@ -77,6 +82,9 @@ def _manifest(digests: Digests, found: dict, extraction: str) -> Entries:
     yield from _all_settings(digests, named, extraction)
     layers = {layer: entry["digest"] for layer, entry in found["layers"].items()}
     yield "datasets", layers, partial(digests.datasets, extraction)
+    # Manifests of earlier versions have no entry for scores.
+    scores = found.get("scores")
+    yield "scores", scores and scores["digest"], partial(digests.scores, extraction)
     fusions = digests.run.settings.extractions[extraction].fusion
     yield "fusions", sorted(found["fusions"]), lambda: sorted(fusions)
     for name, entry in found["fusions"].items():
@@ -86,20 +94,21 @@ def _manifest(digests: Digests, found: dict, extraction: str) -> Entries:
 def _compared(digests: Digests, extraction: str) -> str:
     control = None
     if digests.run.jobs("embed_control", extraction=extraction):
-        control = digests.embedded(extraction, digests.shuffled())
+        control = digests.embedded("embed_control", extraction, digests.shuffled())
     datasets = list(digests.datasets(extraction).values())
     return settings_digest([digests.settings("compare_layers"), datasets, control])
 
 
 def _measured(digests: Digests, extraction: str) -> str:
-    embedded = digests.embedded(extraction, digests.burn_in_packs(extraction))
+    packs = digests.burn_in_packs(extraction)
+    embedded = digests.embedded("embed_burn_in", extraction, packs)
     return settings_digest([digests.settings("measure_burn_in"), embedded])
 
 
 def _labels(digests: Digests, found: dict, extraction: str) -> Entries:
     settings = digests.settings("check_labels", extraction=extraction)
-    probe, pooling = digests.run.settings.probe, settings["pooling"]
-    made = partial(made_from, settings["code"], probe, pooling=pooling)
+    rows = {key: settings[key] for key in ("pooling", "skip_first") if key in settings}
+    made = partial(made_from, settings["code"], digests.run.settings.probe, **rows)
     entries = {key: found.get(key) for key in ("settings", "labels_sha256")}
     yield "settings or labels", entries, made
 
@@ -130,7 +139,8 @@ def _training_set(expected: Callable[..., str]) -> Callable[..., Entries]:
 
 def _embedded(rule: str, packs: Callable[..., str]) -> Callable[..., Entries]:
     def expected(digests: Digests, extraction: str, **wildcards: str) -> str:
-        return digests.embedded(extraction, packs(digests, extraction=extraction, **wildcards))
+        made_from = packs(digests, extraction=extraction, **wildcards)
+        return digests.embedded(rule, extraction, made_from)
 
     return _with_settings(rule, expected)
 
@@ -145,6 +155,7 @@ _EXPECTED: dict[str, Callable[..., Entries]] = {
     "embed_control": _embedded("embed_control", lambda digests, **_: digests.shuffled()),
     "embed_burn_in": _embedded("embed_burn_in", Digests.burn_in_packs),
     "aggregate_embeddings": _dataset,
+    "aggregate_scores": _scores,
     "fit_fusion": _digest(Digests.parameters),
     "fuse_layers": _fused,
     "write_manifest": _manifest,

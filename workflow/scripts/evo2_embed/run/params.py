@@ -7,7 +7,7 @@ again if the text of a parameter changes.
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.analysis.burn_in.limits import longest_context
 from evo2_embed.plan.bundles import Bundle
-from evo2_embed.run.frozen import Run
+from evo2_embed.run.frozen import LATER, Run
 
 
 def rule_params(
@@ -76,11 +76,28 @@ def _embed(run: Run, extraction: str, *_) -> dict:
     return {"settings": run.embed_settings(extraction)}
 
 
+def _embed_few(run: Run, extraction: str, *_) -> dict:
+    """For stretches that are compared by layer. They may be shorter than `skip_first`."""
+    settings = run.embed_settings(extraction)
+    for key in LATER:
+        settings["extraction"].pop(key, None)
+    return {"settings": settings}
+
+
 def _aggregate(run: Run, extraction: str, *_) -> dict:
     settings = {
         "code": CODE_VERSIONS["aggregate"],
         "embed": run.embed_settings(extraction),
         "levels": run.settings.extractions[extraction].levels,
+    }
+    return {"settings": settings}
+
+
+def _aggregate_scores(run: Run, extraction: str, *_) -> dict:
+    settings = {
+        "code": CODE_VERSIONS["aggregate"],
+        "embed": run.embed_settings(extraction),
+        "strands": run.settings.extractions[extraction].score_strands,
     }
     return {"settings": settings}
 
@@ -119,13 +136,15 @@ def _fuse(run: Run, extraction: str, fusion: str, *_) -> dict:
 
 
 def _check_labels(run: Run, extraction: str, *_) -> dict:
-    return {
-        "settings": {
-            "code": CODE_VERSIONS["probe"],
-            "probe": run.settings.probe.to_dict(),
-            "pooling": run.settings.extractions[extraction].pooling,
-        }
+    chosen = run.settings.extractions[extraction]
+    settings = {
+        "code": CODE_VERSIONS["probe"],
+        "probe": run.settings.probe.to_dict(),
+        "pooling": chosen.pooling,
     }
+    if chosen.skip_first:
+        settings["skip_first"] = chosen.skip_first
+    return {"settings": settings}
 
 
 def _probe(run: Run, extraction: str, *_) -> dict:
@@ -172,13 +191,14 @@ _PARAMS = {
     "fetch_model": _none,
     "embed_shard": _embed,
     "aggregate_embeddings": _aggregate,
+    "aggregate_scores": _aggregate_scores,
     "fit_fusion": _fit,
     "fuse_layers": _fuse,
     "shuffle_windows": _shuffle,
-    "embed_control": _embed,
+    "embed_control": _embed_few,
     "compare_layers": _compare,
     "pack_burn_in": _pack_burn_in,
-    "embed_burn_in": _embed,
+    "embed_burn_in": _embed_few,
     "measure_burn_in": _measure,
     "check_labels": _check_labels,
     "probe_layers": _probe,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import read_json
+from evo2_embed.io.files import read_json, shard_entries
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def recorded_files(path: Path, record: dict) -> Iterator[RecordedFile]:
         for entry in record["levels"].values():
             yield _recorded(beside / entry["file"], entry, path)
     elif "packs_digest" in record:
-        for entry in record["layers"].values():
+        for entry in shard_entries(record):
             yield _recorded(beside / entry["file"], entry, beside)
     elif "blocks_digest" in record:
         for by_split in record["files"].values():

@@ -25,7 +25,7 @@ class ShardStates:
     speed : float or None
         Tokens per second per job, of jobs that run or finished last.
     datasets, layers : int
-        Number of finished datasets, and of all layers and fusions.
+        Number of finished datasets, and of all layers, fusions and scores.
     finished : float
         When the last shard finished (seconds since 1970).
     """
@@ -83,7 +83,7 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
     seconds = sum(seconds for _, _, seconds in recent)
     states.speed = sum(tokens for _, tokens, _ in recent) / seconds if seconds else None
     known = run.settings.extractions[extraction]
-    layers = [*known.layers, *known.fusion]
+    layers = [*known.outputs, *known.fusion]
     states.layers = len(layers)
     if states.done == sum(bundle.n_shards for bundle in run.bundles.values()):
         folder = results / "embeddings" / extraction

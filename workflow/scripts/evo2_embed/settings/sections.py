@@ -8,6 +8,9 @@ from typing import Literal
 
 from evo2_embed.settings.section import Section, key
 
+# What the log-likelihoods are called, beside the names of layers.
+SCORES = "scores"
+
 
 def _mapping_of(name: str, description: str, maximum: int) -> dict:
     """Schema of a mapping with one key, which is a whole number: `{bin: 128}`."""
@@ -21,27 +24,25 @@ def _mapping_of(name: str, description: str, maximum: int) -> dict:
 
 
 _EVERY = _mapping_of("every", "Every k-th block, counted back from the last one.", 512)
-_LAYERS = {
-    "anyOf": [
-        {"enum": ["all", "recommended"]},
-        _EVERY,
-        {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": 512,
-            "uniqueItems": True,
-            "items": {
-                "anyOf": [
-                    _EVERY,
-                    {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.]{0,99}(?!\n)$"},
-                ]
-            },
-        },
-    ]
-}
+
+
+def _layers(least: int) -> dict:
+    """Schema of layers: a preset, or a list with this many entries or more."""
+    name = {"type": "string", "pattern": r"^[A-Za-z_][A-Za-z0-9_.]{0,99}(?!\n)$"}
+    names = {
+        "type": "array",
+        "minItems": least,
+        "maxItems": 512,
+        "uniqueItems": True,
+        "items": {"anyOf": [_EVERY, name]},
+    }
+    return {"anyOf": [{"enum": ["all", "recommended"]}, _EVERY, names]}
+
+
 _POOLING = {
     "anyOf": [
-        {"enum": ["mean", "max", "last"]},
+        {"enum": ["mean", "max", "first", "last"]},
+        _mapping_of("center", "Bases in the middle of a window.", 1_048_576),
         _mapping_of("bin", "Bases in a bin.", 1_048_576),
     ]
 }
@@ -303,7 +304,7 @@ class Fusion(Section):
     layers: str | list | dict | None = key(
         "Layers to join, written as the layers of the extraction. null: all of them.",
         None,
-        schema={"anyOf": [{"type": "null"}, _LAYERS]},
+        schema={"anyOf": [{"type": "null"}, _layers(1)]},
     )
     weights: str | list[float] | None = key(
         "For weighted: one number per layer, in the order of the layers, or probe (learned from "
@@ -331,14 +332,32 @@ class Extraction(Section):
     model: Model = key("Model of this extraction. Left out: that of the section model.", None)
     layers: str | list | dict = key(
         "Modules of the model whose outputs are the embeddings: all (every block), recommended, "
-        "{every: k}, or a list of names and presets.",
-        schema=_LAYERS,
+        "{every: k}, or a list of names and presets. []: none, with scores: true.",
+        schema=_layers(0),
     )
     pooling: str | dict[str, int] = key(
-        "How the token embeddings of a window become rows. {bin: k}: the mean of every k bases "
-        "(1: one row per base).",
+        "How the token embeddings of a window become rows. first, last: one token's. {center: k}: "
+        "the mean of the middle k bases. {bin: k}: the mean of every k bases (1: one row per "
+        "base).",
         "mean",
         schema=_POOLING,
+    )
+    skip_first: int = key(
+        "Number of bases at the start of a sequence (a stretch; its BOS is not counted) that run, "
+        "but are not pooled, because they have little context.",
+        0,
+        minimum=0,
+        maximum=1_048_576,
+    )
+    scores: bool = key(
+        "true: also write how likely the model finds the bases of each row: the sum and the mean "
+        "of log p(base, given the bases before it). It runs all blocks.",
+        False,
+    )
+    score_strands: Literal["keep", "mean"] = key(
+        "keep: one row of scores per strand. mean: the + and - rows of the same bases become one "
+        "row with the mean of both, whose strand is +.",
+        "keep",
     )
     precision: Literal["bf16", "fp8", "fp32"] = key(
         "Precision of the model's arithmetic. Every file records it.", "fp32"
@@ -366,7 +385,17 @@ class Extraction(Section):
     @property
     def bin(self) -> int | None:
         """Bases in a bin; None if a window gives one row."""
-        return self.pooling["bin"] if isinstance(self.pooling, dict) else None
+        return bin_of(self.pooling)
+
+    @property
+    def outputs(self) -> list[str]:
+        """What the model gives per token: the layers, and `SCORES` if they are asked for."""
+        return [*self.layers, *([SCORES] if self.scores else [])]
+
+
+def bin_of(pooling: str | dict[str, int]) -> int | None:
+    """Bases in a bin; None if a window gives one row."""
+    return pooling.get("bin") if isinstance(pooling, dict) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.model.registry import layer_widths
-from evo2_embed.settings.sections import Extraction, Fusion, Settings
+from evo2_embed.settings.sections import SCORES, Extraction, Fusion, Settings
 
 # Folder of the parameters that this run fits.
 FUSIONS = "results/fusions"
@@ -30,7 +30,8 @@ def fusion_faults(where: str, extraction: Extraction, settings: Settings) -> lis
     faults = []
     for name, fusion in extraction.fusion.items():
         here = f"{where}.fusion.{name}"
-        faults += _name_faults(here, name, extraction)
+        scored = any(each.scores for each in settings.extractions.values())
+        faults += _name_faults(here, name, extraction, scored)
         wrong = _layer_faults(here, fusion, extraction)
         faults += wrong or _width_faults(here, fusion, extraction)
         faults += _weight_faults(here, fusion, settings, None if wrong else len(fusion.layers))
@@ -43,10 +44,11 @@ def fusion_faults(where: str, extraction: Extraction, settings: Settings) -> lis
     return faults
 
 
-def _name_faults(here: str, name: str, extraction: Extraction) -> list[str]:
-    if name != _TAKEN and name not in layer_widths(extraction.model.name):
+def _name_faults(here: str, name: str, extraction: Extraction, scored: bool) -> list[str]:
+    taken = {_TAKEN: "the manifest's"} | ({SCORES: "the scores'"} if scored else {})
+    if name not in taken and name not in layer_widths(extraction.model.name):
         return []
-    what = "the manifest's" if name == _TAKEN else "a layer's"
+    what = taken.get(name, "a layer's")
     return [f"{here}: the name '{name}' is {what} (allowed: any other)"]
 
 

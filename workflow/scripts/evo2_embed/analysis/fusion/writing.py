@@ -9,10 +9,10 @@ from threadpoolctl import threadpool_limits
 from evo2_embed.analysis.fusion.datasets import open_layers, read_side_by_side, widths_of
 from evo2_embed.analysis.fusion.shape import joined_width
 from evo2_embed.analysis.fusion.stored import check_fits, load_fusion
-from evo2_embed.analysis.fusion.strands import join_strands
 from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.part_files import write_dataset
+from evo2_embed.dataset.strands import join_strands
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.finite import NotFiniteError, as_stored

@@ -8,7 +8,7 @@ from evo2_embed.analysis.probes.design import KEYS, design_probe
 from evo2_embed.analysis.probes.labels import read_labels
 from evo2_embed.analysis.probes.origin import made_from
 from evo2_embed.dataset.dataset import to_polars
-from evo2_embed.embed.rows import contig_ranks, locate_rows
+from evo2_embed.embed.rows import contig_ranks, locate_rows, skipped_tokens
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
@@ -17,7 +17,7 @@ from evo2_embed.io.logs import log
 from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, open_table
 from evo2_embed.io.text import shown, some_of
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.sections import Probe, bin_of
 
 
 def check_labels(
@@ -28,6 +28,7 @@ def check_labels(
     code: int,
     indexes: str,
     output: str,
+    skip_first: int = 0,
 ) -> dict:
     """Check that the rows of an extraction can be labelled and assigned to folds.
 
@@ -46,6 +47,8 @@ def check_labels(
         Folder that keeps FASTA indexes (`fasta.index_folder`).
     output : str
         JSON file to write: `Design.describe`, the settings, the digest of the labels.
+    skip_first : int
+        Bases at the start of a stretch that the extraction does not pool.
 
     Raises
     ------
@@ -53,31 +56,36 @@ def check_labels(
         If the labels name contigs that no genome has, or the rows do not allow a probe.
     """
     genomes = [genome.name for bundle in bundles for genome in bundle]
-    tables = [open_table(path, CHUNKS).read(columns=[*KEYS, "parts"]) for path in chunks]
+    columns = [*KEYS, "parts", *(["context"] if skip_first else [])]
+    tables = [open_table(path, CHUNKS).read(columns=columns) for path in chunks]
     table = pa.concat_tables(tables)
     windows = to_polars(table.drop_columns(["parts"]))
     _check_parts(windows, Parts.from_arrow(table["parts"]))
     _check_contigs(windows, bundles, probe, indexes)
-    design = design_probe(rows_of_chunks(windows, pooling), probe, genomes)
+    design = design_probe(rows_of_chunks(windows, pooling, skip_first), probe, genomes)
     described = design.describe(probe.gap)
+    rows = {"pooling": pooling, **({"skip_first": skip_first} if skip_first else {})}
     log.info("%s", described)
-    write_json(output, {**described, **made_from(code, probe, pooling=pooling)})
+    write_json(output, {**described, **made_from(code, probe, **rows)})
     return described
 
 
-def rows_of_chunks(windows: pl.DataFrame, pooling: str | dict) -> pl.DataFrame:
+def rows_of_chunks(windows: pl.DataFrame, pooling: str | dict, skip_first: int = 0) -> pl.DataFrame:
     """Keys of the rows that chunks will have, in the order of a dataset.
 
     Parameters
     ----------
     windows : DataFrame
-        Keys of the chunks, in their order.
+        Keys of the chunks, in their order; for `skip_first` also `context`.
     pooling : str or dict
+    skip_first : int
     """
-    if not isinstance(pooling, dict):
-        return windows
-    columns = {name: windows[name].to_numpy() for name in KEYS}
-    rows = locate_rows({**columns, "parts": Parts.none(len(windows))}, pooling)
+    if not bin_of(pooling):
+        return windows.select(KEYS)
+    columns = {name: windows[name].to_numpy() for name in windows.columns}
+    lengths = columns["end"] - columns["start"]
+    skipped = skip_first and skipped_tokens(lengths, columns["context"], skip_first)
+    rows = locate_rows({**columns, "parts": Parts.none(len(windows))}, pooling, skipped)
     owner = rows["chunk"]
     rank = contig_ranks(columns["genome"], columns["contig"])[owner]
     strand = columns["strand"].astype("U1")[owner]

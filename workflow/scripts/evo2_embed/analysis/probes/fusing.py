@@ -8,8 +8,8 @@ import polars as pl
 
 from evo2_embed.analysis.fusion.parameters import fit_fusion
 from evo2_embed.analysis.fusion.stored import load_fusion
-from evo2_embed.analysis.fusion.strands import find_partners, join_vectors
 from evo2_embed.analysis.fusion.vectors import FittedFusion
+from evo2_embed.dataset.strands import find_partners, join_vectors
 from evo2_embed.settings.sections import Fusion
 
 

@@ -15,6 +15,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown
 
 _BASES = ("genome", "contig", "start", "end", "name")
+_SMALLER = {"context", "scored"}
 _START = ("genome", "contig", "start")
 
 
@@ -45,12 +46,12 @@ def join_vectors(plus: np.ndarray, minus: np.ndarray, how: str) -> np.ndarray:
 
     Parameters
     ----------
-    plus, minus : ndarray of float32, (n, width)
+    plus, minus : ndarray, (n, width)
     how : {"mean", "concat"}
 
     Returns
     -------
-    ndarray of float32, (n, width) or (n, 2 width)
+    ndarray of the same type, (n, width) or (n, 2 width)
     """
     if how == "concat":
         return np.concatenate([plus, minus], axis=1)
@@ -74,8 +75,9 @@ def join_strands(
     Yields
     ------
     keys : Table
-        Keys of the + rows; `context` is the smaller of the two strands.
-    vectors : ndarray of float32
+        Keys of the + rows; `context`, and `scored` if there is one, are the smaller of the two
+        strands.
+    vectors : ndarray of the type of the vectors
 
     Raises
     ------
@@ -131,10 +133,11 @@ def _joined(
     unpaired.add(keys, np.flatnonzero(partners < 0))
     plus = np.flatnonzero((keys["strand"] == "+").to_numpy() & (partners >= 0))
     minus = partners[plus]
-    joined, contexts = table.take(plus), table["context"].to_numpy()
-    index = joined.schema.get_field_index("context")
-    smaller = pa.array(np.minimum(contexts[plus], contexts[minus]))
-    joined = joined.set_column(index, joined.schema.field(index), smaller)
+    joined = table.take(plus)
+    for name in _SMALLER.intersection(table.column_names):
+        index, both = joined.schema.get_field_index(name), table[name].to_numpy()
+        smaller = pa.array(np.minimum(both[plus], both[minus]))
+        joined = joined.set_column(index, joined.schema.field(index), smaller)
     return joined, join_vectors(values[plus], values[minus], how)
 
 
