@@ -1,6 +1,7 @@
 """GFF3 and GTF: features, their names, and exons that are joined."""
 
 import pytest
+from runs import ROOT
 
 # The three styles of GTF: Ensembl, GENCODE, and RefSeq of NCBI.
 ENSEMBL = 'gene_id "ENSG1"; gene_version "5"; gene_name "CYCD1;1"; gene_source "havana";'
@@ -43,6 +44,16 @@ def test_features_are_counted_from_one_and_include_both_ends(read):
         "c": [(10, 20, "-", "recA", 4, [(10, 20)]), (0, 1, "", "g2", 8, [(0, 1)])]
     }
     assert names(read(text, features=["CDS", "region"])) == ["c:1..900", "c1"]
+
+
+def test_genes_of_a_real_file(read):
+    text = (ROOT / "resources" / "lambda_genes.gff3").read_text()
+    cells = [line.split("\t") for line in text.splitlines() if line[0] != "#"]
+    wanted = [(int(c[3]) - 1, int(c[4]), c[6]) for c in cells if c[2] == "CDS"]
+    ((contig, rows),) = read(text, features=["CDS"]).items()
+    assert [row[:3] for row in rows] == wanted
+    assert {c[0] for c in cells} == {contig}
+    assert {row[3] for row in rows} == {None}  # its features have no attributes
 
 
 @pytest.mark.parametrize("end", ["##FASTA\n>c\nACGT\n", ">c\nACGT\n"])

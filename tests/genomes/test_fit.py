@@ -11,6 +11,8 @@ from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome, read_sheet
 from evo2_embed.io.errors import InputError
 from evo2_embed.settings.sections import RegionSettings
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from region_rows import rows_of
 from runs import random_bases, write_fasta
 
@@ -67,10 +69,12 @@ def test_exons_past_the_end_are_clipped(fitted):
     lines = [
         "2\t200\t400\tt\t0\t+\t0\t0\t0\t3\t10,90,5\t0,50,195",
         "2\t0\t20\tu\t0\t+\t0\t0\t0\t2\t5,5\t0,15",
+        "2\t200\t400\tv\t0\t+\t0\t0\t0\t3\t10,5,5\t0,50,195",
     ]
     assert fitted("\n".join(lines), splice=True, off_contig="clip")["2"] == [
         (200, 300, [(200, 210), (250, 300)]),
         (0, 20, [(0, 5), (15, 20)]),
+        (200, 255, [(200, 210), (250, 255)]),
     ]
 
 
@@ -174,3 +178,55 @@ def test_what_is_circular_counts_for_rules_only_with_regions():
     row = Genome("g", "g.fa", "r.bed", ("a", "b")).row
     assert row == ["g", "g.fa", "r.bed", ["a", "b"]]
     assert Genome(*row) == Genome("g", "g.fa", "r.bed", ("a", "b"))
+
+
+DAMAGED = st.lists(
+    st.sampled_from(
+        [
+            "##gff-version 3",
+            "c\tx\tregion\t1\t900\t.\t-\t.\tID=r;Is_circular=true",
+            "c\tx\tgene\t880\t912\t.\t+\t.\tID=m;Name=gene",
+            "c\tx\texon\t801\t900\t.\t-\t.\tID=e;Parent=m",
+            "c\tx\texon\t1\t60\t.\t-\t.\tID=e;Parent=m",
+            "c\tx\texon\t70\t90\t.\t-\t.\tParent=m,e",
+            'c\tx\texon\t5\t90\t.\t+\t.\tgene_id "m"; transcript_id "t";',
+            "c\tx\tgene\t1\t9",
+            "c\t10\t950\tt\t0\t-\t10\t90\t0\t3\t5,10,20\t0,20,920",
+            "c\t-5\t9",
+            "contig\tstart\tend",
+            "d\t1\t5",
+            ">c",
+            "",
+        ]
+    ),
+    max_size=9,
+)
+
+
+@given(DAMAGED, st.booleans(), st.sampled_from(["error", "clip"]), st.sampled_from([None, "all"]))
+@settings(deadline=None)
+def test_any_file_gives_whole_regions_or_one_line(
+    tmp_path_factory, lines, splice, off_contig, circular
+):
+    path = tmp_path_factory.mktemp("regions") / "r"
+    path.write_text("\n".join(lines))
+    chosen = RegionSettings(splice=splice, off_contig=off_contig)
+    genome, lengths = Genome("g", "g.fa", str(path), circular), {"c": 900, "d": 50}
+    found, said = {}, ""
+    try:
+        found = fit_regions(read_regions(str(path), chosen), lengths, genome, chosen)
+    except InputError as error:
+        said = str(error)
+    assert bool(found) != said.startswith(f"{path}: ")
+    assert "\n" not in said
+    for contig, mine in found.items():
+        length = lengths[contig]
+        for start, end, strand, _, line, parts in rows_of(mine):
+            assert 0 <= start < min(end, length)
+            assert end <= (start + length if circular else length)
+            assert strand in ("", "+", "-")
+            assert 1 <= line <= len(lines)
+            edges = [edge for part in parts for edge in part]
+            assert (edges[0], edges[-1]) == (start, end)
+            assert edges == sorted(edges)
+            assert all(a < b for a, b in parts)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.region_lists import Regions
@@ -12,9 +11,6 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown, some_of
 from evo2_embed.settings.sections import RegionSettings
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MOST_READ = 64 << 20  # bases of FASTA files that are looked at when a run starts
 
@@ -152,20 +148,10 @@ def _fit(
 def _clip(mine: Regions, length: int) -> Regions:
     import numpy as np
 
-    def cut(ends: "np.ndarray") -> "np.ndarray":
-        return np.minimum(ends, length)
-
     # Exons that begin past the end are left out; each region keeps its first.
     kept = mine.part_start < length
     counts = np.add.reduceat(kept.astype(np.int64), mine.edges[:-1])
-    edges, part_end = np.concatenate([[0], np.cumsum(counts)]), cut(mine.part_end[kept])
-    return Regions(
-        mine.start,
-        part_end[edges[1:] - 1],
-        mine.strand,
-        mine.name,
-        mine.line,
-        edges,
-        mine.part_start[kept],
-        part_end,
-    )
+    edges = np.concatenate([[0], np.cumsum(counts)])
+    part_start, part_end = mine.part_start[kept], np.minimum(mine.part_end[kept], length)
+    end = part_end[edges[1:] - 1]
+    return Regions(mine.start, end, mine.strand, mine.name, mine.line, edges, part_start, part_end)
