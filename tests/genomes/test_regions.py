@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 from Bio import bgzf
+from evo2_embed.genomes import regions
 from evo2_embed.genomes.regions import read_regions, region_bases
 from evo2_embed.settings.sections import RegionSettings
 from runs import run_python
@@ -195,6 +196,28 @@ def test_bases_are_those_of_all_parts(tmp_path):
     path.write_text("c\t10\t90\tt\t0\t-\t10\t90\t0\t3\t5,10,20\t0,20,60\n")
     assert region_bases(str(path), RegionSettings()) == 80
     assert region_bases(str(path), RegionSettings(splice=True)) == 35
+
+
+def test_a_file_is_read_once_per_version(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.bed" for number in range(9)]
+    opened, plain = [], regions.open_lines
+    monkeypatch.setattr(regions, "_kept", {})
+    monkeypatch.setattr(regions, "open_lines", lambda path: opened.append(path) or plain(path))
+
+    def read(**settings):
+        opened.clear()
+        for path in paths:
+            read_regions(str(path), RegionSettings(**settings))
+        return len(opened)
+
+    for path in paths:
+        path.write_text("c\t0\t5\nc\t7\t9\n")
+    assert [read(), read(), read(off_contig="clip"), read(rows="window")] == [9, 0, 9, 0]
+    paths[3].write_text("c\t0\t5\nc\t7\t9\nc\t8\t9\n")
+    assert read() == 1
+    monkeypatch.setattr(regions, "_kept", {})
+    monkeypatch.setattr(regions, "MOST_KEPT", 11)  # five files with two regions each
+    assert [read(), read()] == [9, 5]
 
 
 def test_regions_can_be_taken_by_index(tmp_path):

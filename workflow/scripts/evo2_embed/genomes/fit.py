@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.region_lists import Regions
-from evo2_embed.genomes.regions import read_regions, region_bases
+from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown, some_of
@@ -30,12 +30,11 @@ def region_faults(genomes: list[Genome], settings: RegionSettings) -> list[str]:
         if not genome.regions or not Path(genome.regions).is_file():
             continue
         try:
-            # Keeps the number, with which the run is planned.
-            region_bases(genome.regions, settings)
+            regions = read_regions(genome.regions, settings)
             lengths = known_lengths(genome.fasta) if room > 0 else None
             if lengths is not None:
                 room -= sum(lengths.values())
-                fit_regions(read_regions(genome.regions, settings), lengths, genome, settings)
+                fit_regions(regions, lengths, genome, settings)
         except InputError as error:
             faults[str(error)] = None  # of genomes that share a file, one
     return list(faults)

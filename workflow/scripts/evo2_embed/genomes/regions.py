@@ -4,7 +4,6 @@ numpy is imported only where a run has regions: others are planned without it.
 """
 
 import os
-from functools import lru_cache
 from typing import NamedTuple
 
 from evo2_embed.genomes.region_formats import ALLOWED, DAMAGED, Reader, open_lines, reader_of
@@ -12,6 +11,8 @@ from evo2_embed.genomes.region_lists import Regions
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import numbered_lines
 from evo2_embed.settings.sections import RegionSettings
+
+MOST_KEPT = 2_000_000  # regions in memory, half a gigabyte
 
 
 def read_regions(path: str, settings: RegionSettings) -> dict[str, Regions]:
@@ -44,7 +45,7 @@ def region_bases(path: str, settings: RegionSettings) -> int:
     InputError
         As `read_regions`.
     """
-    return _bases(_version(path, settings))
+    return sum(int(mine.length.sum()) for mine in read_regions(path, settings).values())
 
 
 class _Version(NamedTuple):
@@ -59,6 +60,10 @@ class _Version(NamedTuple):
     off_contig: str
 
 
+# What was read, and its number of regions: a run first checks its files, then plans with them.
+_kept: dict[_Version, tuple[dict[str, Regions], int]] = {}
+
+
 def _version(path: str, settings: RegionSettings) -> _Version:
     state = os.stat(path)
     features, name = (value and tuple(value) for value in (settings.features, settings.name))
@@ -66,15 +71,18 @@ def _version(path: str, settings: RegionSettings) -> _Version:
     return _Version(path, state.st_mtime_ns, state.st_size, *how)
 
 
-# Once per version of a file: a run first checks it, then plans with it. All numbers of bases are
-# kept, and for the memory few regions.
-@lru_cache(maxsize=1 << 16)
-def _bases(version: _Version) -> int:
-    return sum(int(mine.length.sum()) for mine in _read(version).values())
-
-
-@lru_cache(maxsize=4)
 def _read(version: _Version) -> dict[str, Regions]:
+    if version in _kept:
+        return _kept[version][0]
+    regions = _parse(version)
+    count = sum(map(len, regions.values()))
+    if sum(kept for _, kept in _kept.values()) + count > MOST_KEPT and _kept:
+        _kept.popitem()  # the last: files are read in the order of the sheet, several times
+    _kept[version] = regions, count
+    return regions
+
+
+def _parse(version: _Version) -> dict[str, Regions]:
     path, _, _, features, name, splice, off_contig = version
     settings = RegionSettings(features=features, name=name, splice=splice, off_contig=off_contig)
     number = 0
