@@ -21,7 +21,8 @@ BOTH, BINS = EXTRACTIONS["both"], EXTRACTIONS["bins"]
 END = {"write_report", "all"}
 DATASET = {"write_manifest", "compare_layers", "probe_layers"} | END
 BELOW_EMBED = {"embed_shard", "embed_control", "embed_burn_in", "measure_burn_in"}
-BELOW_EMBED |= {"aggregate_embeddings"} | DATASET
+DATASETS = {"aggregate_embeddings", "aggregate_scores"} | DATASET
+BELOW_EMBED |= DATASETS
 FUSION = {"fit_fusion", "fuse_layers"}
 TRAINING = {"split_chunks", "export_packs", "write_finetune"}
 BELOW_PACK = {"pack_tokens", "pack_burn_in", "shuffle_windows", *BELOW_EMBED, *FUSION}
@@ -51,7 +52,28 @@ CHANGES = {
     ),
     "new extraction": (
         {"extractions": {**EXTRACTIONS, "new": {"layers": ["blocks.4"]}}},
-        BELOW_EMBED | {"pack_burn_in", "check_labels"},
+        BELOW_EMBED - {"aggregate_scores"} | {"pack_burn_in", "check_labels"},
+        3,
+    ),
+    "only scores": (
+        {"extractions": {**EXTRACTIONS, "new": {"layers": [], "scores": True}}},
+        {"embed_shard", "aggregate_scores", "write_manifest", *END},
+        3,
+    ),
+    # The control and the burn-in compare layers; scores and skip_first do not change them.
+    "no scores": (
+        extraction("bins", scores=False),
+        {"embed_shard", "aggregate_embeddings"} | DATASET,
+        3,
+    ),
+    "score_strands": (
+        extraction("both", score_strands="keep"),
+        {"aggregate_scores", "write_manifest", *END},
+        0,
+    ),
+    "skip_first": (
+        extraction("bins", skip_first=10),
+        {"embed_shard", "check_labels"} | DATASETS,
         3,
     ),
     "removed extraction": ({"extractions": {"both": BOTH}}, END, 0),
