@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from evo2_embed.analysis.probes.check import check_labels
-from evo2_embed.chunk import chunk_table
+from evo2_embed.chunk import chunk_table, measures
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
@@ -11,6 +11,7 @@ from evo2_embed.embed.rows import ShardRows
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.finetune.split import split_chunks
+from evo2_embed.genomes import sequences
 from evo2_embed.genomes.regions import Regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
@@ -24,6 +25,7 @@ from stock import alone, assert_same, bounds_of, in_float64
 CONTIGS = {"line": random_bases(400, 1), "circle": random_bases(500, 2)}
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 LAYER = "norm"
+TABLES = (CHUNKS, PACKS)
 # By name: contig, strand, and the positions of its parts; past the length, after the origin.
 REGIONS = {
     "whole": ("line", "", [(0, 400)]),
@@ -111,14 +113,16 @@ def rows_of(name, strand, flank, pooling):
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """A function that writes the pack file of all regions."""
-    known = {contig: regions_of(contig) for contig in CONTIGS}
-    monkeypatch.setattr(chunk_table, "read_regions", lambda *_: known)
+    monkeypatch.setattr(
+        chunk_table, "read_regions", lambda *_: {contig: regions_of(contig) for contig in CONTIGS}
+    )
     (tmp_path / "regions").write_text("as above")
 
-    def make(flank, **packing):
+    def make(flank, ambiguous=None, **packing):
         fasta = write_fasta(tmp_path / "g.fa", CONTIGS.items())
         genomes = [Genome("g", fasta, str(tmp_path / "regions"), ("circle",))]
-        windows, regions = Windows(strands="both").to_dict(), {"flank": flank}
+        windows = {**Windows(strands="both").to_dict(), "ambiguous": ambiguous or {}}
+        regions = {"flank": flank}
         indexes, chunks = str(tmp_path / "i"), str(tmp_path / "c.parquet")
         chunk_bundle(genomes, windows, indexes, chunks, 1, 2, regions)
         packing = Packing(**{"piece": 16_384, **packing})
@@ -238,3 +242,29 @@ def test_stages_that_need_one_interval_refuse_rows_of_several_parts(made, tmp_pa
     said = "probe: 8 windows have several parts .* on 'line' of g, bases 40 to 300"
     with pytest.raises(InputError, match=said):
         check_labels([chunks], [], probe, "mean", 1, "i", str(tmp_path / "o.json"))
+
+
+def test_blocks_of_few_bases_give_the_same_tables(made, monkeypatch):
+    """Long regions are read and measured block by block."""
+    wanted = [
+        open_table(path, schema).read() for path, schema in zip(made(45), TABLES, strict=True)
+    ]
+    for module in (chunk_table, measures, sequences):
+        monkeypatch.setattr(module, "BLOCK", 32)
+    found = [open_table(path, schema).read() for path, schema in zip(made(45), TABLES, strict=True)]
+    assert all(one.equals(other) for one, other in zip(found, wanted, strict=True))
+
+
+def test_ambiguous_letters_of_introns_do_not_count(made, monkeypatch):
+    """A letter at base 75 is in the intron of `three exons`, one at base 82 in its second exon."""
+    for base, share in ((75, 0), (82, 1 / 215)):
+        text = CONTIGS["line"]
+        monkeypatch.setitem(CONTIGS, "line", text[:base] + "N" + text[base + 1 :])
+        rows = open_table(made(0)[0], CHUNKS).read().to_pylist()
+        (mine,) = (row for row in rows if row["name"] == "three exons")
+        assert mine["ambiguous"] == pytest.approx(share)
+        monkeypatch.setitem(CONTIGS, "line", text)
+    monkeypatch.setitem(CONTIGS, "line", text[:82] + "R" + text[83:])
+    monkeypatch.setitem(REGIONS, "whole", ("line", "+", [(0, 50)]))
+    with pytest.raises(InputError, match="record 'line': ambiguous letter 'R' at base 83 "):
+        made(0, ambiguous={"policy": "error"})
