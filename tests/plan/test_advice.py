@@ -1,5 +1,7 @@
 """Speeds, memory and warnings of a plan."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -124,6 +126,10 @@ def test_a_pack_that_one_more_token_per_window_leaves_half_empty_is_warned_of(pl
     assert "max_tokens: 16384 holds 1 window(s) of 8,193 tokens, 50% of a pack; 16386" in line
     for changes in ({"max_tokens": 16_386}, {"bos": False}):
         assert warnings(plan(10**6, windows=windows, packing={**packing, **changes})) == []
+    # Regions are not cut into windows.
+    run, estimate = plan(10**6, windows=windows, packing=packing)
+    regions = [replace(genome, tiled=False) for genome in estimate.genomes]
+    assert warnings((run, replace(estimate, genomes=regions))) == []
 
 
 def test_the_advised_shards_are_not_warned_of_again(plan):

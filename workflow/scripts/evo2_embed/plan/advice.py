@@ -73,7 +73,8 @@ def warnings_of(
         )
     lines += [_huge(layer) for layer in estimate.layers if _is_huge(layer)]
     lines += _too_many(settings, estimate)
-    lines += _empty_packs(settings)
+    if any(genome.tiled for genome in estimate.genomes):
+        lines += _empty_packs(settings)
     lines += _overlaps(settings, estimate)
     for name, extraction in settings.extractions.items():
         lines += _job_lengths(name, extraction, estimate, speeds[name])
