@@ -11,7 +11,7 @@ _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes per window in a chunk table, and per ta
 _TOKEN = 0.31  # bytes per token in a pack file; for overlapping windows only at its first copy
 _SEGMENT, _PACK_FILE = 16, 9_500  # bytes of a window's keys, and per file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # bytes of a row's keys, and of a file's metadata
-_SCORES = 20  # bytes of a row's sum, mean and number of scored bases
+_SCORES, _SCORES_FILE = 17, 8_500  # bytes of a row of scores, and of a file's metadata
 _MEAN = 1_200  # bytes of a contig's or genome's row group in the table of its level
 
 # Training set, per form: bytes per token of inputs (with or without BOS) and of labels, per window
@@ -59,7 +59,7 @@ def shard_files(extraction: Extraction, width: int, rows: int, shards: int) -> i
 
 def scores(rows: int, files: int) -> int:
     """Bytes of files with the scores of this many rows."""
-    return round(rows * (_KEYS + _SCORES) + files * _EMBEDDING_FILE)
+    return rows * _SCORES + files * _SCORES_FILE
 
 
 def dataset(extraction: Extraction, width: int, rows: int, means: list[int], strands: int) -> int:
