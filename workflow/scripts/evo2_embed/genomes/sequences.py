@@ -72,7 +72,9 @@ class Sequences:
         """
         fasta, source = self._fasta(genome), self.genomes[genome].fasta
         record, rows = fasta.faidx.index.get(contig), windows.tolist()
-        pieces = list(_pieces(intervals, record.rlen if record else None))
+        # On other records nothing is past the end, unless the file has changed.
+        circular = record is not None and self.genomes[genome].is_circular(contig)
+        pieces = list(_pieces(intervals, record.rlen if circular else None))
         if not self._translate(fasta, contig, pieces, rows, out):
             for start, end, offset in pieces:
                 tokens = fetch_tokens(fasta, contig, start, end, self.lower_case, source)
@@ -124,8 +126,8 @@ class Sequences:
 
 
 def _pieces(intervals: list[list[int]], length: int | None) -> Iterator[tuple[int, int, int]]:
-    """Intervals of a contig of `length` bases in pieces of at most `BLOCK` bases: start, end, and
-    bases before it. A piece does not go over the origin."""
+    """Intervals of a contig in pieces of at most `BLOCK` bases: start, end, and bases before it. On
+    a circular contig of `length` bases, a piece does not go over the origin."""
     before = 0
     for start, end in intervals:
         while start < end:
