@@ -12,7 +12,7 @@ import pytest
 import yaml
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_directory, atomic_path, checked_writes, write_json
-from evo2_embed.io.tables import metadata_schema, table_writer
+from evo2_embed.io.tables import CHUNKS, metadata_schema, open_table, table_writer
 from evo2_embed.plan.rules import RULES, job_of
 from evo2_embed.run.digests import Digests, recorded
 from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
@@ -159,6 +159,19 @@ def test_every_file_of_a_finished_run_is_of_that_run(run):
             check_origin(job, digests)
             for path in job.outputs.values():
                 assert job_of(path, run.settings, run.bundles) == job
+
+
+def test_a_damaged_table_is_left_to_its_reader(run):
+    job = as_job(run, "pack_tokens")
+    path = read_from(run, job, "chunk_fasta")
+    before = path.read_bytes()
+    try:
+        path.write_bytes(before.replace(b'"genome"', b'"fenome"'))
+        check_inputs(job)
+        with pytest.raises(InputError, match=rf"{path}: damaged.*; delete {path} and rerun"):
+            open_table(path, CHUNKS)
+    finally:
+        path.write_bytes(before)
 
 
 def test_without_intermediate_files_settings_are_still_compared(run, tmp_path):

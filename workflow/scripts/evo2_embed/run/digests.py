@@ -15,7 +15,8 @@ from evo2_embed.analysis.fusion.stored import fusion_digest, recorded_fusion
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
-from evo2_embed.io.tables import METADATA_KEY
+from evo2_embed.io.integrity import is_sealed
+from evo2_embed.io.tables import table_metadata
 from evo2_embed.run.frozen import Run
 from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.settings.sections import SCORES
@@ -182,19 +183,12 @@ class Digests:
 
 
 def recorded(path: Path) -> dict:
-    """What a file of a run says of its origin."""
+    """What a file of a run says of its origin; nothing if it is a damaged table."""
     if path.suffix == ".json":
         return read_json(path)
     if path.suffix == ".npz":
         return recorded_fusion(path)
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-    except (OSError, ValueError):
-        metadata = {}  # damaged: its reader says so
-    try:
-        return json.loads(metadata.get(METADATA_KEY, b"{}"))
-    except ValueError:
-        return {}
+    return table_metadata(pq.ParquetFile(path)) if is_sealed(path) else {}
 
 
 def mismatch(path: Path, what: str) -> str:
