@@ -53,7 +53,11 @@ def test_the_manifest_and_the_summary_have_the_fusions(finished_run):
     strands = manifest["fusions"]["strands"]
     assert strands["rows"] * 2 == manifest["layers"]["norm"]["rows"]
     assert strands["fusion"]["strands"] == "mean"
-    known = [*manifest["layers"].values(), *manifest["fusions"].values()]
+    known = [
+        *manifest["layers"].values(),
+        *manifest["fusions"].values(),
+        manifest["scores"],
+    ]
     assert manifest["rows"] == sum(entry["rows"] for entry in known)
     speeds = [str(path) for path in results.glob("shards/both/*/*/speed.json")]
     (result,) = load_results([str(finished_run.folder / MANIFEST)], speeds)
@@ -70,7 +74,8 @@ def test_the_plan_has_the_fusions(finished_run):
     for layer in plan["layers"]:
         path = results / layer["extraction"] / layer["layer"]
         record = json.loads(path.with_name(f"{path.name}.json").read_text())
-        assert (layer["rows"], layer["width"]) == (record["rows"], record["width"])
+        # Scores have no vector; the plan counts their two numbers.
+        assert (layer["rows"], layer["width"]) == (record["rows"], record.get("width", 2))
         size = sum(file.stat().st_size for file in path.glob("*.parquet"))
         assert layer["dataset_bytes"] == pytest.approx(size, rel=0.25)
 
