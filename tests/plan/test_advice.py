@@ -38,11 +38,13 @@ def plan(tmp_path, monkeypatch):
     """A function that plans a run on a genome of a number of bases, which is not written out."""
     monkeypatch.chdir(tmp_path)
 
-    def plan(bases=100_000, **changes):
+    def plan(bases=100_000, bed="", **changes):
         with open("a.fa", "wb") as fasta:
             fasta.write(b">a\n")
             fasta.truncate(3 + bases)  # a hole in the file, which takes no room
-        (tmp_path / "sheet.tsv").write_text("genome\tfasta\na\ta.fa\n")
+        (tmp_path / "a.bed").write_text(bed)
+        regions = "a.bed" if bed else ""
+        (tmp_path / "sheet.tsv").write_text(f"genome\tfasta\tregions\na\ta.fa\t{regions}\n")
         config = {"genomes": "sheet.tsv", "extractions": {"x": {"layers": ["norm"]}}, **changes}
         run = plan_run(config)
         return run, estimate_run(run.settings, run.bundles, "none")
@@ -97,6 +99,17 @@ def test_one_row_per_base_of_a_human_genome_is_tens_of_terabytes(plan):
 def test_a_warning_for_each_way_to_go_wrong(plan, bases, changes, per_second, free, said):
     (line,) = warnings(plan(bases, **changes), per_second, free)
     assert said in line
+
+
+def test_what_min_length_leaves_out_is_warned_of(plan):
+    bed = "a\t0\t50\na\t50\t150\n"
+    assert not warnings(plan(bed=bed))
+    one = warnings(plan(bed=bed, windows={"min_length": 51}))
+    assert one == ["windows.min_length: 51 leaves out 1 shorter region(s)"]
+    _, line = warnings(plan(bed=bed, windows={"min_length": 200}))
+    assert line == "genome a: no window is left (windows.min_length: 200); the run will stop"
+    line, *_ = warnings(plan(bases=100, windows={"min_length": 101}))
+    assert line == "genome a: no window is left (windows.min_length: 101); the run will stop"
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ def warnings_of(
             f"TMPDIR: a job will need about {human_bytes(temporary)} for copies of FASTA files; "
             f"{human_bytes(temporary_free)} are free (set TMPDIR, or use bgzip instead of gzip)"
         )
+    lines += _left_out(settings, estimate)
     lines += [_huge(layer) for layer in estimate.layers if _is_huge(layer)]
     lines += _too_many(settings, estimate)
     if any(genome.tiled for genome in estimate.genomes):
@@ -84,6 +85,17 @@ def warnings_of(
             "windows.ambiguous: skip: the numbers include windows that will be left out; they are "
             "known only after the sequence is read"
         )
+    return lines
+
+
+def _left_out(settings: Settings, estimate: Estimate) -> list[str]:
+    """Genomes without a window, and regions that are too short."""
+    short, shortest = estimate.short_regions, f"windows.min_length: {settings.windows.min_length}"
+    lines = [f"{shortest} leaves out {short:,} shorter region(s)"] if short else []
+    empty = [genome.name for genome in estimate.genomes if not genome.windows]
+    if empty:
+        more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+        lines.append(f"genome {empty[0]}{more}: no window is left ({shortest}); the run will stop")
     return lines
 
 

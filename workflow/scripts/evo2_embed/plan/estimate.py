@@ -26,7 +26,8 @@ class GenomeEstimate:
 
     `tokens` run through the model, including a BOS before every stretch if there is one. `rows` has
     the number of rows by bin size. `exact` says whether its contigs were read, or estimated from a
-    sample of the file; `tiled` whether it is cut into windows of one size.
+    sample of the file; `tiled` whether it is cut into windows of one size. `short_regions` are left
+    out.
     """
 
     name: str
@@ -38,6 +39,7 @@ class GenomeEstimate:
     rows: dict[int, int]
     exact: bool
     tiled: bool
+    short_regions: int
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class Estimate:
     def windows(self) -> int:
         """Windows of all genomes."""
         return sum(genome.windows for genome in self.genomes)
+
+    @property
+    def short_regions(self) -> int:
+        """Regions of all genomes that are left out."""
+        return sum(genome.short_regions for genome in self.genomes)
 
     @property
     def tokens(self) -> int:
@@ -167,6 +174,7 @@ def _estimate_genome(
         {width: round(rows) for width, rows in counts["rows"].items()},
         exact,
         tiled,
+        counts.get("short", 0),
     )
 
 

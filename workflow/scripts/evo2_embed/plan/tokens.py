@@ -87,12 +87,13 @@ def tally_regions(
     Returns
     -------
     dict
-        `windows`, `tokens` that run for them (without BOS), and `rows` by bin size.
+        `windows`, `tokens` that run for them (without BOS), `rows` by bin size, and the number of
+        `short` regions, which are left out.
     """
     # numpy is imported only where a run has regions.
     from evo2_embed.chunk.regions import count_tokens
 
-    result = {"windows": 0, "tokens": 0, "rows": dict.fromkeys(bins, 0)}
+    result = {"windows": 0, "tokens": 0, "short": 0, "rows": dict.fromkeys(bins, 0)}
     regions = read_regions(genome.regions, settings)
     if lengths:
         regions = fit_regions(regions, lengths, genome, settings)
@@ -102,6 +103,7 @@ def tally_regions(
         bases, tokens = count_tokens(length, windows, mine, settings.flank, circular)
         result["windows"] += len(bases)
         result["tokens"] += int(tokens.sum())
+        result["short"] += int((mine.length < windows.min_length).sum())
         for width in bins:
             result["rows"][width] += int((-(-bases // width)).sum())
     return result
