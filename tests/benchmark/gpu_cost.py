@@ -9,10 +9,13 @@ Out: `resources/predicted_speeds.yaml`, which `make plan` reads.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from tabulate import tabulate
+
+os.environ["TQDM_DISABLE"] = "1"  # of the stock model's modules, before tqdm is imported
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "workflow" / "scripts"), str(Path(__file__).parent)]
@@ -75,15 +78,14 @@ def pack_of(length: int) -> list[int]:
 
 def table(counts: Counts) -> str:
     """Counts per kind of block."""
-    rows = []
+    rows, arithmetic = [], ("bf16", "fp8", ATTENTION, "tf32x3", "fp32")
     for part, launches in counts.launches.items():
         number = counts.blocks.get(part, 1)
         kilobytes = [counts.bytes_of(part, kind) / 1e3 for kind in (ELEMENTWISE, PRODUCT)]
-        arithmetic = ("bf16", "fp8", ATTENTION, "tf32x3", "fp32")
         flops = [counts.flops_of(part, kind) / 1e6 for kind in arithmetic]
         rows.append([part, number, len(launches) / number, *kilobytes, *flops])
-    headers = ["block", "number", "launches", "elementwise KB", "products KB"]
-    headers += [f"{kind} MFLOP" for kind in ("bf16", "fp8", "attention", "tf32x3", "fp32")]
+    headers = ["block", "number", "launches", "KB of\nelement-\nwise", "products"]
+    headers += [f"MFLOP\n{arithmetic[0]}", *arithmetic[1:]]
     return tabulate(rows, headers, floatfmt=("", "", ".1f", ".0f", ".0f", *[".2f"] * 5))
 
 
