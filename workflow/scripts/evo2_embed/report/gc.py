@@ -8,35 +8,38 @@ from evo2_embed.analysis.probes.intervals import Axis
 from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.io.tables import CHUNKS, open_table
 
-_COLUMNS = ["genome", "contig", "start", "end", "strand", "gc"]
+_COLUMNS = ["genome", "contig", "start", "end", "strand", "name", "gc"]
 
 
 def add_gc(keys: pl.DataFrame, chunks: list[str]) -> pl.DataFrame:
     """Add to rows the GC content of their chunk, as the column `gc`; null without a chunk.
 
-    If several chunks hold a row, the one that starts last counts. The chunk tables are read batch
-    by batch, so memory does not grow with them.
+    If several chunks of the row's name hold it, the one that starts last counts, and of these the
+    shortest. The chunk tables are read batch by batch, so memory does not grow with them.
 
     Parameters
     ----------
     keys : DataFrame
-        Columns genome, contig, start, end, strand; genomes and contigs as strings.
+        Columns genome, contig, start, end, strand, name; genomes and contigs as strings.
     chunks : list of str
         Chunk tables of all bundles.
     """
     axis = Axis(keys, stranded=True)
     starts, ends = axis.locate_rows(keys)
-    rows = pl.DataFrame({"row": np.arange(len(keys)), "first": starts, "last": ends})
-    found = [pl.DataFrame(schema={"row": pl.Int64, "begin": pl.Int64, "gc": pl.Float32})]
+    rows = pl.DataFrame(
+        {"row": np.arange(len(keys)), "first": starts, "last": ends, "of": keys["name"]}
+    )
+    found = []
     for path in chunks:
         for batch in open_table(path, CHUNKS).iter_batches(columns=_COLUMNS):
             holders = axis.locate_intervals(to_polars(pa.Table.from_batches([batch])))
             pairs = rows.join_where(
-                holders.select("begin", "stop", "gc"),
+                holders.select("begin", "stop", "name", "gc"),
                 pl.col("begin") <= pl.col("first"),
                 pl.col("stop") >= pl.col("last"),
             )
-            found.append(pairs.select("row", "begin", "gc"))
-    gc = pl.concat(found).group_by("row").agg(pl.col("gc").sort_by("begin", "gc").last())
+            found.append(pairs.filter(pl.col("name").eq_missing(pl.col("of"))))
+    nearest = pl.col("gc").sort_by("begin", -pl.col("stop")).last()
+    gc = pl.concat(found).group_by("row").agg(nearest)
     gc = rows.select("row").join(gc, on="row", how="left", maintain_order="left")
     return keys.with_columns(gc["gc"])
