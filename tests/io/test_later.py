@@ -15,9 +15,10 @@ from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.errors import InputError
 from evo2_embed.io.later import OlderFile
 from evo2_embed.io.parts import Parts
-from evo2_embed.io.tables import CHUNKS, PACKS, open_table, read_rows
+from evo2_embed.io.tables import CHUNKS, PACKS, open_table, read_rows, table_writer
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys, read_packs
 from evo2_embed.settings.sections import Packing, Windows
@@ -48,6 +49,27 @@ def test_an_older_chunk_table_is_read_as_one_of_today(today):
     assert read_rows(older, 2, 5, columns).equals(read_rows(new, 2, 5, columns))
     batches = [next(file.iter_batches(3, columns=columns)) for file in (older, new)]
     assert batches[0].equals(batches[1])
+
+
+def test_a_table_without_only_the_newest_columns_is_read_as_one_of_today(today, tmp_path):
+    file = open_table(today[0], CHUNKS)
+    before = [name for name in CHUNKS.names if name not in ("variant", "insert")]
+    schema = pa.schema([CHUNKS.field(name) for name in before])
+    with table_writer(tmp_path / "between.parquet", schema) as writer:
+        writer.write_table(file.read(before))
+    between = open_table(tmp_path / "between.parquet", CHUNKS)
+    assert isinstance(between, OlderFile)
+    assert between.read().to_pylist() == file.read().to_pylist()
+    columns = ["insert", "parts", "start"]
+    assert between.read(columns).equals(file.read(columns))
+
+
+def test_a_table_without_a_column_that_was_always_there_is_refused(today, tmp_path):
+    columns = [field for field in CHUNKS if field.name != "gc"]
+    with table_writer(tmp_path / "other.parquet", pa.schema(columns)) as writer:
+        writer.write_table(open_table(today[0], CHUNKS).read([field.name for field in columns]))
+    with pytest.raises(InputError, match="columns are not as expected"):
+        open_table(tmp_path / "other.parquet", CHUNKS)
 
 
 def test_shards_are_packed_from_an_older_chunk_table_as_from_one_of_today(today, tmp_path):

@@ -3,7 +3,7 @@
 # in:  the FASTA files of a bundle (plain, bgzip or gzip), and files of regions if there are any
 # out: results/chunks/{bundle}.parquet
 #      columns: chunk, genome, contig, start, end, strand, name, length, stretch, context, gc,
-#      ambiguous, crc32, parts
+#      ambiguous, crc32, parts, variant, id, allele, parent, fork, insert
 #      results/indexes/{genome}.fai, a cache for later jobs, which make it again if it is missing
 
 

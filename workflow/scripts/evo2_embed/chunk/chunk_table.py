@@ -153,7 +153,7 @@ def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> I
                 first += len(batch["start"])
                 counts["chunks"] += len(batch["start"])
                 counts["tokens"] += int(batch["length"].sum())
-                yield pa.table({f.name: pa.array(batch[f.name], f.type) for f in CHUNKS}, CHUNKS)
+                yield _table(batch)
 
 
 def _plan(
@@ -191,6 +191,16 @@ def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         stop = max(row + 1, int(stop))
         yield {key: values[row:stop] for key, values in plan.items()}
         row = stop
+
+
+def _table(batch: dict[str, np.ndarray | Parts]) -> pa.Table:
+    """Chunks as a table; columns that a batch does not have are null."""
+    n = len(batch["start"])
+    columns = [
+        pa.array(batch[field.name], field.type) if field.name in batch else pa.nulls(n, field.type)
+        for field in CHUNKS
+    ]
+    return pa.table(columns, CHUNKS)
 
 
 def _none_left(counts: Counter) -> str:

@@ -7,12 +7,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 # By name, the value of every row of a file made before the column came.
-LATER = {"parts": None, "exons": 1}
+LATER = {
+    "parts": None,
+    "exons": 1,
+    "variant": None,
+    "id": None,
+    "allele": None,
+    "parent": None,
+    "fork": None,
+    "insert": None,
+}
 
 
-def without_later(schema: pa.Schema) -> pa.Schema:
-    """The columns of a table before any came later."""
-    return pa.schema([field for field in schema if field.name not in LATER])
+def is_older(found: pa.Schema, schema: pa.Schema) -> bool:
+    """Whether a file with the columns `found` was made before some of those of `schema` came."""
+    missing = {name for name in schema.names if name not in found.names}
+    known = pa.schema([field for field in schema if field.name not in missing])
+    return missing <= LATER.keys() and found.equals(known)
 
 
 class OlderFile(pq.ParquetFile):
@@ -28,6 +39,7 @@ class OlderFile(pq.ParquetFile):
     def __init__(self, path: str | Path, schema: pa.Schema):
         super().__init__(path)
         self.schema_today = schema
+        self.names = set(super().schema_arrow.names)  # that it has
 
     @property
     def schema_arrow(self) -> pa.Schema:
@@ -55,7 +67,7 @@ class OlderFile(pq.ParquetFile):
 
     def _known(self, columns: list[str] | None) -> list[str] | None:
         """Those of the columns that the file has."""
-        return columns and [name for name in columns if name not in LATER]
+        return columns and [name for name in columns if name in self.names]
 
     def _today(self, table: pa.Table, columns: list[str] | None) -> pa.Table:
         """Rows of the file with all columns that were asked for."""

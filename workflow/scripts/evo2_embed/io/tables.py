@@ -18,7 +18,7 @@ from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path
 from evo2_embed.io.integrity import PARQUET_KEY, UNSEALED, is_sealed, seal_parquet
-from evo2_embed.io.later import OlderFile, without_later
+from evo2_embed.io.later import OlderFile, is_older
 from evo2_embed.io.parts import COLUMN as PARTS
 from evo2_embed.io.parts import Parts
 from evo2_embed.io.text import shown
@@ -32,6 +32,15 @@ LABEL = pa.dictionary(pa.int32(), pa.string())
 # letters. `crc32` is the checksum of the tokens of the forward strand. `parts` has start, end,
 # start, end ... of the parts that are joined (`io.parts`); it is null if the chunk is simply
 # [start, end). `length` counts the bases of the parts.
+#
+# The columns from `variant` on are null but for windows of variants. `variant` is
+# contig:position:reference:alternate, with the position from 1, `id` the record's in the VCF, and
+# `allele` ref or alt. `fork` is the number of bases of the stretch, in the direction of the strand,
+# before the variant; all bases of the chunk before it are reference. An alternate also has
+# `insert`: the letters of its allele on the forward strand, which are in place of those of the
+# reference allele. [start, end) is what it covers of the reference, so that `length` differs from
+# end - start if the alleles differ in length. If an alternate has a `parent`, its first `fork`
+# bases are those of the stretch with that number, and only those that follow belong to its own.
 CHUNKS = pa.schema(
     [
         pa.field("chunk", pa.int64(), nullable=False),
@@ -48,6 +57,12 @@ CHUNKS = pa.schema(
         pa.field("ambiguous", pa.float32(), nullable=False),
         pa.field("crc32", pa.uint32(), nullable=False),
         pa.field("parts", PARTS),
+        pa.field("variant", pa.string()),
+        pa.field("id", pa.string()),
+        pa.field("allele", pa.string()),
+        pa.field("parent", pa.int64()),
+        pa.field("fork", pa.int64()),
+        pa.field("insert", pa.string()),
     ]
 )
 
@@ -226,7 +241,7 @@ def open_table(
     file = pq.ParquetFile(path)
     if file.schema_arrow.equals(schema):
         return file
-    if file.schema_arrow.equals(without_later(schema)):
+    if is_older(file.schema_arrow, schema):
         return OlderFile(path, schema)
     raise InputError(f"{path}: columns are not as expected; {how}")
 
@@ -260,7 +275,9 @@ def check_chunks(table: pa.Table, source: str, first: int = 0) -> pa.Table:
         "end": pc.greater(table["end"], table["start"]),
         "strand": pc.is_in(table["strand"], pa.array(["+", "-"])),
         "parts": pa.chunked_array([pa.array(~parts.faults(*ends))]),
-        "length": pc.equal(table["length"], pa.array(parts.bases(*ends))),
+        "length": pc.or_(
+            pc.equal(table["length"], pa.array(parts.bases(*ends))), pc.is_valid(table["insert"])
+        ),
         "stretch": pc.and_(
             pc.greater_equal(table["stretch"], 0), pc.less_equal(table["stretch"], table["chunk"])
         ),
@@ -269,8 +286,13 @@ def check_chunks(table: pa.Table, source: str, first: int = 0) -> pa.Table:
             # Context to the right of a window, or over the origin of its contig, can be longer.
             pc.or_(
                 pc.or_(pc.equal(table["strand"], "-"), pc.is_valid(table["parts"])),
-                pc.less_equal(table["context"], table["end"]),
+                pc.or_(pc.less_equal(table["context"], table["end"]), pc.is_valid(table["insert"])),
             ),
+        ),
+        "parent": _if_valid(table["parent"], pc.less(table["parent"], table["stretch"])),
+        "fork": _if_valid(
+            table["fork"],
+            pc.and_(pc.greater_equal(table["fork"], 0), pc.less(table["fork"], table["context"])),
         ),
         "gc": _is_share(table["gc"]),
         "ambiguous": _is_share(table["ambiguous"]),
@@ -333,6 +355,11 @@ def _checked(table: pa.Table, checks: dict[str, pa.ChunkedArray], source: str) -
                 f"the first is in row {int(bad[0])}: {shown(row, 500)}"
             )
     return table
+
+
+def _if_valid(column: pa.ChunkedArray, passed: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A check that values pass if they are not null."""
+    return pc.or_kleene(pc.is_null(column), passed)
 
 
 def _is_share(column: pa.ChunkedArray) -> pa.ChunkedArray:
