@@ -19,9 +19,11 @@ import torch
 from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
+from evo2_embed.embed.wanted import wanted_segments
 from evo2_embed.engine.pack import Pack
 from evo2_embed.io.parts import Parts
 from evo2_embed.model import registry
+from evo2_embed.pack.assign import Forks, cut_segments, edges_of
 from evo2_embed.settings.sections import SCORES
 from random_weights import make_state
 
@@ -84,6 +86,50 @@ def run_packs(engine, packs):
     """Outputs of several packs, end to end."""
     outputs = [engine.run(pack) for pack in packs]
     return {layer: torch.cat([each[layer] for each in outputs]) for layer in engine.layers}
+
+
+def stretch_packs(stretches, longest, budget, forks=None):
+    """The packs of stretches that run side by side.
+
+    `stretches` are arrays of tokens, of a fork those after its fork point, and `forks` a list of
+    (parent, tokens of the parent before the fork), or None, one per stretch.
+    """
+    offset = np.array([fork[1] if fork else 0 for fork in forks or [None] * len(stretches)])
+    parent = np.array([fork[0] if fork else -1 for fork in forks or [None] * len(stretches)])
+    lengths = np.array([len(tokens) for tokens in stretches])
+    cut = cut_segments(lengths, longest, budget, Forks(parent, offset))
+    names, packs = ("stretch", "offset", "length", "remaining", "parent"), []
+    for first, stop in zip(cut.edges[:-1], cut.edges[1:], strict=True):
+        mine = {name: getattr(cut, name)[first:stop] for name in names}
+        packs.append({**mine, "cu_seqlens": edges_of(mine["length"])})
+    for number, wanted in wanted_segments(dict(enumerate(packs)), set()).items():
+        pack = packs[number]
+        before = pack["offset"] - offset[pack["stretch"]]
+        columns = pack["stretch"], before, pack["length"]
+        tokens = [stretches[s][o : o + n] for s, o, n in zip(*columns, strict=True)]
+        yield Pack(
+            np.concatenate(tokens),
+            pack["cu_seqlens"],
+            stretch=pack["stretch"],
+            offset=pack["offset"],
+            remaining=pack["remaining"],
+            parent=pack["parent"],
+            forks=wanted.forks,
+        )
+
+
+def run_stretches(engine, stretches, longest, budget, forks=None):
+    """Outputs of several stretches that run side by side, stretch after stretch."""
+    found = [[] for _ in stretches]
+    for pack in stretch_packs(stretches, longest, budget, forks):
+        outputs = engine.run(pack)
+        segments = {x: values.split(pack.lengths.tolist()) for x, values in outputs.items()}
+        for row, number in enumerate(pack.stretch):
+            found[number].append({layer: values[row] for layer, values in segments.items()})
+    assert not engine.states.open
+    assert not engine.states.at_forks
+    whole = [segment for segments in found for segment in segments]
+    return {layer: torch.cat([segment[layer] for segment in whole]) for layer in engine.layers}
 
 
 def pool_pack(outputs, pack, bos, pooling, skip_first=0):

@@ -274,6 +274,10 @@ def test_the_stretches_of_a_shard_end_with_their_last_window():
         "end": np.array([60, 60, 100, 100]),
         "stretch": np.array([3, 4, 3, 4]),
         "context": np.array([60, 120, 100, 80]),
+        "length": np.full(4, 60),
+        "parent": np.full(4, -1),
+        "fork": np.zeros(4, int),
+        "insert": np.full(4, None),
         "minus": np.array([False, True, False, True]),
         "parts": Parts.none(4),
     }

@@ -9,7 +9,8 @@ from evo2_embed.embed import row_spans
 from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
 from evo2_embed.embed.rows import ShardRows
-from evo2_embed.embed.run_packs import _pool, wanted_segments
+from evo2_embed.embed.run_packs import _pool
+from evo2_embed.embed.wanted import wanted_segments
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
 from evo2_embed.pack.assign import cut_segments, edges_of
@@ -246,7 +247,12 @@ def test_what_runs_again_has_its_past_and_nothing_else_does(lengths, longest, mo
     packs = dict(enumerate(packs_of(np.array(lengths), longest, longest + more)))
     stretches = {number: pack["stretch"] for number, pack in packs.items()}
     done = data.draw(st.sets(st.sampled_from(list(packs))))
-    wanted = wanted_segments(stretches, done)
+    found = wanted_segments(
+        {n: {**pack, "parent": np.full_like(pack["stretch"], -1)} for n, pack in packs.items()},
+        done,
+    )
+    wanted = {number: of_pack.segments for number, of_pack in found.items()}
+    assert not any(len(of_pack.forks) for of_pack in found.values())
     assert set(packs) - done <= set(wanted)
     for number in set(packs) - done:
         assert wanted[number].all()
@@ -255,9 +261,13 @@ def test_what_runs_again_has_its_past_and_nothing_else_does(lengths, longest, mo
                 mine = stretches[earlier] == stretch
                 assert not mine.any() or wanted[earlier][mine].all()
     for number, mask in wanted.items():
-        for stretch in stretches[number][mask]:
-            assert any(
-                stretch in stretches[later]
+        for stretch, goes_on in zip(
+            stretches[number][mask], found[number].goes_on[mask], strict=True
+        ):
+            needing = [
+                later
                 for later in range(number, len(packs))
-                if later not in done
-            )
+                if later not in done and stretch in stretches[later]
+            ]
+            assert needing
+            assert goes_on == (needing[-1] > number)

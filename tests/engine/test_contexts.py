@@ -12,7 +12,7 @@ from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
-from evo2_embed.pack.assign import cut_segments, edges_of
+from evo2_embed.pack.assign import edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stock import (
@@ -27,29 +27,11 @@ from stock import (
     packs_of,
     random_segments,
     run_packs,
+    run_stretches,
     save_weights,
 )
 
 FEW = ["blocks.3", "blocks.6.filter", "norm"]
-
-
-def run_stretches(engine, stretches, longest, budget):
-    """Outputs of several stretches that run side by side, stretch after stretch."""
-    cut = cut_segments(np.array([len(tokens) for tokens in stretches]), longest, budget)
-    found = [[] for _ in stretches]
-    for first, stop in zip(cut.edges[:-1], cut.edges[1:], strict=True):
-        stretch, offset, length, remaining = (
-            getattr(cut, name)[first:stop] for name in ("stretch", "offset", "length", "remaining")
-        )
-        tokens = [stretches[s][o : o + n] for s, o, n in zip(stretch, offset, length, strict=True)]
-        pack = Pack(np.concatenate(tokens), edges_of(length), 0, stretch, offset, remaining)
-        outputs = engine.run(pack)
-        segments = {layer: values.split(length.tolist()) for layer, values in outputs.items()}
-        for row, number in enumerate(stretch):
-            found[number].append({layer: values[row] for layer, values in segments.items()})
-    assert not engine.states.open
-    whole = [segment for segments in found for segment in segments]
-    return {layer: torch.cat([segment[layer] for segment in whole]) for layer in engine.layers}
 
 
 def rms(found, wanted):

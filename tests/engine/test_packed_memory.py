@@ -109,9 +109,9 @@ def test_the_memory_formula_counts_the_state_of_a_stretch(evo2, layer, kv_type):
     engine = PackedEngine(evo2, [layer], KVCacheOptions(kv_type))
     first, _ = packs_of(random_segments([300])[0], 200)
     engine.run(first)
-    (states,) = engine.states.open.values()
+    (state,) = engine.states.open.values()
     kept, other = 0, 0
-    for value in itertools.chain(*(block.values() for block in states)):
+    for value in itertools.chain(*(block.values() for block in state.blocks)):
         if torch.is_tensor(value):
             other += value.nbytes
         else:

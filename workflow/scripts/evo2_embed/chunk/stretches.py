@@ -120,9 +120,9 @@ class Stretches:
     Parameters
     ----------
     chunks : dict of str to ndarray, (n,)
-        `start`, `end`, `parts`, `stretch`, `context` and `minus` (whether on strand `-`) of all
-        chunks of some stretches with consecutive numbers. A chunk with parts is a stretch of its
-        own.
+        `start`, `end`, `parts`, `stretch`, `context`, `length`, `parent`, `fork`, `insert` and
+        `minus` (whether on strand `-`) of all chunks of some stretches with consecutive numbers. A
+        chunk with parts is a stretch of its own, and so is one with an insert.
 
     Attributes
     ----------
@@ -131,9 +131,18 @@ class Stretches:
     edges : ndarray of int64, (m + 1,)
         Stretch i has the chunks `order[edges[i]:edges[i + 1]]`.
     number, bases : ndarray of int64, (m,)
-        Numbers of the stretches, and how many bases they have.
+        Numbers of the stretches, and how many bases they have; forks without those that they share
+        with their parents.
     minus : ndarray of bool, (m,)
         Whether they are on strand `-`.
+    parent, fork : ndarray of int64, (m,)
+        Number of the parent of a fork, and how many bases of it are before the fork; -1 and 0 for
+        other stretches.
+    insert : ndarray of object, (m,)
+        The letters of an alternate allele that are in place of those of the reference, on the
+        forward strand; None for other stretches.
+    has_insert : ndarray of bool, (m,)
+        Whether there is one.
     """
 
     def __init__(self, chunks: dict[str, np.ndarray | Parts]):
@@ -143,18 +152,29 @@ class Stretches:
         self.edges = np.append(first, len(stretch))
         # The context of the last chunk is the whole stretch, which begins to the right on `-`.
         last = self.order[self.edges[1:] - 1]
-        self.bases = context[last]
+        self.parent = chunks["parent"][last]
+        self.fork = np.where(self.parent < 0, 0, chunks["fork"][last])
+        self.insert = chunks["insert"][last]
+        self.has_insert = np.array([letters is not None for letters in self.insert], bool)
+        self.bases = context[last] - self.fork
         self.minus, self._parts = chunks["minus"][last], chunks["parts"][last]
         start, end = chunks["start"][last], chunks["end"][last]
         self._end = np.where(self.minus, start + self.bases, end)
         self._upstream = self.bases - self._parts.bases(start, end)
+        self._windows = np.stack([start, end, chunks["length"][last]], axis=1)
+        self._before = self._windows[:, 2] - (context[last] - chunks["fork"][last])
 
     def intervals(self, index: int) -> list[list[int]]:
         """Start and end of the bases of a stretch, in order on the forward strand.
 
         There is one interval, or one per part. The first may begin before the start of a circular
         contig, or the last end past its end: the context goes on at the other end.
+
+        Of a stretch with an insert they are those of its window, also if it is a fork: the bases
+        before the insert, and those after it.
         """
+        if self.has_insert[index]:
+            return self._around_insert(index)
         parts = self._parts.of(index)
         if not parts:
             end, bases = int(self._end[index]), int(self.bases[index])
@@ -165,10 +185,46 @@ class Stretches:
             parts[0][0] -= int(self._upstream[index])
         return parts
 
+    def _around_insert(self, index: int) -> list[list[int]]:
+        """The bases of the window of an alternate allele, before and after its insert."""
+        start, end, length = self._windows[index].tolist()
+        before = int(self._before[index])
+        replaced = end - start - (length - len(self.insert[index]))
+        if self.minus[index]:
+            return [[start, end - before - replaced], [end - before, end]]
+        return [[start, start + before], [start + before + replaced, end]]
 
-def count_bases(stretch: np.ndarray, context: np.ndarray) -> np.ndarray:
-    """Bases of each stretch of a bundle, by its number, from two columns of the chunk table."""
+    def tokens(self, bos: int) -> np.ndarray:
+        """Tokens of each stretch that run, (m,): a fork has no BOS of its own."""
+        return self.bases + np.where(self.parent < 0, bos, 0)
+
+    def shared(self, bos: int) -> np.ndarray:
+        """Tokens of its parent before each fork, (m,); 0 for other stretches."""
+        return np.where(self.parent < 0, 0, self.fork + bos)
+
+    def before_fork(self, index: int) -> int:
+        """Bases of the window of a fork that are its parent's; 0 of another stretch."""
+        return int(self._before[index]) if self.parent[index] >= 0 else 0
+
+
+def count_bases(
+    stretch: np.ndarray,
+    context: np.ndarray,
+    parent: np.ndarray | None = None,
+    fork: np.ndarray | None = None,
+) -> np.ndarray:
+    """Bases of each stretch of a bundle that run, by its number, from columns of the chunk table:
+    all, or of a fork those after its fork point.
+
+    Parameters
+    ----------
+    stretch, context : ndarray of int64, (n,)
+    parent, fork : ndarray of int64, (n,), optional
+        The parent is -1 where a chunk has none. By default no chunk has one.
+    """
     bases = np.zeros(int(stretch.max(initial=-1)) + 1, np.int64)
+    if parent is not None:
+        context = context - np.where(parent < 0, 0, fork)
     np.maximum.at(bases, stretch, context)
     return bases
 

@@ -221,7 +221,7 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
             store.keep_whole(
                 {
                     pack: {
-                        name: locator.ended(**segments[pack], whole=name == SCORES)
+                        name: locator.ended(*_tokens(segments[pack]), whole=name == SCORES)
                         for name in store.columns
                     }
                     for pack in known
@@ -232,6 +232,11 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
             beat()
             run_packs(read_packs(shard.file, shard.packs), segments, locator, engine, store)
         return {**metadata, **write_shard(store, shard.folder, metadata, bos)}, store.seconds
+
+
+def _tokens(segments: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Which tokens the segments of a pack are, as `RowLocator` takes them."""
+    return segments["stretch"], segments["offset"], segments["cu_seqlens"]
 
 
 def _columns(extraction: Extraction) -> dict[str, Column]:

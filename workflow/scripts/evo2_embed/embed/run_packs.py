@@ -13,6 +13,7 @@ from evo2_embed.embed.overlap import HostCopy, Storer, read_ahead
 from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator, RowSpans
 from evo2_embed.embed.store import RowStore
+from evo2_embed.embed.wanted import Wanted, wanted_segments
 from evo2_embed.engine.check import check_engine
 from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.memory import is_out_of_memory
@@ -92,8 +93,7 @@ def run_packs(
     Stopped
         If a signal stopped the loop before the last pack.
     """
-    stretches = {number: pack["stretch"] for number, pack in segments.items()}
-    wanted = wanted_segments(stretches, set(store.done))
+    wanted = wanted_segments(segments, set(store.done))
     again = sum(number in store.done for number in wanted)
     if again:
         log.info("%d finished packs run again: their stretches were not finished", again)
@@ -148,34 +148,6 @@ def _pool(
     return pooler.pool(outputs, spans)
 
 
-def wanted_segments(stretches: dict[int, np.ndarray], done: set[int]) -> dict[int, np.ndarray]:
-    """The packs that have to run, and which of their segments, if some packs' rows are stored.
-
-    A segment needs the earlier segments of its stretch, so a stretch with a segment in a pack that
-    is not stored restarts from its first base.
-
-    Parameters
-    ----------
-    stretches : dict of int to ndarray, (S,)
-        By number of a pack, in order, the stretches of its segments.
-    done : set of int
-        Packs whose rows are stored.
-
-    Returns
-    -------
-    dict of int to ndarray of bool, (S,)
-    """
-    last = {}  # by stretch, the last pack with one of its segments that is not stored
-    for pack, members in stretches.items():
-        if pack not in done:
-            last.update(dict.fromkeys(members.tolist(), pack))
-    wanted = {
-        pack: np.array([last.get(member, -1) >= pack for member in members.tolist()])
-        for pack, members in stretches.items()
-    }
-    return {pack: segments for pack, segments in wanted.items() if segments.any()}
-
-
 class StopSignal:
     """Within the block, stop signals are noted in `name` and do not end the process."""
 
@@ -194,15 +166,17 @@ class StopSignal:
         self.name = signal.Signals(number).name
 
 
-def _pack(row: dict, wanted: np.ndarray) -> Pack:
+def _pack(row: dict, wanted: Wanted) -> Pack:
     return Pack(
         row["tokens"],
         row["cu_seqlens"].astype(np.int64),
         row["width"],
         row["stretch"],
         row["offset"],
-        row["remaining"],
-        wanted,
+        np.where(wanted.goes_on, row["remaining"], 0),
+        wanted.segments,
+        row["parent"],
+        wanted.forks,
     )
 
 

@@ -58,7 +58,8 @@ def attend(
     state: BlockState,
     options: KVCacheOptions,
 ) -> torch.Tensor:
-    """Causal attention of each segment to itself and to the earlier tokens of its stretch.
+    """Causal attention of each segment to itself and to the earlier tokens of its stretch, which
+    are, for a fork, those of its parent up to the fork point.
 
     Parameters
     ----------
@@ -130,15 +131,19 @@ def _varlen(qkv: torch.Tensor, edges: torch.Tensor, longest: int) -> torch.Tenso
 def _fill_caches(
     qkv: torch.Tensor, segments: Segments, state: BlockState, options: KVCacheOptions
 ) -> None:
-    """Store the keys and values of the segments whose stretch continues."""
-    for segment, after in zip(segments.unfinished, state.after, strict=True):
-        row = segments.row_of(segment)
-        if row is None:
-            after[KV] = KVCache(int(segments.stretch_tokens[segment]), qkv, options)
+    """Store the keys and values that later packs need: the states of a segment share a cache."""
+    for segment in np.unique(segments.kept).tolist():
+        start, offset = int(segments.starts[segment]), int(segments.offset[segment])
+        row, until = segments.row_of(segment), segments.cached_until(segment)
+        before = None if row is None else state.before[row][KV]
+        if row is None or segments.parent[segment] >= 0:
+            cache = KVCache(until - offset, qkv, options, before, offset)
         else:
-            after[KV] = state.before[row][KV]
-        span = slice(int(segments.starts[segment]), int(segments.ends[segment]))
-        after[KV].put(int(segments.offset[segment]), qkv[span, 1:])
+            cache = before
+        tokens = min(int(segments.lengths[segment]), until - offset)
+        cache.put(offset, qkv[start : start + tokens, 1:])
+        for kept in np.flatnonzero(segments.kept == segment):
+            state.after[kept][KV] = cache
 
 
 def _attend_with_cache(qkv: torch.Tensor, cache: KVCache | None, tokens: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The KV cache: keys and values of a stretch's tokens, kept for its later segments."""
+"""The KV cache: keys and values of a stretch's tokens, kept for its later segments and forks."""
 
 from collections.abc import Iterator
 
@@ -18,10 +18,14 @@ class KVCache:
     Parameters
     ----------
     tokens : int
-        Tokens of the stretch.
+        Tokens of the stretch that it has room for, without those of `earlier`.
     like : Tensor, (n, 3, heads, head_dim)
         Queries, keys and values of a segment.
     options : KVCacheOptions
+    earlier : KVCache, optional
+        The cache of the parent of a fork. It is read, and never changed.
+    shared : int
+        The first tokens of the stretch, which are in `earlier`.
 
     Attributes
     ----------
@@ -31,7 +35,15 @@ class KVCache:
         What int8 values are multiplied by; empty for other types.
     """
 
-    def __init__(self, tokens: int, like: torch.Tensor, options: KVCacheOptions):
+    def __init__(
+        self,
+        tokens: int,
+        like: torch.Tensor,
+        options: KVCacheOptions,
+        earlier: "KVCache | None" = None,
+        shared: int = 0,
+    ):
+        self.earlier, self.shared = earlier, shared
         _, _, heads, size = like.shape
         self.device, self.dtype = like.device, like.dtype
         dtype = {"model": like.dtype, "bf16": torch.bfloat16, "int8": torch.int8}[options.type]
@@ -48,6 +60,7 @@ class KVCache:
 
     def put(self, first: int, kv: torch.Tensor) -> None:
         """Store keys and values (n, 2, heads, head_dim) of the stretch's tokens from `first` on."""
+        first -= self.shared
         if self.scales:
             scales = kv.abs().amax(-1, keepdim=True).float() / _LARGEST  # (n, 2, heads, 1)
             kv = torch.round(kv / scales.clamp(min=torch.finfo(torch.float32).tiny))
@@ -69,6 +82,9 @@ class KVCache:
         Tiles are used even if the cache is on the device in the model's type: PyTorch's kernel for
         CPUs copies the keys if there are many queries.
         """
+        if self.earlier is not None:
+            yield from self.earlier.tiles(self.shared)
+            tokens -= self.shared
         coming = self._fetch(0, tokens)
         for first in range(0, tokens, KV_TILE):
             values, *scales = self._arrived(coming)

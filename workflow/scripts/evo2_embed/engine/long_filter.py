@@ -81,9 +81,9 @@ class LongFilter:
         if blocks.longest > 1 or states.before is not None:
             leaving = torch.bmm(values, powers[..., :size].flip(-1).transpose(1, 2))  # (C, N, 16)
             entering = _entering(leaving, log_poles * size, blocks)  # (C, N, 16)
-        for row, segment in enumerate(blocks.segments.unfinished):
-            block, tokens = blocks.last(segment)
-            # Only the tokens of the segment's last block: its padding is not part of the stretch.
+        for row in range(len(blocks.segments.kept)):
+            block, tokens = blocks.kept(row)
+            # Only the tokens up to there: what follows, or a block's padding, is not part of it.
             entered = None if entering is None else entering[:, block]
             self.leave(values[:, block, :tokens], entered, channels, row, blocks.segments, states)
         if states.before is not None:
@@ -101,16 +101,16 @@ class LongFilter:
         segments: Segments,
         states: ModalStates,
     ) -> None:
-        """Keep the state after a segment whose stretch continues.
+        """Keep a state that later packs need.
 
         Parameters
         ----------
         values : Tensor of float32, (C, n)
-            The inputs of its last block.
+            The inputs of its block up to there.
         entered : Tensor of float32 or None, (C, 16)
             The state in which that block is entered, without what is from before the segment.
         row : int
-            Index of the segment among the `unfinished` ones.
+            Index of the state among the `kept` ones.
         """
         log_poles, tokens = self.log_poles[channels], values.shape[1]
         powers = self.powers(tokens, channels)  # (C, 16, n)
@@ -118,11 +118,10 @@ class LongFilter:
         if entered is not None:
             after += (log_poles[..., 0] * tokens).exp() * entered
         states.after[row, channels] = after.double()
-        segment = int(segments.unfinished[row])
-        earlier = segments.row_of(segment)
+        earlier = segments.row_of(int(segments.kept[row]))
         if earlier is not None:
             # In float64: in a short segment a slow mode decays by less than float32 resolves.
-            decay = (log_poles[..., 0].double() * int(segments.lengths[segment])).exp()
+            decay = (log_poles[..., 0].double() * int(segments.kept_lengths[row])).exp()
             states.after[row, channels] += decay * states.before[earlier, channels]
 
     def _add_earlier(

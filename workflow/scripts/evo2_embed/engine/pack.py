@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-_PER_SEGMENT = ("stretch", "offset", "remaining", "wanted")
+_PER_SEGMENT = ("stretch", "offset", "remaining", "wanted", "parent")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,13 @@ class Pack:
     wanted : ndarray of bool, (S,)
         False for segments whose outputs are not needed: they keep their rows in the outputs, and
         need no earlier segments.
+    parent : ndarray of int64, (S,)
+        For the first segment of a fork the stretch that it begins in, its parent, and -1 for all
+        other segments. `offset` and `remaining` of a fork's segments count as if the fork were the
+        parent up to the fork point, and its own tokens after it.
+    forks : ndarray of int64, (F, 3)
+        Fork points: the index of a segment; the tokens of its stretch before the point, of which
+        the last is in the segment; and how many forks begin there, all in later packs.
     """
 
     tokens: np.ndarray
@@ -37,6 +44,8 @@ class Pack:
     offset: np.ndarray | None = None
     remaining: np.ndarray | None = None
     wanted: np.ndarray | None = None
+    parent: np.ndarray | None = None
+    forks: np.ndarray | None = None
 
     def __post_init__(self):
         segments = len(self.cu_seqlens) - 1
@@ -45,6 +54,8 @@ class Pack:
             ("offset", np.zeros(segments, np.int64)),
             ("remaining", np.zeros(segments, np.int64)),
             ("wanted", np.ones(segments, bool)),
+            ("parent", np.full(segments, -1)),
+            ("forks", np.empty((0, 3), np.int64)),
         ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
@@ -66,10 +77,12 @@ class Pack:
     def _subset(self, first: int, last: int) -> "Pack":
         """The segments [first, last) of a packed pack."""
         ends = self.cu_seqlens[first : last + 1]
+        mine = (self.forks[:, 0] >= first) & (self.forks[:, 0] < last)
         return replace(
             self,
             tokens=self.tokens[ends[0] : ends[-1]],
             cu_seqlens=ends - ends[0],
+            forks=self.forks[mine] - [first, 0, 0],
             **{name: getattr(self, name)[first:last] for name in _PER_SEGMENT},
         )
 
@@ -77,18 +90,22 @@ class Pack:
         """A pack of one segment as two packs of half a segment, of the same stretch."""
         total = len(self.tokens)
         middle = total // 2
+        earlier = self.forks[:, 1] <= self.offset[0] + middle
         return (
             replace(
                 self,
                 tokens=self.tokens[:middle],
                 cu_seqlens=np.array([0, middle]),
                 remaining=self.remaining + total - middle,
+                forks=self.forks[earlier],
             ),
             replace(
                 self,
                 tokens=self.tokens[middle:],
                 cu_seqlens=np.array([0, total - middle]),
                 offset=self.offset + middle,
+                parent=np.full(1, -1),
+                forks=self.forks[~earlier],
             ),
         )
 

@@ -105,6 +105,7 @@ class PackedEngine:
             When it does not, and is too small to be divided.
         """
         needed, cached = self.footprint.bytes(segments), self.states.tokens_with(segments)
+        needed += self.footprint.state * self.states.count_with(segments)
         on_device, host = self.footprint.cache_bytes(cached), 0
         if self.kv_cache.device == "host":
             on_device, host = 0, on_device

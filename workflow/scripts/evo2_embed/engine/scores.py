@@ -1,7 +1,8 @@
 """Log-likelihoods: log p of each token, given the tokens of its stretch before it.
 
-The logits of a token give the probabilities of the next one. So a stretch that continues in a later
-pack passes on the probabilities after its last token. The first token of a stretch has the score 0.
+The logits of a token give the probabilities of the next one. So a stretch passes on the
+probabilities after its last token to the segment that continues it, and to the forks that begin
+there. The first token of a stretch has the score 0.
 """
 
 import torch
@@ -41,7 +42,7 @@ class Scorer:
     tokens : Tensor of int64, (T,)
     segments : Segments
     state : BlockState
-        Holds the probabilities after the last token of a stretch that continues.
+        Holds the probabilities after the last token before each segment that continues a stretch.
     vocabulary : int
         Number of tokens that the model knows, V.
 
@@ -63,8 +64,7 @@ class Scorer:
         log_p, stop = log_probabilities(logits), start + len(logits)
         following = self.tokens[start + 1 : stop + 1]  # no token follows the last one
         self.scores[start + 1 : stop + 1] = log_p[: len(following)].gather(1, following)
-        for row, segment in enumerate(self.segments.unfinished):
-            last = int(self.segments.ends[segment]) - 1
+        for row, last in enumerate((self.segments.kept_ends - 1).tolist()):
             if start <= last < stop:
                 self.state.after[row]["next"] = log_p[last - start].clone()
 

@@ -29,14 +29,30 @@ class Segments(SegmentLengths):
         The stretch that a segment is part of, and that stretch's tokens after it.
     wanted : ndarray of bool, (S,)
         Whether a segment's outputs are needed.
+    parent : ndarray of int64, (S,)
+        Of the first segment of a fork the stretch that it begins in; -1 for all others.
     unfinished : ndarray of int64, (F,)
         The segments whose stretch continues in a later pack.
+    kept, kept_ends, kept_lengths : ndarray of int64, (K,)
+        The states that later packs need: the segment, where in the pack the state is (after the
+        token before that), and the tokens of the segment up to there. They are at the ends of the
+        unfinished segments, and at fork points.
+    forks : ndarray of int64, (K,)
+        How many forks begin from each of these states.
     """
 
     def __init__(self, pack: Pack):
         super().__init__(pack.lengths, pack.offset)
         self.stretch, self.remaining, self.wanted = pack.stretch, pack.remaining, pack.wanted
+        self.parent = pack.parent
         self.unfinished = np.flatnonzero((self.remaining > 0) & self.wanted)
+        points = pack.forks[self.wanted[pack.forks[:, 0]]]
+        ends = self.starts[points[:, 0]] + points[:, 1] - self.offset[points[:, 0]]
+        self.kept_ends = np.union1d(self.ends[self.unfinished], ends)
+        self.kept = np.searchsorted(self.ends, self.kept_ends)
+        self.kept_lengths = self.kept_ends - self.starts[self.kept]
+        self.forks = np.zeros(len(self.kept), np.int64)
+        np.add.at(self.forks, np.searchsorted(self.kept_ends, ends), points[:, 2])
         self._heads: dict[tuple, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
         self._blocks: dict[torch.device, Blocks] = {}
         self._uploads: dict[tuple, torch.Tensor] = {}
@@ -45,6 +61,14 @@ class Segments(SegmentLengths):
     def stretch_tokens(self) -> np.ndarray:
         """Tokens of each segment's stretch, (S,)."""
         return self.offset + self.lengths + self.remaining
+
+    def cached_until(self, segment: int) -> int:
+        """Tokens of a segment's stretch whose keys and values later packs need: all, or those
+        before its last fork point in the segment if the stretch ends here."""
+        if self.remaining[segment]:
+            return int(self.stretch_tokens[segment])
+        last = int(self.kept_lengths[self.kept == segment][-1])
+        return int(self.offset[segment]) + last
 
     def row_of(self, segment: int) -> int | None:
         """Index of a segment among the `continued` ones; None for one that begins a stretch."""
@@ -103,8 +127,8 @@ class Segments(SegmentLengths):
         """The segments cut into blocks of `BLOCK` tokens: int32, (5, N).
 
         Per block its first token, its position in its segment, its tokens, the index of its segment
-        among the `continued` ones, and, for the last block of an `unfinished` segment, the index of
-        the segment among those; or -1.
+        among the `continued` ones, and the index of the block among those in which a state is kept
+        (`kept_blocks`); or -1.
         """
 
         def values() -> np.ndarray:
@@ -113,12 +137,23 @@ class Segments(SegmentLengths):
             place = np.arange(len(segment)) - np.repeat(np.cumsum(number) - number, number)
             tokens = np.minimum(BLOCK, self.lengths[segment] - place * BLOCK)
             after = np.full(len(segment), -1)
-            after[np.cumsum(number)[self.unfinished] - 1] = np.arange(len(self.unfinished))
+            after[self._blocks_kept] = self.kept_blocks
             start = self.starts[segment] + place * BLOCK
             rows = self._continued_rows[segment]
             return np.stack([start, place, tokens, rows, after]).astype(np.int32)
 
         return self._uploaded("blocks", device, values)
+
+    @property
+    def _blocks_kept(self) -> np.ndarray:
+        """The block of `BLOCK` tokens in which each kept state is, (K,)."""
+        number = -(-self.lengths // BLOCK)
+        return (np.cumsum(number) - number)[self.kept] + (self.kept_lengths - 1) // BLOCK
+
+    @property
+    def kept_blocks(self) -> np.ndarray:
+        """Index of the block of each kept state among those blocks; states share some, (K,)."""
+        return np.unique(self._blocks_kept, return_inverse=True)[1]
 
     @property
     def _continued_rows(self) -> np.ndarray:
@@ -182,11 +217,10 @@ class Blocks:
         first = int(self.first[segment])
         return slice(first, first - (-int(self.segments.lengths[segment]) // self.size))
 
-    def last(self, segment: int) -> tuple[int, int]:
-        """The last block of a segment, and the number of the segment's tokens in it."""
-        mine = self.of(segment)
-        before = (mine.stop - 1 - mine.start) * self.size
-        return mine.stop - 1, int(self.segments.lengths[segment]) - before
+    def kept(self, row: int) -> tuple[int, int]:
+        """The block in which a kept state is, and the tokens of the block up to there."""
+        before, tokens = divmod(int(self.segments.kept_lengths[row]) - 1, self.size)
+        return int(self.first[self.segments.kept[row]]) + before, tokens + 1
 
     def split(self, values: torch.Tensor) -> torch.Tensor:
         """(C, T) to (C, N, size): a view if all segments are whole blocks, else a copy."""

@@ -53,6 +53,7 @@ class Sequences:
         intervals: list[list[int]],
         windows: np.ndarray,
         out: np.ndarray,
+        insert: str | None = None,
     ) -> None:
         """Write the tokens of a stretch, on its strand, to `out`: uint8, (bases,).
 
@@ -64,6 +65,8 @@ class Sequences:
         windows : ndarray of int64, (n, 5)
             Of each of its chunks the start and end in the stretch, on the forward strand; the
             CRC-32; and start and end on the contig.
+        insert : str, optional
+            Letters between the first and the second interval.
 
         Raises
         ------
@@ -74,7 +77,13 @@ class Sequences:
         record, rows = fasta.faidx.index.get(contig), windows.tolist()
         # On other records nothing is past the end, unless the file has changed.
         circular = record is not None and self.genomes[genome].is_circular(contig)
-        pieces = list(_pieces(intervals, record.rlen if circular else None))
+        length = record.rlen if circular else None
+        pieces = list(_pieces(intervals if insert is None else intervals[:1], length))
+        if insert is not None:
+            start, end = intervals[0]
+            after = end - start + len(insert)
+            out[end - start : after] = np.frombuffer(insert.encode(), np.uint8)
+            pieces += _pieces(intervals[1:], length, after)
         if not self._translate(fasta, contig, pieces, rows, out):
             for start, end, offset in pieces:
                 tokens = fetch_tokens(fasta, contig, start, end, self.lower_case, source)
@@ -125,10 +134,11 @@ class Sequences:
         return self.open[name][0]
 
 
-def _pieces(intervals: list[list[int]], length: int | None) -> Iterator[tuple[int, int, int]]:
+def _pieces(
+    intervals: list[list[int]], length: int | None, before: int = 0
+) -> Iterator[tuple[int, int, int]]:
     """Intervals of a contig in pieces of at most `BLOCK` bases: start, end, and bases before it. On
     a circular contig of `length` bases, a piece does not go over the origin."""
-    before = 0
     for start, end in intervals:
         while start < end:
             at = start % length if length else start

@@ -75,6 +75,11 @@ CHUNKS = pa.schema(
 # of those tokens: `segment` is the index of its segment in the pack, and `context` the number of
 # bases of the stretch up to its end. `parts` is null if no chunk of the pack has parts; else it is
 # empty for the chunks without.
+#
+# A fork begins inside another stretch, its parent, after tokens that both have in common. Only the
+# tokens after those belong to it, but `position` and `context` count from the parent's start.
+# `parent` has the parent's stretch for the first segment of each fork, and -1 for all others. A
+# file without forks does not have the column.
 PACKS = pa.schema(
     [
         pa.field("pack", pa.int32(), nullable=False),
@@ -95,6 +100,7 @@ PACKS = pa.schema(
         pa.field("strand", pa.large_list(pa.string()), nullable=False),
         pa.field("name", pa.large_list(pa.string()), nullable=False),
         pa.field("parts", pa.large_list(PARTS)),
+        pa.field("parent", pa.large_list(pa.int64())),
     ]
 )
 

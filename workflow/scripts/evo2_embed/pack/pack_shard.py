@@ -10,6 +10,7 @@ from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import CHUNKS, check_chunks, open_table, read_rows, table_metadata
 from evo2_embed.pack.metadata import PackMetadata
+from evo2_embed.pack.rows import fork_columns
 from evo2_embed.pack.write import PackSource, write_packs
 
 
@@ -84,9 +85,14 @@ def _shard_chunks(
     file: pq.ParquetFile, source: str, shard: int, n_shards: int, bos: bool
 ) -> tuple[pa.Table, int]:
     """The chunks of a shard, and the number of its first stretch."""
-    columns = file.read(["stretch", "context"])
-    stretch = columns["stretch"].to_numpy()
-    bounds = shard_bounds(count_bases(stretch, columns["context"].to_numpy()) + bos, n_shards)
+    columns = file.read(["stretch", "context", "parent", "fork"])
+    stretch, forks = columns["stretch"].to_numpy(), fork_columns(columns)
+    lengths = count_bases(stretch, columns["context"].to_numpy(), *forks) + bos
+    bounds = shard_bounds(lengths, n_shards)
+    is_fork = np.zeros(len(lengths) + 1, bool)
+    is_fork[stretch[forks[0] >= 0]] = True
+    # A fork belongs to the shard of its parent, whose forks have the numbers after its own.
+    bounds = np.maximum.accumulate(~is_fork * np.arange(len(is_fork)))[bounds]
     first, stop = int(bounds[shard]), int(bounds[shard + 1])
     # Where stretches of two strands meet, chunks of other shards lie between its own.
     mine = np.flatnonzero((stretch >= first) & (stretch < stop))

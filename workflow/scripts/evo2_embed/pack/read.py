@@ -56,14 +56,21 @@ def read_pack_segments(file: pq.ParquetFile) -> dict[int, dict[str, np.ndarray]]
     Returns
     -------
     dict of int to dict
-        `stretch` and `offset`, int64, (S,), and `cu_seqlens`, int32, (S + 1,).
+        `stretch`, `offset` and `parent`, int64, (S,), and `cu_seqlens`, int32, (S + 1,).
     """
-    names = ("stretch", "position", "cu_seqlens")
+    names = ("stretch", "position", "cu_seqlens", "parent")
     table = file.read(["pack", *names])
-    columns = [[row.values.to_numpy() for row in table[name]] for name in names]
+    columns = [[_value(name, row) for row in table[name]] for name in names]
     keys = [_NAMES.get(name, name) for name in names]
     rows = zip(table["pack"].to_pylist(), *columns, strict=True)
-    return {pack: dict(zip(keys, values, strict=True)) for pack, *values in rows}
+    return {pack: _with_parents(dict(zip(keys, values, strict=True))) for pack, *values in rows}
+
+
+def _with_parents(row: dict) -> dict:
+    """A row of a file without forks has no column `parent`."""
+    if row["parent"] is None:
+        row["parent"] = np.full(len(row["stretch"]), -1)
+    return row
 
 
 def read_packs(file: pq.ParquetFile, source: str) -> Iterator[dict]:
@@ -74,7 +81,7 @@ def read_packs(file: pq.ParquetFile, source: str) -> Iterator[dict]:
     dict
         The columns of `tables.PACKS`, with `offset` for `position` and `remaining` for `left`.
         Numeric lists are arrays: `tokens` uint8, `mask` bool (or None), (tokens,); `stretch`,
-        `offset`, `remaining`, (S,); `cu_seqlens`, (S + 1,); those of the n chunks, (n,).
+        `offset`, `remaining`, `parent`, (S,); `cu_seqlens`, (S + 1,); those of the n chunks, (n,).
 
     Raises
     ------
@@ -86,6 +93,7 @@ def read_packs(file: pq.ParquetFile, source: str) -> Iterator[dict]:
             _NAMES.get(name, name): _value(name, column[0])
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         }
+        row = _with_parents(row)
         if not _is_whole(row):
             raise InputError(
                 f"{source}: the lists of pack {row['pack']} do not match; "
@@ -102,6 +110,9 @@ def _is_whole(row: dict) -> bool:
     for name in ("offset", "remaining"):
         if len(row[name]) != n_segments or (row[name] < 0).any():
             return False
+    parent = row["parent"]
+    if len(parent) != n_segments or ((parent >= 0) & (row["offset"] == 0)).any():
+        return False
     if len(row["tokens"]) != (n_segments * row["width"] or ends[-1]):
         return False
     owner = row["segment"]

@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 from evo2_embed.chunk.stretches import Stretches
 from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.sequences import Sequences
+from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import PACKS, to_numpy
-from evo2_embed.pack.assign import Assignment, edges_of
+from evo2_embed.pack.assign import Assignment, Forks, edges_of
 from evo2_embed.pack.read import PLAIN_KEYS
 from evo2_embed.settings.sections import Packing
 
@@ -23,9 +24,54 @@ ROW_GROUP_TOKENS = 4 << 20
 
 def stretches_of(table: pa.Table) -> Stretches:
     """The stretches of chunks (`tables.CHUNKS`)."""
-    names = ("start", "end", "stretch", "context", "parts")
-    minus = pc.equal(table["strand"], "-").to_numpy().astype(bool)
-    return Stretches({**{name: to_numpy(table[name]) for name in names}, "minus": minus})
+    names = ("start", "end", "stretch", "context", "parts", "length")
+    columns = {name: to_numpy(table[name]) for name in names}
+    columns["minus"] = pc.equal(table["strand"], "-").to_numpy().astype(bool)
+    columns["parent"], columns["fork"] = fork_columns(table)
+    columns["insert"] = table["insert"].to_numpy()
+    return Stretches(columns)
+
+
+def fork_columns(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The columns `parent` and `fork` of chunks: int64, (n,); a chunk without has -1 and 0."""
+    parent, fork = (
+        pc.fill_null(table[name], nothing).to_numpy()
+        for name, nothing in (("parent", -1), ("fork", 0))
+    )
+    return parent, fork
+
+
+def forks_of(stretches: Stretches, bos: int, source: str) -> Forks:
+    """Which of the stretches are forks, for `assign_stretches`.
+
+    Parameters
+    ----------
+    stretches : Stretches
+    bos : int
+        Tokens before the first base of a stretch: 0 or 1.
+    source : str
+        The chunk table, for errors.
+
+    Raises
+    ------
+    InputError
+        If a parent is not among them, is a fork, or ends before the fork point.
+    """
+    is_fork = stretches.parent >= 0
+    place = np.searchsorted(stretches.number, stretches.parent)
+    found = stretches.number[np.minimum(place, len(place) - 1)] if len(place) else place
+    bad = np.flatnonzero(is_fork & (found != stretches.parent))
+    parent = np.where(is_fork, place, -1)
+    forks = Forks(parent, np.where(is_fork, stretches.fork + bos, 0))
+    fault = (
+        f"stretch {stretches.number[bad[0]]} is a fork of stretch {stretches.parent[bad[0]]}, "
+        "which does not exist"
+        if len(bad)
+        else forks.fault(stretches.tokens(bos), stretches.number)
+    )
+    if fault:
+        raise InputError(f"{source}: {fault}; delete {source} and rerun to redo it")
+    return forks
 
 
 def pack_rows(
@@ -35,6 +81,7 @@ def pack_rows(
     sequences: Sequences,
     packing: Packing,
     first_pack: int = 0,
+    schema: pa.Schema = PACKS,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of packs, in batches of about `ROW_GROUP_TOKENS` tokens.
 
@@ -50,13 +97,15 @@ def pack_rows(
     packing : Packing
     first_pack : int
         Number of the first pack.
+    schema : pyarrow.Schema
+        `tables.PACKS`, or the same without `parent`.
 
     Yields
     ------
     pyarrow.RecordBatch
-        `tables.PACKS`; valid until the next one is requested, which reuses its memory.
+        Of that schema; valid until the next one is requested, which reuses its memory.
     """
-    rows = _Rows(segments, table, stretches, sequences, packing, first_pack)
+    rows = _Rows(segments, table, stretches, sequences, packing, first_pack, schema)
     first, tokens = 0, 0
     sums = np.diff(edges_of(segments.length)[segments.edges]).tolist()
     for pack, count in enumerate(sums, 1):
@@ -77,9 +126,10 @@ class _Rows:
         sequences: Sequences,
         packing: Packing,
         first_pack: int,
+        schema: pa.Schema,
     ):
         self.segments, self.table, self.stretches = segments, table, stretches
-        self.first_pack = first_pack
+        self.first_pack, self.schema = first_pack, schema
         self.sequences, self.packing, self.bos = sequences, packing, int(packing.bos)
         self.buffers = Buffers()
         self.open: dict[int, np.ndarray] = {}
@@ -95,6 +145,7 @@ class _Rows:
         counts = np.diff(stretches.edges)
         bases, minus = np.repeat(stretches.bases, counts), np.repeat(stretches.minus, counts)
         offset = np.where(minus, bases - context, context - length)
+        offset[np.repeat(stretches.has_insert, counts)] = 0
         return np.stack([offset, offset + length, *others], axis=1, dtype=np.int64)
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +154,7 @@ class _Rows:
         context = self.table["context"].to_numpy()[stretches.order]
         # Starts of segments and ends of chunks, in tokens, if all stretches lay end to end. A chunk
         # ends in the last segment that starts before its end.
-        first = edges_of(stretches.bases + self.bos)[:-1]
+        first = edges_of(stretches.tokens(self.bos))[:-1] - stretches.shared(self.bos)
         starts = first[segments.stretch] + segments.offset
         ends = np.repeat(first, np.diff(stretches.edges)) + self.bos + context
         by_start = np.argsort(starts)
@@ -147,7 +198,12 @@ class _Rows:
             "left": lists("left", self.segments.remaining[start:end]),
             **self._of_chunks(first, stop),
         }
-        return pa.RecordBatch.from_arrays([columns[field.name] for field in PACKS], schema=PACKS)
+        if self.schema is PACKS:
+            parent = self.segments.parent[start:end]
+            numbers = np.where(parent < 0, -1, self.stretches.number[parent])
+            columns["parent"] = lists("parent", numbers)
+        fields = [columns[name] for name in self.schema.names]
+        return pa.RecordBatch.from_arrays(fields, schema=self.schema)
 
     def _of_chunks(self, first: int, stop: int) -> dict[str, pa.Array]:
         """Keys of the chunks that end in the packs [first, stop), and `segment`, where they end."""
@@ -175,7 +231,9 @@ class _Rows:
         first = self.stretches.order[self.stretches.edges[stretch]]
         keys = self.table.select(["genome", "contig", "strand"]).take(first)
         names = (keys[name].to_pylist() for name in ("genome", "contig", "strand"))
-        offset, remaining = segments.offset[start:end], segments.remaining[start:end]
+        # Of a fork, the tokens of its parent are not read.
+        offset = segments.offset[start:end] - self.stretches.shared(int(self.bos))[stretch]
+        remaining = segments.remaining[start:end]
         columns = (column.tolist() for column in (stretch, offset, remaining, ends[:-1], ends[1:]))
         for index, before, after, begin, stop, *key in zip(*columns, *names, strict=True):
             out = tokens[begin:stop]
@@ -191,12 +249,21 @@ class _Rows:
                 del self.open[index]
 
     def _read(self, index: int, key: list[str], out: np.ndarray) -> None:
-        """Write the tokens of a whole stretch of a genome, contig and strand, after its BOS."""
-        if self.bos:
-            out[0] = BOS
+        """Write the tokens of a whole stretch of a genome, contig and strand, after its BOS; of a
+        fork those after its fork point."""
         first, last = self.stretches.edges[index : index + 2]
         intervals, windows = self.stretches.intervals(index), self.windows[first:last]
-        self.sequences.copy_tokens(*key, intervals, windows, out[self.bos :])
+        insert = self.stretches.insert[index]
+        if self.stretches.parent[index] >= 0:
+            # Its window is read at once, for its checksum.
+            before = self.stretches.before_fork(index)
+            window = self.buffers.take("window", before + len(out))
+            self.sequences.copy_tokens(*key, intervals, windows, window, insert)
+            out[:] = window[before:]
+            return
+        if self.bos:
+            out[0] = BOS
+        self.sequences.copy_tokens(*key, intervals, windows, out[self.bos :], insert)
 
 
 def pad_rows(

@@ -11,7 +11,7 @@ from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.tables import PACKS, metadata_schema, table_writer
 from evo2_embed.pack.assign import assign_stretches, padded_tokens
 from evo2_embed.pack.metadata import PackMetadata, shard_id_of
-from evo2_embed.pack.rows import pack_rows, stretches_of
+from evo2_embed.pack.rows import forks_of, pack_rows, stretches_of
 from evo2_embed.settings.sections import Packing
 
 
@@ -65,8 +65,15 @@ def write_packs(
     """
     packing = Packing.from_dict(origin["settings"]["packing"])
     stretches = [stretches_of(source.table) for source in sources]
-    lengths = [some.bases + packing.bos for some in stretches]
-    assigned = [assign_stretches(tokens, packing) for tokens in lengths]
+    lengths = [some.tokens(packing.bos) for some in stretches]
+    forks = [
+        forks_of(some, packing.bos, source.chunks)
+        for source, some in zip(sources, stretches, strict=True)
+    ]
+    assigned = [
+        assign_stretches(tokens, packing, of_source)
+        for tokens, of_source in zip(lengths, forks, strict=True)
+    ]
     chunks = np.concatenate([source.table["chunk"].to_numpy() for source in sources])
     n_packs = sum(segments.n_packs for segments in assigned)
     metadata = PackMetadata(
@@ -85,7 +92,10 @@ def write_packs(
         budget_tokens=n_packs * packing.max_tokens,
         padded_tokens=padded_tokens(np.concatenate(lengths), packing),
     )
-    schema = metadata_schema(PACKS, {**origin, **metadata.to_dict()})
+    columns = PACKS
+    if not any((of_source.parent >= 0).any() for of_source in forks):
+        columns = PACKS.remove(PACKS.get_field_index("parent"))
+    schema = metadata_schema(columns, {**origin, **metadata.to_dict()})
     first_pack = 0
     with table_writer(output, schema) as writer:
         for source, some, segments in zip(sources, stretches, assigned, strict=True):
@@ -93,7 +103,9 @@ def write_packs(
                 index_folder(indexes, len(source.genomes)) as folder,
                 sequences(source.genomes, source.chunks, folder, source.lower_case) as files,
             ):
-                for batch in pack_rows(segments, source.table, some, files, packing, first_pack):
+                for batch in pack_rows(
+                    segments, source.table, some, files, packing, first_pack, columns
+                ):
                     writer.write_batch(batch)
             first_pack += segments.n_packs
     return metadata

@@ -17,11 +17,11 @@ SEED = 0
 class ShuffledSequences(Sequences):
     """Sequences that give the tokens of a window in random order."""
 
-    def copy_tokens(self, genome, contig, strand, intervals, windows, out: np.ndarray) -> None:
+    def copy_tokens(self, genome, contig, strand, intervals, windows, *rest) -> None:
         """`Sequences.copy_tokens` for a stretch of one window, then shuffled. The order depends on
         the window's checksum alone."""
-        super().copy_tokens(genome, contig, strand, intervals, windows, out)
-        np.random.default_rng([SEED, int(windows[0, 2])]).shuffle(out)
+        super().copy_tokens(genome, contig, strand, intervals, windows, *rest)
+        np.random.default_rng([SEED, int(windows[0, 2])]).shuffle(rest[0])
 
 
 def pack_shuffled(

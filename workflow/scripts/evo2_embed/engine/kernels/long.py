@@ -121,9 +121,9 @@ def long(
         Modes before the segments that continue a stretch.
     blocks : Tensor of int32, (5, N)
         `Segments.block_table`.
-    after : Tensor of float32, (F, D, 16)
-        Takes the modes with which the last block of a segment is entered, if its stretch
-        continues; without the part that is from `before`.
+    after : Tensor of float32, (number of such blocks, D, 16)
+        Takes the modes with which each block is entered in which a state is kept; without the part
+        that is from `before`.
     """
     channels, count = out.shape
     moved = 3 * channels * count * u.element_size() + after.nbytes

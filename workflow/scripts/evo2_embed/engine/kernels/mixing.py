@@ -75,11 +75,12 @@ class TritonMixer(Mixer):
                 segments.tokens(x.device)[:, start:stop],
                 y,
             )
-            for segment in segments.unfinished:
-                end = int(segments.ends[segment])
+            for end, length in zip(
+                segments.kept_ends.tolist(), segments.kept_lengths.tolist(), strict=True
+            ):
                 if start < end <= stop:
                     # The kernel does not store u; these few are computed again.
-                    first = end - min(self.inner.reach, int(segments.lengths[segment]))
+                    first = end - min(self.inner.reach, length)
                     u = x.new_empty(self.width, end - first)
                     values = z[:, self.prefix + first - start : self.prefix + end - start]
                     self._gate(values, first, segments, history, torch.empty_like(u), u)
@@ -107,11 +108,12 @@ class TritonMixer(Mixer):
             medium(u, x2, self.inner.taps, bias, borders.before, blocks, y)
             return
         log_poles, residues = self.inner.log_poles[..., 0], self.inner.residues[..., 0]
-        entered = u.new_empty(borders.after.shape, dtype=torch.float32)
+        rows = segments.kept_blocks
+        count = int(rows.max(initial=-1)) + 1
+        entered = u.new_empty(count, *residues.shape, dtype=torch.float32)
         long(u, x2, self.taps, log_poles, residues, borders.before, blocks, entered, y)
         channels = slice(0, self.width)
-        for row, segment in enumerate(segments.unfinished):
-            end = int(segments.ends[segment])
-            tokens = (int(segments.lengths[segment]) - 1) % SIZE + 1
+        for row, end in enumerate(segments.kept_ends.tolist()):
+            tokens = (int(segments.kept_lengths[row]) - 1) % SIZE + 1
             values = u[:, end - tokens : end].float()
-            self.inner.leave(values, entered[row], channels, row, segments, borders)
+            self.inner.leave(values, entered[rows[row]], channels, row, segments, borders)
