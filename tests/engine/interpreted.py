@@ -71,13 +71,21 @@ def make_cascade(kind, generator, bias):
 
 
 def make_pack(lengths, how):
-    """Segments of these lengths; if carried, every second one continues a stretch, and the stretch
-    of every third one continues."""
+    """Segments of these lengths; if carried, every second one continues a stretch, the stretch of
+    every third one continues, and forks begin after tokens of every block of the longer ones."""
     number = np.arange(len(lengths))
     offset, remaining = np.where(number % 2, 500, 0), np.where(number % 3, 0, 500)
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    context = (number, offset, remaining) if how == "carried" else ()
-    return Pack(np.zeros(ends[-1], np.uint8), ends, 0, *context)
+    tokens = np.zeros(ends[-1], np.uint8)
+    if how != "carried":
+        return Pack(tokens, ends)
+    points = [
+        (row, offset[row] + point, 1)
+        for row, length in enumerate(lengths)
+        for point in (1, 2, 5, 6, 63, 64, 65, 127, 128, 200, 1023, 1024, 1025)
+        if point <= length
+    ]
+    return Pack(tokens, ends, 0, number, offset, remaining, forks=np.array(points))
 
 
 def run(mixer, z, segments, before, tile):
@@ -195,6 +203,11 @@ def whole():
     found = run_packs(engine, packs_of(segments[0], [70, 3, 57]))
     wanted = {layer: values[: len(segments[0])] for layer, values in wanted.items()}
     yield "engine, stretch", max(excess(found, wanted, bounds).values())
+    # A fork of the first segment is what follows in it, so both together give the same.
+    tokens = segments[0]
+    found = run_stretches(engine, [tokens[:90], tokens[63:]], 70, 80, [None, (0, 63)])
+    found = {layer: torch.cat([x[:63], x[90:]]) for layer, x in found.items()}
+    yield "engine, fork", max(excess(found, wanted, bounds).values())
 
 
 if __name__ == "__main__":
@@ -218,6 +231,7 @@ if __name__ == "__main__":
         packs_of,
         random_segments,
         run_packs,
+        run_stretches,
         save_weights,
     )
     from stock import make_pack as pack_of

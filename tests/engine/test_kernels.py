@@ -74,7 +74,7 @@ def test_norm_and_rotary_positions_are_those_of_pytorch(distances, case):
     assert rms <= MOST[name][1]
 
 
-@pytest.mark.parametrize("case", ["engine", "engine, stretch"])
+@pytest.mark.parametrize("case", ["engine", "engine, stretch", "engine, fork"])
 def test_the_engine_with_triton_gives_what_stock_gives(distances, case):
     assert distances[case] <= 1
 

@@ -162,8 +162,8 @@ def cut_segments(
     """Cut stretches into segments and put these into packs.
 
     A pack takes a segment of every open stretch, in the order in which they were opened. Then it
-    opens more stretches until it is full: first the forks whose fork point is in an earlier pack,
-    then the others, the longest first. If a segment can fill a pack, at most one stretch is open at
+    opens more stretches, the longest first, until it is full. Forks begin in the order of their
+    fork points (`_Queue.take`). If a segment can fill a pack, at most one stretch is open at
     a time, so the stretches run in their own order, end to end.
 
     Parameters
@@ -178,15 +178,14 @@ def cut_segments(
     forks = forks or Forks.none(len(lengths))
     # The longest need the most packs: begun last, they would run on alone in nearly empty packs.
     order = np.argsort(-lengths, kind="stable") if longest < max_tokens else np.arange(len(lengths))
-    queue = _Queue(lengths, order, forks, max(1, max_tokens // TOKENS_PER_STATE))
+    queue = _Queue(lengths, order, forks, max_tokens)
     segments, counts = [], []
     while queue.begin_pack():
         room, first = max_tokens, len(segments)
         while room and (stretch := queue.take()) is not None:
             before, length = queue.run(stretch, min(longest, room))
-            if length:
-                segments.append((stretch, before, length))
-                room -= length
+            segments.append((stretch, before, length))
+            room -= length
         counts.append(len(segments) - first)
     stretch, before, length = np.array(segments, np.int64).reshape(-1, 3).T
     parent = np.where(before == 0, forks.parent[stretch], -1)
@@ -203,51 +202,60 @@ class _Queue:
     lengths, order : ndarray of int64, (n,)
         Tokens of each stretch, and the order in which those that are no forks are opened.
     forks : Forks
-    most : int
-        States at fork points that may wait for their forks.
+    max_tokens : int
+        Of a pack.
     """
 
-    def __init__(self, lengths: np.ndarray, order: np.ndarray, forks: Forks, most: int):
-        self.lengths, self.most = lengths.tolist(), most
+    def __init__(self, lengths: np.ndarray, order: np.ndarray, forks: Forks, max_tokens: int):
+        self.lengths, self.max_tokens = lengths.tolist(), max_tokens
+        self.most = max(1, max_tokens // TOKENS_PER_STATE)  # states that may wait
         self.unopened = deque(order[forks.parent[order] < 0].tolist())
         self.points = forks.points()
         self.done: dict[int, int] = {}  # of open stretches, tokens in earlier segments
-        self.open: deque[int] = deque()  # and not in this pack yet
-        self.later: list[int] = []  # open after this pack
+        # Open stretches that are not in this pack yet: those without further fork points, and those
+        # with some. Then those that are open after this pack.
+        self.open: deque[int] = deque()
+        self.parents: deque[int] = deque()
+        self.later: list[int] = []
         self.ready: deque[int] = deque()  # forks that can begin in this pack
         self.born: list[int] = []  # and in the next one
-        # By fork that has not begun, its fork point; by fork point, how many of these.
+        # By fork that has not begun, its fork point; by fork point, how many of these; all their
+        # tokens.
         self.point_of: dict[int, tuple[int, int]] = {}
         self.waiting: Counter[tuple[int, int]] = Counter()
+        self.waiting_tokens = 0
 
     def begin_pack(self) -> bool:
         """Whether there is another pack, which is begun."""
-        self.open = deque([*self.later, *self.open])
-        self.later = []
+        still = [*self.later, *self.open, *self.parents]
+        self.open = deque(stretch for stretch in still if not self.points.get(stretch))
+        self.parents = deque(stretch for stretch in still if self.points.get(stretch))
         self.ready.extend(self.born)
-        self.born = []
-        return bool(self.open or self.ready or self.unopened)
+        self.later, self.born = [], []
+        return bool(still or self.ready or self.unopened)
 
     def take(self) -> int | None:
-        """The next stretch of a pack."""
-        for some in (self.open, self.ready):
-            if some:
-                return some.popleft()
-        # A parent has to wait if no state of it could be kept.
-        if self.unopened and (self._left() or self.unopened[0] not in self.points):
-            return self.unopened.popleft()
-        return None
+        """The next stretch of a pack.
+
+        Parents run ahead of their forks, until the forks that wait could fill a pack.
+        """
+        if self.open:
+            return self.open.popleft()
+        left = self.most - len(self.waiting)
+        ahead = left > self.most // 2 and self.waiting_tokens < self.max_tokens
+        if ahead or not self.ready:
+            if self.parents and left:
+                return self.parents.popleft()
+            if self.unopened and (left or self.unopened[0] not in self.points):
+                return self.unopened.popleft()
+        return self.ready.popleft() if self.ready else None
 
     def run(self, stretch: int, most: int) -> tuple[int, int]:
         """Run at most this many tokens of a stretch; its tokens before, and how many ran."""
         before = self.done.pop(stretch, 0)
         if stretch in self.point_of:
-            point = self.point_of.pop(stretch)
-            self.waiting[point] -= 1
-            if not self.waiting[point]:
-                del self.waiting[point]
-        points = self.points.get(stretch, ())
-        left = self._left()
+            self._begin(stretch)
+        points, left = self.points.get(stretch, ()), self.most - len(self.waiting)
         if left < len(points):
             most = min(most, points[left][0] - 1 - before)
         length = min(most, self.lengths[stretch] - before)
@@ -256,14 +264,19 @@ class _Queue:
             self.born += members
             self.point_of |= dict.fromkeys(members, (stretch, offset))
             self.waiting[stretch, offset] = len(members)
+            self.waiting_tokens += sum(self.lengths[member] for member in members)
         if before + length < self.lengths[stretch]:
             self.done[stretch] = before + length
             self.later.append(stretch)
         return before, length
 
-    def _left(self) -> int:
-        """How many more states may wait."""
-        return self.most - len(self.waiting)
+    def _begin(self, fork: int) -> None:
+        """Begin a fork, which then waits no longer."""
+        point = self.point_of.pop(fork)
+        self.waiting[point] -= 1
+        if not self.waiting[point]:
+            del self.waiting[point]
+        self.waiting_tokens -= self.lengths[fork]
 
 
 def first_fit(lengths: np.ndarray, max_tokens: int) -> list[np.ndarray]:
