@@ -1,6 +1,6 @@
 # FASTA to chunk tables.
 #
-# in:  the FASTA files of a bundle (plain, bgzip or gzip), and files of regions if there are any
+# in:  the FASTA files of a bundle (plain, bgzip or gzip), and files of regions or variants, if any
 # out: results/chunks/{bundle}.parquet
 #      columns: chunk, genome, contig, start, end, strand, name, length, stretch, context, gc,
 #      ambiguous, crc32, parts, variant, id, allele, parent, fork, insert

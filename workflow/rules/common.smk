@@ -166,9 +166,10 @@ def whole(record, files):
 
 
 def bundle_files(wildcards):
-    """FASTA files of a bundle, and its files of regions."""
+    """FASTA files of a bundle, and its files of regions and variants."""
     genomes = RUN.bundles[wildcards.bundle].genomes
-    return [file for genome in genomes for file in (genome.fasta, genome.regions) if file]
+    files = ((genome.fasta, genome.regions, genome.variants) for genome in genomes)
+    return [file for mine in files for file in mine if file]
 
 
 def bundle_genomes(wildcards):

@@ -1,6 +1,6 @@
 """Cut the genomes of a bundle into windows.
 
-In: FASTA files, files of regions. Out: the bundle's chunk table (`tables.CHUNKS`).
+In: FASTA files, files of regions or variants. Out: the bundle's chunk table (`tables.CHUNKS`).
 """
 
 from evo2_embed.chunk.chunk_table import chunk_bundle
@@ -10,8 +10,9 @@ from evo2_embed.run.job import workflow_job
 
 def main(genomes: list[list], settings: dict, indexes: str, chunks: str, threads: int = 1) -> None:
     rows = [Genome(*row) for row in genomes]
-    windows, code, regions = settings["windows"], settings["code"], settings.get("regions")
-    chunk_bundle(rows, windows, indexes, chunks, code, threads, regions)
+    windows, code = settings["windows"], settings["code"]
+    others = {name: settings[name] for name in ("regions", "variants") if name in settings}
+    chunk_bundle(rows, windows, indexes, chunks, code, threads, **others)
 
 
 if "snakemake" in globals():

@@ -1,10 +1,11 @@
 """FASTA files to a chunk table: the windows of a bundle's genomes, and what was skipped and why."""
 
-from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,18 +14,24 @@ import pyfaidx
 from evo2_embed.chunk.measures import Source, measure_windows
 from evo2_embed.chunk.regions import plan_regions
 from evo2_embed.chunk.stretches import Numbering
+from evo2_embed.chunk.variant_rows import check_reference, measure_pairs, pair_blocks
+from evo2_embed.chunk.variants import plan_variants
 from evo2_embed.chunk.windows import plan_windows
 from evo2_embed.genomes.blocks import BLOCK, Buffers
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
-from evo2_embed.genomes.fit import fit_regions
+from evo2_embed.genomes.fit import check_records, fit_regions
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.genomes.variants import Variants, read_variants
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 from evo2_embed.io.parts import Parts
-from evo2_embed.io.tables import CHUNKS, check_chunks, metadata_schema, table_writer
-from evo2_embed.settings.sections import RegionSettings, Windows
+from evo2_embed.io.tables import CHUNKS, check_chunks, chunk_table, metadata_schema, table_writer
+from evo2_embed.io.text import shown
+from evo2_embed.settings.sections import RegionSettings, VariantSettings, Windows
+
+_AHEAD = 2  # blocks of variants that are measured before they are needed
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class _Work:
 
     windows: Windows
     regions: RegionSettings
+    variants: VariantSettings
     indexes: str
     pool: ThreadPoolExecutor
     buffers: Buffers
@@ -47,6 +55,7 @@ def chunk_bundle(
     code: int,
     threads: int = 1,
     regions: dict | None = None,
+    variants: dict | None = None,
 ) -> dict:
     """Write the chunk table of a bundle.
 
@@ -65,6 +74,8 @@ def chunk_bundle(
         Number of threads that read and measure blocks of a contig.
     regions : dict, optional
         The section `regions` of the configuration, if a genome of the bundle has a file of regions.
+    variants : dict, optional
+        The section `variants`, if one has a file of variants.
 
     Returns
     -------
@@ -79,6 +90,7 @@ def chunk_bundle(
     """
     settings = {"windows": windows, "code": code}
     settings |= {} if regions is None else {"regions": regions}
+    settings |= {} if variants is None else {"variants": variants}
     metadata = {"settings": settings, "genomes": {}}
     first = 0
     with (
@@ -87,7 +99,11 @@ def chunk_bundle(
         table_writer(output, CHUNKS) as writer,
     ):
         digests = pool.map(_input_digests, genomes)
-        sections = Windows.from_dict(windows), RegionSettings.from_dict(regions or {})
+        sections = (
+            Windows.from_dict(windows),
+            RegionSettings.from_dict(regions or {}),
+            VariantSettings.from_dict(variants or {}),
+        )
         work = _Work(*sections, folder, pool, Buffers(), Numbering())
         for genome in genomes:
             counts = Counter()
@@ -121,39 +137,115 @@ def _input_digests(genome: Genome) -> dict:
     if genome.regions:
         digests["regions_sha256"] = file_sha256(genome.regions)
         digests |= {"circular": genome.circular} if genome.circular else {}
+    if genome.variants:
+        digests["variants_sha256"] = file_sha256(genome.variants)
     return digests
 
 
 def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> Iterator[pa.Table]:
     """Chunks of a genome, the first of which has the number `first`; `counts` is added to."""
+    with open_fasta(genome.fasta, fasta_index(work.indexes, genome.name), rebuild=True) as fasta:
+        cut = _cut_variants if genome.variants else _cut_contigs
+        for contig, batch in cut(genome, fasta, counts, work):
+            n = len(batch["start"])
+            batch["chunk"] = np.arange(first, first + n)
+            for key, value in (("genome", genome.name), ("contig", contig)):
+                batch[key] = np.full(n, value, object)
+            batch["stretch"] = work.numbering.number(batch["stretch"])
+            if "parent" in batch:
+                batch["parent"] = work.numbering.known(batch["parent"])
+            first += n
+            counts["chunks"] += n
+            counts["tokens"] += int(batch["length"].sum())
+            yield chunk_table(batch)
+
+
+def _cut_contigs(
+    genome: Genome, fasta: pyfaidx.Fasta, counts: Counter, work: _Work
+) -> Iterator[tuple[str, dict]]:
+    """Windows of the contigs of a genome, or of its regions."""
     regions = read_regions(genome.regions, work.regions) if genome.regions else None
-    windows, index = work.windows, fasta_index(work.indexes, genome.name)
-    with open_fasta(genome.fasta, index, rebuild=True) as fasta:
-        if regions is not None:
-            lengths = {contig: record.rlen for contig, record in fasta.faidx.index.items()}
-            regions = fit_regions(regions, lengths, genome, work.regions)
-        for contig, record in fasta.faidx.index.items():
-            if regions is not None and contig not in regions:
-                counts["contigs without regions"] += 1
-                continue
-            counts["contigs"] += 1
-            counts["bases"] += record.rlen
-            if record.rlen < windows.min_length:
-                counts["skipped: contig shorter than min_length"] += 1
-                continue
-            plan, skipped = _plan(genome, contig, record.rlen, regions and regions[contig], work)
+    if regions is not None:
+        regions = fit_regions(regions, _lengths(fasta), genome, work.regions)
+    for contig, length in _lengths(fasta).items():
+        if regions is not None and contig not in regions:
+            counts["contigs without regions"] += 1
+            continue
+        if _is_short(length, counts, work):
+            continue
+        plan, skipped = _plan(genome, contig, length, regions and regions[contig], work)
+        if skipped:
+            counts["skipped: window shorter than min_length"] += skipped
+        work.numbering.begin_contig(len(plan["start"]))
+        source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
+        for batch, skipped in _measured(source, plan, work):
             if skipped:
-                counts["skipped: window shorter than min_length"] += skipped
-            work.numbering.begin_contig(len(plan["start"]))
-            for batch, skipped in _chunk_contig(genome, contig, fasta, plan, work):
-                if skipped:
-                    counts["skipped: ambiguous share above max_share"] += skipped
-                batch["chunk"] = np.arange(first, first + len(batch["start"]))
-                batch["stretch"] = work.numbering.number(batch["stretch"])
-                first += len(batch["start"])
-                counts["chunks"] += len(batch["start"])
-                counts["tokens"] += int(batch["length"].sum())
-                yield _table(batch)
+                counts["skipped: ambiguous share above max_share"] += skipped
+            yield contig, batch
+
+
+def _cut_variants(
+    genome: Genome, fasta: pyfaidx.Fasta, counts: Counter, work: _Work
+) -> Iterator[tuple[str, dict]]:
+    """Windows of the variants of a genome."""
+    variants, found = read_variants(genome.variants)
+    counts.update(found)
+    places = {name: f"{shown(name)}:{mine.position[0] + 1}" for name, mine in variants.items()}
+    try:
+        check_records(places, _lengths(fasta), genome)
+    except InputError as error:
+        raise InputError(f"{genome.variants}: {error}") from None
+    for contig, length in _lengths(fasta).items():
+        if contig not in variants:
+            counts["contigs without variants"] += 1
+        elif not _is_short(length, counts, work):
+            source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
+            for batch in _variants_of(genome, source, length, variants[contig], counts, work):
+                yield contig, batch
+
+
+def _variants_of(
+    genome: Genome, source: Source, length: int, mine: Variants, counts: Counter, work: _Work
+) -> Iterator[dict]:
+    """Windows of the variants of a contig."""
+    policy = work.variants.on_mismatch
+    right = check_reference(source, length, mine, genome.variants, policy)
+    if not right.all():
+        counts["skipped: reference allele is not in the FASTA file"] += int((~right).sum())
+        mine = mine.take(np.flatnonzero(right))
+    pairs, skipped = plan_variants(length, mine.sites, work.windows, work.variants)
+    counts.update(skipped)
+    work.numbering.begin_contig(4 * len(mine))
+    for strand, planned in pairs:
+        measure = partial(measure_pairs, source, strand=strand, variants=mine, windows=work.windows)
+        for batch, skipped in _in_turn(work.pool, measure, pair_blocks(planned)):
+            counts.update(skipped)
+            yield batch
+
+
+def _in_turn(pool: ThreadPoolExecutor, call: Callable, items: Iterator) -> Iterator:
+    """Results in the order of the items; only a few are computed ahead, for they are large."""
+    waiting: deque[Future] = deque()
+    for item in items:
+        waiting.append(pool.submit(call, item))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _lengths(fasta: pyfaidx.Fasta) -> dict[str, int]:
+    return {contig: record.rlen for contig, record in fasta.faidx.index.items()}
+
+
+def _is_short(length: int, counts: Counter, work: _Work) -> bool:
+    """Count a contig; whether it is too short."""
+    counts["contigs"] += 1
+    counts["bases"] += length
+    if length < work.windows.min_length:
+        counts["skipped: contig shorter than min_length"] += 1
+        return True
+    return False
 
 
 def _plan(
@@ -166,21 +258,16 @@ def _plan(
     return plan_regions(length, work.windows, regions, flank, circular)
 
 
-def _chunk_contig(
-    genome: Genome, contig: str, fasta: pyfaidx.Fasta, plan: dict[str, np.ndarray], work: _Work
+def _measured(
+    source: Source, plan: dict[str, np.ndarray], work: _Work
 ) -> Iterator[tuple[dict[str, np.ndarray], int]]:
     """Chunks of a contig, block by block, and the number of windows of each block that were
     skipped. Memory does not grow with the contig."""
 
-    source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
-
     def measure(block: dict[str, np.ndarray | Parts]) -> tuple[dict[str, np.ndarray], int]:
         return measure_windows(source, block, work.windows)
 
-    for block, skipped in work.pool.map(measure, _blocks(plan)):
-        for key, value in (("genome", genome.name), ("contig", contig)):
-            block[key] = np.full(len(block["start"]), value, object)
-        yield block, skipped
+    return work.pool.map(measure, _blocks(plan))
 
 
 def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
@@ -191,16 +278,6 @@ def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         stop = max(row + 1, int(stop))
         yield {key: values[row:stop] for key, values in plan.items()}
         row = stop
-
-
-def _table(batch: dict[str, np.ndarray | Parts]) -> pa.Table:
-    """Chunks as a table; columns that a batch does not have are null."""
-    n = len(batch["start"])
-    columns = [
-        pa.array(batch[field.name], field.type) if field.name in batch else pa.nulls(n, field.type)
-        for field in CHUNKS
-    ]
-    return pa.table(columns, CHUNKS)
 
 
 def _none_left(counts: Counter) -> str:

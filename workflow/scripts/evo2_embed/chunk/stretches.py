@@ -237,9 +237,9 @@ class Numbering:
         self.count = 0
         self.numbers = np.empty(0, np.int64)  # by number in the contig; -1: none yet
 
-    def begin_contig(self, n_windows: int) -> None:
-        """Begin a contig, which has at most as many stretches as windows."""
-        self.numbers = np.full(n_windows, -1, np.int64)
+    def begin_contig(self, most: int) -> None:
+        """Begin a contig, whose stretches have numbers below `most`."""
+        self.numbers = np.full(most, -1, np.int64)
 
     def number(self, stretch: np.ndarray) -> np.ndarray:
         """Numbers in the bundle from numbers in the contig, (n,)."""
@@ -249,3 +249,7 @@ class Numbering:
         self.numbers[new] = np.arange(self.count, self.count + len(new))
         self.count += len(new)
         return self.numbers[stretch]
+
+    def known(self, stretch: np.ndarray) -> np.ma.MaskedArray:
+        """Numbers in the bundle of stretches that have one, (n,); masked where `stretch` is -1."""
+        return np.ma.array(self.numbers[stretch], mask=stretch < 0)

@@ -5,7 +5,15 @@ from dataclasses import replace
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.model.registry import model_names
-from evo2_embed.settings.sections import Extraction, Finetune, Fusion, Model, Probe, Settings
+from evo2_embed.settings.sections import (
+    Extraction,
+    Finetune,
+    Fusion,
+    Model,
+    Probe,
+    Settings,
+    VariantSettings,
+)
 
 BLOCK_WINDOWS = 10  # windows per block of the training set, if the configuration has no value
 
@@ -19,6 +27,7 @@ def complete(settings: Settings) -> Settings:
     return replace(
         settings,
         windows=replace(windows, stride=windows.stride or windows.size),
+        variants=_complete_variants(settings.variants),
         packing=replace(packing, piece=packing.piece or packing.max_tokens),
         finetune=_complete_finetune(settings.finetune, windows.size),
         probe=settings.probe and _complete_probe(settings.probe, windows.size),
@@ -56,6 +65,11 @@ def _spelled_out(layers: str | dict | list, model: str) -> str | dict | list[str
 
 def _complete_probe(probe: Probe, size: int) -> Probe:
     return replace(probe, gap=size if probe.gap is None else probe.gap)
+
+
+def _complete_variants(variants: VariantSettings) -> VariantSettings:
+    half = variants.size - variants.size // 2
+    return replace(variants, downstream=variants.downstream or half)
 
 
 def _complete_finetune(finetune: Finetune, size: int) -> Finetune:

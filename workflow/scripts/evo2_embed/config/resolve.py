@@ -7,6 +7,8 @@ from evo2_embed.config.complete import complete, complete_extraction
 from evo2_embed.config.faults import model_faults, settings_faults
 from evo2_embed.config.region_rows import region_row_faults
 from evo2_embed.config.schema import schema_faults
+from evo2_embed.config.variants import file_faults as variant_file_faults
+from evo2_embed.config.variants import variant_faults
 from evo2_embed.genomes.fit import region_faults
 from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
 from evo2_embed.io.errors import InputError
@@ -42,7 +44,9 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
     genomes, faults = _check_sheet(settings.genomes, settings.regions)
     # Regions that cannot be read have no rows.
     faults += [] if faults else region_row_faults(settings, genomes)
-    is_tiled = settings.regions.rows == "window" or not all(genome.regions for genome in genomes)
+    faults += variant_faults(settings, genomes)
+    in_windows = settings.regions.rows == "window"
+    is_tiled = any(not g.variants and (in_windows or not g.regions) for g in genomes)
     faults += settings_faults(settings, [genome.name for genome in genomes], is_tiled)
     if faults:
         raise InputError("\n".join(faults))
@@ -54,6 +58,7 @@ def _check_sheet(path: str, regions: RegionSettings | None) -> tuple[list[Genome
     not read."""
     genomes, faults = read_sheet(path)
     faults += file_faults(path, genomes)
+    faults += [] if faults else variant_file_faults(genomes)
     return genomes, faults + (region_faults(genomes, regions) if regions else [])
 
 

@@ -66,7 +66,9 @@ def fit_regions(
         column `circular` of the sheet is not a record.
     """
     try:
-        _check_records(regions, lengths, genome)
+        check_records(
+            {key: f"line {mine.line[0]}" for key, mine in regions.items()}, lengths, genome
+        )
         return {
             contig: _fit(mine, contig, lengths[contig], genome.is_circular(contig), settings)
             for contig, mine in regions.items()
@@ -75,16 +77,25 @@ def fit_regions(
         raise InputError(f"{genome.regions}: {error}") from None
 
 
-def _check_records(regions: dict[str, Regions], lengths: dict[str, int], genome: Genome) -> None:
-    unknown = [contig for contig in regions if contig not in lengths]
+def check_records(found: dict[str, str], lengths: dict[str, int], genome: Genome) -> None:
+    """Check that contigs are records of their genome; `found` says where each is in its file first,
+    in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If one is not, or a name in the column `circular` of the sheet is not a record.
+    """
+    unknown = [contig for contig in found if contig not in lengths]
     if unknown:
-        line = min(int(regions[contig].line[0]) for contig in unknown)
         what = f"record '{shown(unknown[0])}'"
         if len(unknown) > 1:
             what = f"record for {len(unknown):,} contigs ({some_of(unknown)})"
         records = some_of(list(lengths), 3)
         hint = next(_hints(unknown, lengths), "")
-        raise InputError(f"line {line}: no {what} in {genome.fasta}, which has {records}{hint}")
+        raise InputError(
+            f"{found[unknown[0]]}: no {what} in {genome.fasta}, which has {records}{hint}"
+        )
     names = genome.circular if isinstance(genome.circular, tuple) else ()
     missing = [name for name in names if name not in lengths]
     if missing:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evo2_embed.io.text import MESSAGE, is_printable, shown
 
-COLUMNS = ("genome", "fasta", "regions", "circular")
+COLUMNS = ("genome", "fasta", "regions", "circular", "variants")
 # Seconds that the clock of a file server may be ahead.
 CLOCK_SKEW = 5
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -23,6 +23,7 @@ class Genome:
     fasta: str
     regions: str | None = None
     circular: str | tuple[str, ...] | None = None
+    variants: str | None = None
 
     def __post_init__(self):
         if isinstance(self.circular, list):  # as YAML and parameters of rules have it
@@ -35,13 +36,15 @@ class Genome:
     @property
     def row(self) -> list:
         """The genome as parameter of a rule. Without regions nothing depends on `circular`."""
-        circular = self.circular if isinstance(self.circular, str) else list(self.circular or ())
         row = [self.name, self.fasta, self.regions]
+        if self.variants:
+            return [*row, None, self.variants]
+        circular = self.circular if isinstance(self.circular, str) else list(self.circular or ())
         return [*row, circular] if self.regions and circular else row
 
 
 def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
-    """Read the sheet (tab-separated; columns genome, fasta and, if wanted, regions and circular).
+    """Read the sheet (tab-separated; columns genome, fasta and, if wanted, the others).
 
     Returns
     -------
@@ -74,6 +77,7 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
             cells.get("fasta", ""),
             cells.get("regions") or None,
             _circular(cells.get("circular", "")),
+            cells.get("variants") or None,
         )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
         genomes.append(genome)
@@ -84,7 +88,8 @@ def file_faults(path: str, genomes: list[Genome]) -> list[str]:
     """One line per file of the sheet that is missing, empty, from the future or not a file."""
     faults = []
     for genome in genomes:
-        for column, file in (("fasta", genome.fasta), ("regions", genome.regions)):
+        for column in ("fasta", "regions", "variants"):
+            file = getattr(genome, column)
             if not file:
                 continue
             where = f"{path}: genome '{shown(genome.name)}': {column} '{shown(file, MESSAGE)}'"
@@ -155,6 +160,11 @@ def _row_faults(genome: Genome, row: list[str], header: list[str]) -> list[str]:
         )
     if not genome.fasta:
         faults.append(f"genome '{shown(genome.name)}': no fasta given")
+    if genome.regions and genome.variants:
+        faults.append(
+            f"genome '{shown(genome.name)}': regions and variants (allowed: one of them; list the "
+            "genome twice, by two names, for both)"
+        )
     return faults
 
 

@@ -271,6 +271,18 @@ def read_rows(file: pq.ParquetFile, start: int, stop: int, columns: list[str]) -
     return file.read_row_groups(groups, columns=columns).slice(start - first, stop - start)
 
 
+def chunk_table(columns: dict[str, np.ndarray | Parts | pa.Array]) -> pa.Table:
+    """Rows of a chunk table from their columns, (n,) each; those that are not there are null."""
+    n = len(columns["start"])
+    arrays = [
+        pa.array(columns[field.name], field.type)
+        if field.name in columns
+        else pa.nulls(n, field.type)
+        for field in CHUNKS
+    ]
+    return pa.table(arrays, CHUNKS)
+
+
 def check_chunks(table: pa.Table, source: str, first: int = 0) -> pa.Table:
     """Check the values of a chunk table's rows; `first` is the number of the first chunk."""
     ends = table["start"].to_numpy(), table["end"].to_numpy()

@@ -29,6 +29,11 @@ class Bundle:
         return any(genome.regions for genome in self.genomes)
 
     @property
+    def has_variants(self) -> bool:
+        """Whether a genome has a file of variants."""
+        return any(genome.variants for genome in self.genomes)
+
+    @property
     def shards(self) -> list[str]:
         """Names of the shards: five digits, from 00000."""
         return [f"{shard:05d}" for shard in range(self.n_shards)]
@@ -73,7 +78,7 @@ def _bundles(genomes: list[Genome], settings: Settings) -> list[Bundle]:
     small_tokens = 0.0
     budget = sharding.shard_tokens
     for genome in genomes:
-        tokens = guess_tokens(genome, settings.windows, settings.regions)
+        tokens = guess_tokens(genome, settings)
         if small and small_tokens + tokens > budget:
             bundles.append(Bundle(small[0].name, tuple(small), 1))
             small, small_tokens = [], 0.0

@@ -4,19 +4,27 @@ It follows from the settings, the plan and the sizes of files. No heavy imports:
 output is checked when the workflow is parsed.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import joined_width
 from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.genomes.variant_sample import sample_sites
 from evo2_embed.model.registry import layer_widths
 from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle
-from evo2_embed.plan.contigs import Contigs, indexed_lengths, read_contigs, sample_size
+from evo2_embed.plan.contigs import Contigs, guess_bases, indexed_lengths, read_contigs, sample_size
 from evo2_embed.plan.rules import count_jobs
-from evo2_embed.plan.tokens import run_contigs, run_regions, tally, tally_regions
+from evo2_embed.plan.tokens import (
+    run_contigs,
+    run_regions,
+    shared_tokens,
+    tally,
+    tally_regions,
+    tally_variants,
+)
 from evo2_embed.settings.sections import SCORES, Extraction, RegionSettings, Settings
 
 
@@ -27,7 +35,7 @@ class GenomeEstimate:
     `tokens` run through the model, including a BOS before every stretch if there is one. `rows` has
     the number of rows by bin size. `exact` says whether its contigs were read, or estimated from a
     sample of the file; `tiled` whether it is cut into windows of one size. `short_regions` are left
-    out.
+    out. `shares` has the tokens of its variants, without BOS, for each way of sharing.
     """
 
     name: str
@@ -40,6 +48,7 @@ class GenomeEstimate:
     exact: bool
     tiled: bool
     short_regions: int
+    shares: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,6 +153,8 @@ def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | 
 def _estimate_genome(
     genome: Genome, bundle: str, settings: Settings, bins: set[int], indexes: Path, sample: int
 ) -> GenomeEstimate:
+    if genome.variants:
+        return _estimate_variants(genome, bundle, settings, bins, indexes)
     windows = settings.windows
     strands = windows.n_strands
     index = indexes / f"{genome.name}.fai"
@@ -176,6 +187,21 @@ def _estimate_genome(
         tiled,
         counts.get("short", 0),
     )
+
+
+def _estimate_variants(
+    genome: Genome, bundle: str, settings: Settings, bins: set[int], indexes: Path
+) -> GenomeEstimate:
+    """Of a genome with a file of variants; its bases are those of the FASTA file."""
+    known = indexed_lengths(genome, indexes / f"{genome.name}.fai") or known_lengths(genome.fasta)
+    counts = tally_variants(genome, known, settings, bins)
+    shares = shared_tokens(genome, known, settings)
+    exact = counts["exact"] and known is not None
+    contigs = len(sample_sites(genome.variants)[0])
+    bases = sum(known.values()) if known else guess_bases(genome)
+    tokens = counts["tokens"] + settings.packing.bos * counts["stretches"]
+    numbers = (round(bases), contigs, counts["windows"], tokens, counts["rows"])
+    return GenomeEstimate(genome.name, bundle, *numbers, exact, False, shares)
 
 
 def _runs(

@@ -105,7 +105,26 @@ def _genomes(cost: Cost) -> str:
         times = tokens_of_base(cost.settings.windows)
         how_often = "once" if times == 1 else f"{times:.3g} times"
         notes.append(f"each base of a strand is computed {how_often}")
-    return "\n".join([text_table(rows), *notes])
+    return "\n".join([text_table(rows), *notes, *_shares(cost)])
+
+
+def _shares(cost: Cost) -> list[str]:
+    """The tokens of variants for each way of sharing."""
+    mine = [genome.shares for genome in cost.estimate.genomes if genome.shares]
+    if not mine:
+        return []
+    sums = {share: sum(shares[share] for shares in mine) for share in mine[0]}
+    whole, chosen = sums["none"], cost.settings.variants.share
+    told = [
+        f"{share} {tokens:,} ({tokens / whole:.0%}{', as set' if share == chosen else ''})"
+        for share, tokens in sums.items()
+    ]
+    span = (
+        ""
+        if cost.settings.windows.has_spans
+        else (f"; contig with windows.context.span: {4 * cost.settings.variants.size}")
+    )
+    return [wrapped(f"tokens of variants by variants.share: {', '.join(told)}{span}")]
 
 
 def _genome(genome: GenomeEstimate, shards: str) -> dict:

@@ -1,21 +1,31 @@
 """Windows of a genome and the tokens that they run, before its sequence is read.
 
 `guess_tokens` decides on bundles and shards. It depends on nothing but the settings, the sizes of
-files and the files of regions, so the same input always gives the same jobs. The other functions
-count from the lengths of contigs; `make plan`, `make status` and `max_output_gb` use them.
+files and the files of regions and variants, so the same input always gives the same jobs. The other
+functions count from the lengths of contigs; `make plan`, `make status` and `max_output_gb` use
+them.
 """
+
+from dataclasses import replace
 
 from evo2_embed.chunk.tiling import count_windows
 from evo2_embed.genomes.fit import fit_regions
 from evo2_embed.genomes.intervals import MOST_BASES
 from evo2_embed.genomes.regions import Regions, read_regions, region_bases
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.genomes.variant_sample import sample_sites
 from evo2_embed.plan.contigs import guess_bases
-from evo2_embed.settings.sections import RegionSettings, Windows
+from evo2_embed.settings.sections import Context, RegionSettings, Settings, Windows
 
 
-def guess_tokens(genome: Genome, windows: Windows, settings: RegionSettings) -> float:
+def guess_tokens(genome: Genome, settings: Settings) -> float:
     """Tokens of a genome's windows, from the sizes of its files."""
+    if genome.variants:
+        return tally_variants(genome, None, settings, set())["tokens"]
+    return _guess_tokens(genome, settings.windows, settings.regions)
+
+
+def _guess_tokens(genome: Genome, windows: Windows, settings: RegionSettings) -> float:
     if genome.regions and settings.rows == "region":
         return tally_regions(genome, None, windows, settings, set())["tokens"]
     if windows.has_spans and genome.regions:
@@ -107,6 +117,65 @@ def tally_regions(
         for width in bins:
             result["rows"][width] += int((-(-bases // width)).sum())
     return result
+
+
+def tally_variants(
+    genome: Genome, lengths: dict[str, int] | None, settings: Settings, bins: set[int]
+) -> dict:
+    """Windows of the variants of a genome, from the first bytes of its file of variants.
+
+    Parameters
+    ----------
+    genome : Genome
+    lengths : dict, optional
+        Bases by contig. Without it, no window is cut off at the right end of a contig.
+    settings : Settings
+        Complete.
+    bins : set of int
+        Bin sizes to count rows for.
+
+    Returns
+    -------
+    dict
+        `windows`, `stretches` that run, `tokens` in them (without BOS), `rows` by bin size, and
+        `exact`: whether the file was read to its end.
+    """
+    # numpy is imported only where a run has variants.
+    from evo2_embed.chunk.variants import count_pairs, plan_variants
+
+    sites, factor = sample_sites(genome.variants)
+    counts = [0, 0, 0]
+    rows = dict.fromkeys(bins, 0)
+    for contig, mine in sites.items():
+        length = (lengths or {}).get(contig, 2 * MOST_BASES)
+        inside = mine.within(length)
+        pairs, _ = plan_variants(length, inside, settings.windows, settings.variants)
+        counts = [sum(pair) for pair in zip(counts, count_pairs(pairs), strict=True)]
+        for width in bins:
+            rows[width] += sum(2 * int((-(-p["length"] // width)).sum()) for _, p in pairs)
+    windows, stretches, tokens = (round(count * factor) for count in counts)
+    return {
+        "windows": windows,
+        "stretches": stretches,
+        "tokens": tokens,
+        "rows": {width: round(number * factor) for width, number in rows.items()},
+        "exact": factor == 1,
+    }
+
+
+def shared_tokens(
+    genome: Genome, lengths: dict[str, int] | None, settings: Settings
+) -> dict[str, int]:
+    """Tokens of a genome's variants with each `variants.share`. If the configuration has no
+    context, `contig` is counted with spans of four windows."""
+    tokens = {}
+    for share in ("window", "contig", "none"):
+        windows, section = settings.windows, replace(settings.variants, share=share)
+        if share == "contig" and windows.context.span == "size":
+            windows = replace(windows, context=Context(span=4 * section.size))
+        chosen = replace(settings, windows=windows, variants=section)
+        tokens[share] = tally_variants(genome, lengths, chosen, set())["tokens"]
+    return tokens
 
 
 def run_contigs(lengths: list[tuple[float, float]], windows: Windows) -> tuple[float, float]:

@@ -55,7 +55,7 @@ class Digests:
     def fits(self, bundle: str, chunked: dict) -> bool:
         """Whether the metadata of a chunk table has the settings and genomes of the run."""
         rows = [genome.row for genome in self.run.bundles[bundle].genomes]
-        genomes = plain([[name, circular] for name, _, _, *circular in rows])
+        genomes = plain([[row[0], [circular for circular in row[3:4] if circular]] for row in rows])
         settings = plain(self.settings("chunk_fasta", bundle=bundle))
         known = [
             [entry["genome"], [entry[key] for key in ("circular",) if key in entry]]

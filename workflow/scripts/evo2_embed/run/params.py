@@ -37,10 +37,13 @@ def control_bundles(run: Run) -> list[Bundle]:
 
 def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) -> dict:
     windows = run.settings.windows
-    # Only where they count, so that runs without regions do not depend on them.
+    # Only where they count, so that runs without regions or variants do not depend on them.
     regions = {}
     if run.bundles[bundle].has_regions:
         regions = {"regions": run.settings.regions.to_dict()}
+    variants = {}
+    if run.bundles[bundle].has_variants:
+        variants = {"variants": run.settings.variants.to_dict()}
     # `beyond_training` changes no window.
     context = {"min": windows.context.min, "span": windows.context.span}
     return {
@@ -48,6 +51,7 @@ def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) ->
             "code": CODE_VERSIONS["chunk"],
             "windows": {**windows.to_dict(), "context": context},
             **regions,
+            **variants,
         }
     }
 

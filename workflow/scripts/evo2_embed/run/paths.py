@@ -15,7 +15,7 @@ import yaml
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.settings.sections import Model, Settings
 
-_PATH = re.compile(r"^[ -]*(?:fasta|regions|checkpoint): (.+)$", re.MULTILINE)
+_PATH = re.compile(r"^[ -]*(?:fasta|regions|variants|checkpoint): (.+)$", re.MULTILINE)
 
 
 def one_form(
@@ -43,7 +43,12 @@ def one_form(
         for name, extraction in settings.extractions.items()
     }
     return replace(settings, model=of_model(settings.model), extractions=extractions), [
-        replace(genome, fasta=form(genome.fasta), regions=genome.regions and form(genome.regions))
+        replace(
+            genome,
+            fasta=form(genome.fasta),
+            regions=genome.regions and form(genome.regions),
+            variants=genome.variants and form(genome.variants),
+        )
         for genome in genomes
     ]
 

@@ -193,6 +193,36 @@ class RegionSettings(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VariantSettings(Section):
+    """The section `variants`: the windows of the files in the column `variants` of the sheet."""
+
+    size: int = key(
+        "Bases in the window of an allele; the reference's and the alternate's have the same.",
+        8192,
+        minimum=2,
+        maximum=1_048_576,
+    )
+    downstream: int | None = key(
+        "Bases of a window from the variant's first base on, in the direction of the strand. null: "
+        "half of size.",
+        None,
+        minimum=1,
+        maximum=1_048_576,
+    )
+    share: Literal["window", "contig", "none"] = key(
+        "What an alternate does not run again. window: the bases of its window before the variant. "
+        "contig: all of its upstream context (needs windows.context). none: nothing, it runs "
+        "whole.",
+        "window",
+    )
+    on_mismatch: Literal["error", "skip"] = key(
+        "Variants whose reference allele is not in the FASTA file. error: stop. skip: leave them "
+        "out and count them.",
+        "error",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Packing(Section):
     """The section `packing`."""
 
@@ -539,6 +569,10 @@ class Settings(Section):
     )
     regions: RegionSettings = key(
         "How the files in the column regions of the sheet are read.", factory=RegionSettings
+    )
+    variants: VariantSettings = key(
+        "The windows of the variants in the files of the column variants of the sheet.",
+        factory=VariantSettings,
     )
     packing: Packing = key("How windows share forward passes.", factory=Packing)
     sharding: Sharding = key("How much work one embedding job gets.", factory=Sharding)

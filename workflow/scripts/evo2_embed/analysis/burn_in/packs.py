@@ -22,7 +22,7 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
-from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
+from evo2_embed.io.tables import CHUNKS, chunk_table, open_table, table_metadata
 from evo2_embed.io.text import shown
 from evo2_embed.pack.write import PackSource, write_packs
 
@@ -174,4 +174,4 @@ def _rows(
         "context": context,
         "parts": Parts.none(len(stretch)),
     }
-    return pa.table({f.name: pa.array(columns[f.name], f.type) for f in CHUNKS}, CHUNKS)
+    return chunk_table(columns)

@@ -1,0 +1,120 @@
+"""Variants in the configuration: what the section `variants` and other settings rule out."""
+
+from evo2_embed.config.context import needs_whole
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.genomes.variant_sample import check_file
+from evo2_embed.io.errors import InputError
+from evo2_embed.model import registry
+from evo2_embed.settings.sections import Settings
+
+
+def file_faults(genomes: list[Genome]) -> list[str]:
+    """Faults of the beginning and the end of each file of variants, one line each. A job reads
+    their records."""
+    faults = []
+    for path in dict.fromkeys(genome.variants for genome in genomes if genome.variants):
+        try:
+            check_file(path)
+        except InputError as error:
+            faults.append(str(error))
+        except OSError:
+            pass  # missing: the sheet's faults say so
+    return faults
+
+
+def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
+    """Faults of the settings of variants, one line each; none if no genome has variants.
+
+    Parameters
+    ----------
+    settings : Settings
+        Complete.
+    genomes : list of Genome
+        Those of the sheet.
+    """
+    section, size = settings.variants, settings.variants.size
+    if not any(genome.variants for genome in genomes):
+        return []
+    faults = []
+    if section.downstream > size:
+        faults.append(
+            f"variants.downstream: {section.downstream} is more than variants.size "
+            f"(allowed: 1 to {size})"
+        )
+    if settings.windows.min_length > size:
+        faults.append(
+            f"windows.min_length: {settings.windows.min_length} is more than variants.size "
+            f"({size}), so every window would be skipped"
+        )
+    faults += _share_faults(settings) + _whole_faults(settings)
+    for name, extraction in settings.extractions.items():
+        where = f"extractions.{name}"
+        pooling = extraction.pooling if isinstance(extraction.pooling, dict) else {}
+        faults += [
+            f"{where}: pooling.{kind}: {bases} is more than variants.size (allowed: 1 to {size})"
+            for kind, bases in pooling.items()
+            if bases > size
+        ]
+        keys = {"score_strands": extraction.score_strands}
+        keys |= {
+            f"fusion.{key}.strands": fusion.strands for key, fusion in extraction.fusion.items()
+        }
+        faults += [
+            f"{where}.{key}: {value} does not work with variants, whose windows on + and - are not "
+            "of the same bases (allowed: keep)"
+            for key, value in keys.items()
+            if value != "keep"
+        ]
+        faults += _trained_faults(where, extraction.model.name, settings)
+    return faults
+
+
+def _share_faults(settings: Settings) -> list[str]:
+    section, windows = settings.variants, settings.windows
+    if section.share != "contig":
+        return []
+    if not windows.has_spans:
+        return [
+            "variants.share: contig needs a windows.context.span (allowed with span: size: window, "
+            "none)"
+        ]
+    least = windows.context.min + section.size
+    if windows.context.span >= least:
+        return []
+    return [
+        f"windows.context.span: {windows.context.span} is less than a window of variants.size "
+        f"({section.size}) and windows.context.min ({windows.context.min}) "
+        f"(allowed: at least {least})"
+    ]
+
+
+def _whole_faults(settings: Settings) -> list[str]:
+    """Faults of settings that run each window alone and in one pack."""
+    section, packing, why = settings.variants, settings.packing, needs_whole(settings)
+    if why is None:
+        return []
+    if why == "export: finetune":
+        return ["export: finetune does not work with variants (allowed: null)"]
+    if section.share != "none":
+        return [f"variants.share: {section.share} does not work with {why} (allowed: none)"]
+    tokens, most = section.size + packing.bos, min(packing.piece, packing.max_tokens)
+    if tokens <= most:
+        return []
+    return [
+        f"variants.size: windows of {tokens} tokens cannot run in segments with {why} (allowed: at "
+        f"most {most} tokens; set a larger packing.max_tokens)"
+    ]
+
+
+def _trained_faults(where: str, model: str, settings: Settings) -> list[str]:
+    windows, section = settings.windows, settings.variants
+    if model not in registry.model_names() or windows.context.beyond_training:
+        return []
+    trained, tokens = registry.context_length(model), section.size + settings.packing.bos
+    if section.share == "contig" or tokens <= trained:  # spans have a check of their own
+        return []
+    return [
+        f"variants.size: {section.size} is more than the training context of {model}, {where} "
+        f"(allowed: at most {trained - settings.packing.bos}, or windows.context.beyond_training: "
+        "true)"
+    ]
