@@ -13,7 +13,7 @@ from evo2_embed.embed.run_packs import _pool
 from evo2_embed.embed.wanted import wanted_segments
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
-from evo2_embed.pack.assign import cut_segments, edges_of
+from evo2_embed.pack.assign import Forks, cut_segments, edges_of
 from evo2_embed.settings.sections import bin_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,15 +80,77 @@ def pooled(vectors, pooling, strand, skipped):
     return {i: vectors[mine].mean(0) for i, mine in members.items() if len(mine)}
 
 
-def packs_of(lengths, longest, budget):
+def packs_of(lengths, longest, budget, forks=None):
     """Segments of every pack: stretch, offset and cu_seqlens."""
-    segments = cut_segments(lengths, longest, budget)
+    segments = cut_segments(lengths, longest, budget, forks)
     for first, stop in zip(segments.edges[:-1], segments.edges[1:], strict=True):
         yield {
             "stretch": 10 + segments.stretch[first:stop],
             "offset": segments.offset[first:stop],
             "cu_seqlens": edges_of(segments.length[first:stop]),
         }
+
+
+@st.composite
+def forked(draw):
+    """Chunks of stretches and of their forks, tokens of all stretches, and the forks as (stretch,
+    parent, bases before the fork)."""
+    chunks, lengths = draw(shards())
+    forks, lengths = [], lengths.tolist()
+    for parent, strand in sorted({(stretch, strand) for _, _, strand, stretch, _ in chunks}):
+        for _ in range(draw(st.integers(0, 3))):
+            point = draw(st.integers(1, lengths[parent]))
+            first, own = draw(st.integers(0, point)), draw(st.integers(1, 30))
+            length, stretch = point + own - first, len(lengths)
+            chunks.append((0, length, strand, stretch, point + own))
+            forks.append((stretch, parent, point))
+            lengths.append(own)
+    return chunks, np.array(lengths), forks
+
+
+@given(
+    pooling=st.sampled_from(POOLINGS),
+    shard=forked(),
+    longest=st.integers(1, 50),
+    more=st.integers(0, 60),
+    bos=st.integers(0, 1),
+    skip_first=st.sampled_from([0, 0, 0, 1, 5]),
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_rows_of_forks_have_tokens_of_their_parents(pooling, shard, longest, more, bos, skip_first):
+    chunks, lengths, forks = shard
+    lasts = {stretch: (parent, point) for stretch, parent, point in forks}
+    wanted, whole = {}, {}
+    for chunk, (start, end, strand, stretch, context) in enumerate(chunks):
+        parent, point = lasts.get(stretch, (stretch, 0))
+        places = np.arange(context - end + start, context)
+        vectors = token_values(10 + np.where(places < point, parent, stretch), places)
+        wanted[chunk] = pooled(vectors, pooling, strand, int((places < skip_first).sum()))
+        whole[chunk] = vectors.sum(0)
+    if bin_of(pooling) is None and not all(wanted.values()):
+        return
+    rows = shard_rows(chunks, pooling, skip_first)
+    table = np.array(forks, int).reshape(-1, 3) + [10, 10, bos]
+    locator = RowLocator(rows, pooling, bos, table)
+    of_forks = Forks(np.full(len(lengths), -1), np.zeros(len(lengths), int))
+    for stretch, parent, point in forks:
+        of_forks.parent[stretch], of_forks.offset[stretch] = parent, point + bos
+    tokens = lengths + bos * (of_forks.parent < 0)
+    poolers = {False: Pooler(pooling), True: Pooler("sum")}
+    found = {kind: np.full((rows.count, 2), np.nan) for kind in poolers}
+    for pack in packs_of(tokens, longest, longest + more, of_forks):
+        for kind, pooler in poolers.items():
+            ended, values = pooler.pool(run(pack, bos), locator.spans(**pack, whole=kind))
+            assert np.isnan(found[kind][ended]).all()  # each row ends once
+            assert sorted(ended) == sorted(locator.ended(**pack, whole=kind))
+            found[kind][ended] = values["norm"].numpy()
+    assert not len(poolers[False].open)
+    for chunk, mine in wanted.items():
+        index = rows.row_index(np.full(len(mine), chunk), np.array(list(mine), int))
+        values = np.array(list(mine.values())).reshape(-1, 2)
+        np.testing.assert_allclose(found[False][index], values, rtol=1e-5, atol=1e-6)
+        if not bin_of(pooling):
+            np.testing.assert_allclose(found[True][index[0]], whole[chunk], rtol=1e-5, atol=1e-5)
 
 
 def run(pack, bos):

@@ -41,7 +41,7 @@ from evo2_embed.model.loading import package_versions
 from evo2_embed.model.registry import layer_widths
 from evo2_embed.model.weights import check_weights
 from evo2_embed.pack.metadata import PackMetadata, read_metadata, shard_id_of
-from evo2_embed.pack.read import read_chunk_keys, read_pack_segments, read_packs
+from evo2_embed.pack.read import forks_in, read_chunk_keys, read_pack_segments, read_packs
 from evo2_embed.settings.sections import SCORES, Extraction, Runtime
 
 # The work folder of a shard, beside its record, and the lock in it.
@@ -216,7 +216,7 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
     with RowStore(shard.work, contents, runtime.checkpoint_every, beat) as store:
         if shard.origin.n_packs:
             segments = read_pack_segments(shard.file)
-            locator = RowLocator(rows, extraction.pooling, bos)
+            locator = RowLocator(rows, extraction.pooling, bos, forks_in(segments))
             known = [pack for pack in store.done if pack in segments]
             store.keep_whole(
                 {

@@ -63,7 +63,8 @@ class RowLocator:
     Spans are those of the tokens that are pooled, or (`whole`) of all tokens of the rows.
 
     All stretches of the shard are laid end to end on one axis of tokens. On it every chunk has a
-    start and an end, and so has every segment.
+    start and an end, and so has every segment. A chunk of a fork has two intervals: the tokens that
+    the fork shares with its parent are the parent's, the others its own.
 
     Parameters
     ----------
@@ -71,9 +72,13 @@ class RowLocator:
     pooling : str or dict
     bos : int
         Tokens before the first base of a stretch: 0 or 1.
+    forks : ndarray of int64, (F, 3), optional
+        `read.forks_in` the shard. By default it has none.
     """
 
-    def __init__(self, rows: ShardRows, pooling: str | dict, bos: int):
+    def __init__(
+        self, rows: ShardRows, pooling: str | dict, bos: int, forks: np.ndarray | None = None
+    ):
         self.rows, self.pooling = rows, pooling
         chunks = rows.chunks
         last = chunks["context"] + bos  # tokens of the stretch up to the chunk's end
@@ -82,17 +87,46 @@ class RowLocator:
         tokens = np.zeros(len(self.stretches), np.int64)
         np.maximum.at(tokens, owner, last)
         self.base = edges_of(tokens)  # start of each stretch on the axis
-        end = self.base[owner] + last
-        # Chunks sorted by their start on the axis.
-        self.order = np.argsort(end - lengths, kind="stable")
-        self.start, self.end = (end - lengths)[self.order], end[self.order]
-        pooled = pooled_tokens(lengths, chunks["strand"], pooling, rows.skipped)
-        self.pooled = [tokens[self.order] for tokens in pooled]
+        # Intervals: their chunk, where its first token would be, and which of its tokens they have.
+        chunk, origin = np.arange(len(owner)), self.base[owner] + last - lengths
+        low, high = np.zeros_like(lengths), lengths
+        if forks is not None and len(forks):
+            mine, parent, shared = self._shared(forks, last - lengths)
+            low[mine] = shared
+            chunk = np.append(chunk, mine)
+            origin = np.append(origin, self.base[parent] + (last - lengths)[mine])
+            low, high = np.append(low, np.zeros_like(shared)), np.append(high, shared)
+        # Sorted by their start on the axis.
+        order = np.argsort(origin + low, kind="stable")
+        self.chunk, self.origin, self.low, self.high = (
+            values[order] for values in (chunk, origin, low, high)
+        )
+        self.start = self.origin + self.low
+        self.farthest = np.maximum.accumulate(self.origin + self.high)
+        self.lengths = lengths
+        self.pooled = pooled_tokens(lengths, chunks["strand"], pooling, rows.skipped)
         bins, begin = bin_of(pooling), np.zeros_like(lengths)
         if bins:
             begin = first_bins(lengths, bins, rows.skipped) * bins
-        self.whole = [tokens[self.order] for tokens in (begin, lengths)]
-        self.farthest = np.maximum.accumulate(self.end)
+        self.whole = begin, lengths
+
+    def _shared(
+        self, forks: np.ndarray, start: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Chunks that share tokens with the parents of their stretches, the indices of those, and
+        how many tokens they share.
+
+        Parameters
+        ----------
+        start : ndarray of int64, (n,)
+            Tokens of the stretch before each chunk.
+        """
+        forks = forks[np.argsort(forks[:, 0])]
+        stretch = self.rows.chunks["stretch"]
+        row = np.minimum(np.searchsorted(forks[:, 0], stretch), len(forks) - 1)
+        shared = np.where(forks[row, 0] == stretch, forks[row, 2] - start, 0)
+        mine = np.flatnonzero(shared > 0)
+        return mine, np.searchsorted(self.stretches, forks[row[mine], 1]), shared[mine]
 
     def spans(
         self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray, whole: bool = False
@@ -110,21 +144,22 @@ class RowLocator:
         """
         begin = self.base[np.searchsorted(self.stretches, stretch)] + offset
         stop = begin + np.diff(cu_seqlens)
-        # Chunks [low, high) may overlap the segment: those before end too early, those behind start
-        # too late. Chunks of different lengths between them may not overlap it.
+        # Intervals [low, high) may overlap the segment: those before end too early, those behind
+        # start too late. Intervals of different lengths between them may not overlap it.
         low = np.searchsorted(self.farthest, begin, side="right")
         high = np.maximum(np.searchsorted(self.start, stop), low)
         segment = np.repeat(np.arange(len(begin)), high - low)
-        chunk = np.arange(len(segment)) - np.repeat(edges_of(high - low)[:-1] - low, high - low)
+        each = np.arange(len(segment)) - np.repeat(edges_of(high - low)[:-1] - low, high - low)
         begin, stop = begin[segment], stop[segment]
+        chunk, origin = self.chunk[each], self.origin[each]
         # Tokens [first, after) of the chunk are in the segment, and wanted; counted from the
         # chunk's start.
         low, high = (tokens[chunk] for tokens in (self.whole if whole else self.pooled))
-        first = np.maximum(begin - self.start[chunk], low)
-        after = np.minimum(stop - self.start[chunk], high)
+        first = np.maximum(np.maximum(begin - origin, self.low[each]), low)
+        after = np.minimum(np.minimum(stop - origin, self.high[each]), high)
         overlaps = after > first
         # From a token of the chunk to a token of the pack.
-        shift = cu_seqlens[segment] - begin + self.start[chunk]
+        shift = cu_seqlens[segment] - begin + origin
         columns = (chunk, segment, first, after, shift, high)
         return self._spans(*(values[overlaps] for values in columns))
 
@@ -146,7 +181,7 @@ class RowLocator:
     ) -> RowSpans:
         """From spans of chunks to spans of rows: one per chunk, or one per bin. The rows of a chunk
         end before its token `high`."""
-        lengths, bins = (self.end - self.start)[chunk], bin_of(self.pooling)
+        lengths, bins = self.lengths[chunk], bin_of(self.pooling)
         size = np.full(len(chunk), bins) if bins else lengths
         # Bins [first // size, ceil(after / size)) of a chunk have tokens in the segment.
         n_bins = -(-after // size) - first // size
@@ -158,6 +193,6 @@ class RowLocator:
         number += first // size
         end = np.minimum((number + 1) * size, high)
         begin = np.maximum(number * size, first)
-        row_index = self.rows.row_index(self.order[chunk], number)
+        row_index = self.rows.row_index(chunk, number)
         length = np.minimum(end, after) - begin
         return RowSpans(row_index, shift + begin, length, end <= after, segment)

@@ -66,6 +66,16 @@ def read_pack_segments(file: pq.ParquetFile) -> dict[int, dict[str, np.ndarray]]
     return {pack: _with_parents(dict(zip(keys, values, strict=True))) for pack, *values in rows}
 
 
+def forks_in(segments: dict[int, dict[str, np.ndarray]]) -> np.ndarray:
+    """The forks among the segments of all packs: stretch, parent, and tokens of the parent before
+    the fork, BOS included: int64, (F, 3)."""
+    columns = [
+        np.concatenate([pack[name] for pack in segments.values()])
+        for name in ("stretch", "parent", "offset")
+    ]
+    return np.stack(columns, axis=1)[columns[1] >= 0]
+
+
 def _with_parents(row: dict) -> dict:
     """A row of a file without forks has no column `parent`."""
     if row["parent"] is None:
