@@ -1,5 +1,6 @@
 """An embedding job that is killed, stopped, doubled or handed the wrong file."""
 
+import io
 import json
 import os
 import shutil
@@ -8,18 +9,24 @@ import subprocess
 import sys
 import time
 
+import numpy as np
+import polars as pl
 import pytest
+import torch
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.embed.embed_shard import _check_still_wanted
 from evo2_embed.embed.store import JOURNAL
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import checked_writes
+from evo2_embed.model import registry
+from evo2_embed.model.loading import load_model
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
 from evo2_embed.settings.sections import Model
 from runs import CONFIG, SCRIPTS, merged, random_bases, write_fasta
+from stock import FACTOR, alone, in_float64
 
 # A process that has imported what a job needs, and forks one process per job. It answers each line
 # on standard input: {"packs": ...} with the process id of a job, {"wait": pid, "block": ...} with
@@ -144,7 +151,7 @@ class Shard:
         return {path.name: path.read_bytes() for path in files if path.name != "speed.json"}
 
 
-def prepare(folder, ask, **changes):
+def prepare(folder, ask, vcf=None, **changes):
     """Pack files of two shards, and what an undisturbed job makes of the first."""
     folder.mkdir()
     before = os.getcwd()
@@ -153,7 +160,12 @@ def prepare(folder, ask, **changes):
     (folder / "genomes.tsv").write_text("genome\tfasta\ng\tg.fa\n")
     run = plan_run(merged(CONFIG, changes))
     windows, genomes = run.settings.windows.to_dict(), [Genome("g", "g.fa")]
-    chunk_bundle(genomes, windows, "indexes", "g.parquet", 1)
+    sections = {}
+    if vcf:
+        (folder / "g.vcf").write_text(vcf)
+        genomes = [Genome("g", "g.fa", variants="g.vcf")]
+        sections["variants"] = run.settings.variants.to_dict()
+    chunk_bundle(genomes, windows, "indexes", "g.parquet", 1, **sections)
     packing = {"packing": run.settings.packing.to_dict(), "code": 1}
     for number in range(2):
         packs = f"g/{number:05d}.parquet"
@@ -223,6 +235,76 @@ def test_a_killed_job_runs_open_stretches_again_to_the_same_bytes(tmp_path, ask)
     assert "finished packs run again: their stretches were not finished" in log
     assert shard.outputs() == shard.expected
     assert sorted(shard.expected) == ["blocks.0.parquet", "scores.parquet", "shard.json"]
+
+
+def vcf_of(bases, positions):
+    """SNVs at positions, from 1; of three alternates each."""
+    lines = ["##fileformat=VCFv4.2", f"##contig=<ID=g,length={len(bases)}>"]
+    lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
+    for position in positions:
+        base = bases[position - 1]
+        others = ",".join(x for x in "ACGT" if x != base)
+        lines.append(f"g\t{position}\t.\t{base}\t{others}\t.\t.\t.")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory, ask):
+    """A shard of alternates that are forks of reference windows."""
+    return prepare(
+        tmp_path_factory.mktemp("forks") / "prepared",
+        ask,
+        vcf=vcf_of(random_bases(12_000, 5), [*range(500, 6000, 450), 3000, 3010]),
+        windows={"strands": "both"},
+        variants={"size": 400},
+        packing={"max_tokens": TOKENS, "piece": 325},
+        extractions={"default": {"layers": ["blocks.0", "blocks.3"], "pooling": "mean", **SCORED}},
+    )
+
+
+def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
+    torch.set_num_threads(1)
+    evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
+    layers = ["blocks.0", "blocks.3", "scores"]
+    bases, exact = random_bases(12_000, 5), in_float64(evo2)
+    chunks = pl.read_parquet(forked.folder / "g.parquet")
+    assert chunks["parent"].is_not_null().sum() > 60
+    found = {
+        layer: pl.read_parquet(io.BytesIO(forked.expected[f"{layer}.parquet"])).sort("chunk")
+        for layer in layers
+    }
+    rows = chunks.filter(pl.col("chunk").is_in(found["blocks.0"]["chunk"].implode()))
+    assert len(rows) == len(found["blocks.0"]) > 60
+    for number in range(0, len(rows), 7):
+        row = rows.row(number, named=True)
+        tokens = bases[row["start"] : row["end"]]
+        if row["insert"]:
+            place = int(row["variant"].split(":")[1]) - 1 - row["start"]
+            tokens = tokens[:place] + row["insert"] + tokens[place + 1 :]
+        if row["strand"] == "-":
+            tokens = tokens.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+        tokens = np.frombuffer(tokens.encode(), np.uint8)
+        stock, double = (alone(model, tokens, layers) for model in (evo2, exact))
+        for layer in layers[:2]:
+            bound = FACTOR * (stock[layer].double() - double[layer]).abs().max()
+            wanted = stock[layer][50:].double().mean(0).numpy()
+            mine = np.array(found[layer]["embedding"][number], float)
+            assert np.abs(mine - wanted).max() <= bound, (layer, row)
+        bound = FACTOR * (stock["scores"] - double["scores"]).abs().max() * len(tokens)
+        assert abs(found["scores"]["sum"][number] - float(stock["scores"].sum())) <= bound
+
+
+@pytest.mark.parametrize("saved", [3, 9])
+def test_a_killed_job_of_forks_goes_on_to_the_same_bytes(forked, tmp_path, saved):
+    folder = tmp_path / "shard"
+    shutil.copytree(forked.folder, folder)
+    shard = Shard(folder, forked.settings, forked.ask)
+    job = shard.start_and_pause(saved)
+    job.send(signal.SIGKILL)
+    job.status(block=True)
+    _, log = shard.run()
+    assert "finished packs run again: their stretches were not finished" in log
+    assert shard.outputs() == forked.expected
 
 
 def test_other_settings_and_other_packs_do_not_go_on(shard):
