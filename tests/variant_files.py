@@ -1,6 +1,8 @@
 """Files of variants for tests."""
 
-HEADER = "##fileformat=VCFv4.2\n"
+HEADER = """##fileformat=VCFv4.2
+##INFO=<ID=END,Number=1,Type=Integer,Description="End">
+"""
 COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 
 

@@ -47,10 +47,11 @@ def chunk(complete, tmp_path):
 
 def refused(chunk, *arguments, **keywords):
     """The one line that refuses a file, which leaves nothing behind."""
+    before = list(Path("out").glob("*"))
     with pytest.raises(InputError) as error:
         chunk(*arguments, **keywords)
     assert "\n" not in str(error.value)
-    assert not list(Path("out").glob("*"))
+    assert list(Path("out").glob("*")) == before
     return str(error.value)
 
 
@@ -156,3 +157,115 @@ def test_the_plan_knows_windows_and_tokens_before_the_run(chunk, complete, tmp_p
             runs[row["stretch"]] = max(runs.get(row["stretch"], 0), own)
         windows, stretches, bases = map(sum, zip(*sums, strict=True))
         assert (windows, stretches, bases) == (len(rows), len(runs), sum(runs.values()))
+
+
+SITE = CONTIGS["c1"][9:13]  # the bases at the positions 10 to 13
+
+
+def at(position, ref=None, alt="", contig="c1", name="."):
+    """A record; without alleles, the SNV of the base that is there."""
+    base = CONTIGS[contig][position - 1]
+    return contig, position, name, ref or base, alt or base.translate(_SWAP)
+
+
+def test_what_is_no_sequence_of_bases_is_counted_and_named(chunk):
+    base = SITE[0]
+    odd = ["<DEL>", "*", "<NON_REF>", "<*>", "G[c1:20[", "]c1:20]G", f"{base}.", ".", "N", base]
+    records = [at(10, base, f"{base}GG,{alt}") for alt in odd] + [at(11)]
+    rows, counts = chunk(vcf_of(records))
+    assert {row["variant"] for row in rows} == {
+        f"c1:10:{base}:{base}GG",
+        f"c1:11:{SITE[1]}:{SITE[1].translate(_SWAP)}",
+    }
+    assert {key: n for key, n in counts.items() if "skipped" in key} == {
+        "skipped: symbolic allele <DEL>": 1,
+        "skipped: allele *": 1,
+        "skipped: <NON_REF> of a gVCF": 1,
+        "skipped: <*> of a gVCF": 1,
+        "skipped: breakend": 3,
+        "skipped: no alternate allele": 1,
+        "skipped: ambiguous letter in the alternate allele": 1,
+        "skipped: both alleles are the same": 1,
+        "skipped: variant is in the file before": 9,
+    }
+    assert (counts["records"], counts["variants"], counts["chunks"]) == (11, 2, 4)
+
+
+def test_alleles_in_lower_case_are_those_in_upper_case_unless_case_is_kept(chunk):
+    masked = {"c1": CONTIGS["c1"][:9] + CONTIGS["c1"][9:12].lower() + CONTIGS["c1"][12:]}
+    ref = SITE[:2]
+    records = [("c1", 10, ".", ref.lower(), "cat"), ("c1", 13, ".", SITE[3].lower(), "gat")]
+    rows, _ = chunk(vcf_of(records), masked)
+    assert [row["insert"] for row in rows[1::2]] == ["CAT", "GAT"]
+    assert rows[1]["variant"] == f"c1:10:{ref}:CAT"
+    rows, _ = chunk(vcf_of(records), masked, lower_case="keep")
+    assert [row["insert"] for row in rows[1::2]] == ["cat", "GAT"]
+    window = masked["c1"]
+    alternate = window[:9] + "cat" + window[11:]
+    for row, bases in ((rows[0], window), (rows[1], alternate)):
+        assert row["crc32"] == zlib.crc32(bases[: row["length"]].encode())
+
+
+def test_ambiguous_letters_of_the_contig_are_matched_and_follow_their_policy(chunk):
+    bases = CONTIGS["c1"]
+    contigs = {"c1": bases[:9] + "NR" + bases[11:]}
+    records = [("c1", 10, ".", "N", "A"), ("c1", 11, ".", "A", "C"), ("c1", 300, *at(300)[2:])]
+    rows, counts = chunk(vcf_of(records), contigs)
+    assert counts["variants"] == 3
+    assert [row["ambiguous"] for row in rows[:2]] == pytest.approx([2 / 29, 1 / 29])
+    policy = {"policy": "skip", "max_share": 0}
+    rows, counts = chunk(vcf_of(records), contigs, ambiguous=policy)
+    assert {row["variant"].split(":")[1] for row in rows} == {"300"}
+    assert counts["skipped: ambiguous share above max_share"] == 4
+    said = refused(chunk, vcf_of(records), contigs, ambiguous={"policy": "error"})
+    assert "ambiguous letters in the window of the variant at 10" in said
+
+
+def test_another_assembly_is_refused_with_its_first_five_records_or_skipped(chunk):
+    wrong = [at(place, CONTIGS["c1"][place - 1].translate(_SWAP), "AC") for place in range(20, 27)]
+    records = [*wrong, at(50), at(700, f"{CONTIGS['c1'][-1]}A", "C"), ("c1", 9000, ".", "A", "C")]
+    said = refused(chunk, vcf_of(records))
+    assert "v.vcf: 9 of 10 reference alleles are not in record 'c1' of " in said
+    shown = [
+        f"position {place} {wrong[place - 20][3]}, not {CONTIGS['c1'][place - 1]}"
+        for place in range(20, 25)
+    ]
+    assert f"{'; '.join(shown)}; is this another assembly?" in said
+    assert "variants.on_mismatch: skip" in said
+    rows, counts = chunk(vcf_of(records), variants={"on_mismatch": "skip"})
+    assert {row["variant"] for row in rows} == {":".join(map(str, (at(50)[0], 50, *at(50)[3:])))}
+    assert counts["skipped: reference allele is not in the FASTA file"] == 9
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([at(700, f"{CONTIGS['c1'][-1]}A", "C")], "position 700 .A is not on its 700 bases"),
+        ([("c1", 0, ".", "A", "C")], "position 0 A is not on its 700 bases"),
+        ([("chrc1", 3, ".", "A", "C")], "chrc1:3: no record 'chrc1' in .*'chrc1' and 'c1' differ"),
+        ([("c1", 3, ".", "A-", "C")], "c1:3: reference allele 'A-' is not a sequence of bases"),
+        ([at(3, alt="X")], "c1:3: alternate allele 'X' is not an allele of VCF"),
+        ([at(9), ("c1", "x", ".", "A", "C")], "after c1:9: cannot be read as VCF or BCF"),
+        ([at(9), ("c1 3 . A C",)], "after c1:9: cannot be read as VCF or BCF"),
+        ([at(9, alt="<DEL>")], r"no variants in the file \(1 symbolic allele <DEL>\)"),
+        ([], "no variants in the file"),
+        ([at(9, alt="A" * 30)], "no window is left to embed .1 allele longer than variants.downs"),
+    ],
+)
+def test_bad_records_are_refused_in_one_line(chunk, records, said):
+    with pytest.raises(InputError, match=said) as error:
+        chunk(vcf_of(records))
+    assert "\n" not in str(error.value)
+
+
+def test_an_insertion_that_the_rest_of_the_contig_cannot_hold_is_counted(chunk):
+    last = CONTIGS["c1"][-1]
+    rows, counts = chunk(vcf_of([at(700), at(700, last, f"{last}ACG")]), strands="both")
+    assert counts["skipped: window too short at the end of its contig"] == 1
+    assert {row["variant"] for row in rows} == {f"c1:700:{last}:{last.translate(_SWAP)}"}
+
+
+def test_samples_are_not_read_and_take_no_memory(chunk):
+    samples = [f"s{i}" for i in range(20_000)]
+    records = [at(place) for place in range(1, 200)]
+    assert chunk(vcf_of(records, samples)) == chunk(vcf_of(records))
