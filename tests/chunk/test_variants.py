@@ -4,18 +4,21 @@ The expected sequences are built from plain texts: the alternate allele is put i
 the result is read from either end.
 """
 
+import gzip
 import random
 import zlib
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.chunk.variants import count_pairs, plan_variants
+from evo2_embed.config.resolve import resolve
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.variant_sample import sample_sites
 from evo2_embed.io.errors import InputError
-from runs import random_bases, write_fasta
+from runs import ROOT, random_bases, write_fasta
 from variant_files import vcf_of
 
 CONTIGS = {"c1": random_bases(700, 1), "HLA-A*01:01": random_bases(90, 2), "c3": "ACGT" * 3}
@@ -269,3 +272,29 @@ def test_samples_are_not_read_and_take_no_memory(chunk):
     samples = [f"s{i}" for i in range(20_000)]
     records = [at(place) for place in range(1, 200)]
     assert chunk(vcf_of(records, samples)) == chunk(vcf_of(records))
+
+
+def test_the_example_of_lambda_is_chunked_on_both_strands(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "config" / "examples" / "variants")
+    settings, genomes = resolve(yaml.safe_load(Path("config/config.yaml").read_text()))
+    made = chunk_bundle(
+        genomes,
+        settings.windows.to_dict(),
+        str(tmp_path / "indexes"),
+        str(tmp_path / "chunks.parquet"),
+        1,
+        variants=settings.variants.to_dict(),
+    )
+    rows = pq.read_table(tmp_path / "chunks.parquet").to_pylist()
+    counts = made["genomes"]["lambda"]
+    assert (counts["records"], counts["variants"], len(rows)) == (11, 13, 52)
+    assert counts["skipped: symbolic allele <DEL>"] == 1
+    assert counts["skipped: symbolic allele <DUP>"] == 1
+    assert counts["skipped: allele *"] == 1
+    with gzip.open("../../../resources/lambda.fa.gz", "rt") as lines:
+        contigs = {rows[0]["contig"]: "".join(lines.read().split("\n")[1:]).upper()}
+    for row in rows:
+        strand, place = expected(row, contigs)
+        window = strand[place - row["fork"] :][: row["context"]][-row["length"] :]
+        forward = window if row["strand"] == "+" else window.translate(_SWAP)[::-1]
+        assert row["crc32"] == zlib.crc32(forward.encode())
