@@ -3,7 +3,7 @@
 # in:  results/chunks/{bundle}.parquet, and the bundle's FASTA files
 # out: results/packs/{bundle}/{shard}.parquet
 #      columns: pack, tokens, width, mask, cu_seqlens, stretch, position, left, chunk, segment,
-#      context, genome, contig, start, end, strand, name, parts
+#      context, genome, contig, start, end, strand, name, parts, parent
 
 
 def bundle_shards(wildcards):
