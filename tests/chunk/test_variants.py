@@ -137,6 +137,11 @@ def test_chunks_are_windows_of_a_contig_that_has_the_variant(chunk, share, downs
     assert sorted({*own, *origins}) == list(range(len(own) + len(origins)))
     parents = [ref for ref, _ in families]
     assert parents == sorted(parents)
+    # Rows follow the contig, so that blocks of it are read once.
+    for name in CONTIGS if share != "contig" else ():
+        for strand, edge in (("+", "start"), ("-", "end")):
+            edges = [r[edge] for r in rows[::2] if (r["contig"], r["strand"]) == (name, strand)]
+            assert edges == sorted(edges)
     if share == "window":
         assert len(origins) < len(families) / 2
 
