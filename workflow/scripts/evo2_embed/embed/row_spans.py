@@ -87,22 +87,19 @@ class RowLocator:
         tokens = np.zeros(len(self.stretches), np.int64)
         np.maximum.at(tokens, owner, last)
         self.base = edges_of(tokens)  # start of each stretch on the axis
-        # Intervals: their chunk, where its first token would be, and which of its tokens they have.
+        # Intervals: their chunk, where it begins, and how many of its tokens they have. No segment
+        # of a fork has the first ones, which are its parent's.
         chunk, origin = np.arange(len(owner)), self.base[owner] + last - lengths
-        low, high = np.zeros_like(lengths), lengths
+        high = lengths
         if forks is not None and len(forks):
             mine, parent, shared = self._shared(forks, last - lengths)
-            low[mine] = shared
             chunk = np.append(chunk, mine)
             origin = np.append(origin, self.base[parent] + (last - lengths)[mine])
-            low, high = np.append(low, np.zeros_like(shared)), np.append(high, shared)
+            high = np.append(high, shared)
         # Sorted by their start on the axis.
-        order = np.argsort(origin + low, kind="stable")
-        self.chunk, self.origin, self.low, self.high = (
-            values[order] for values in (chunk, origin, low, high)
-        )
-        self.start = self.origin + self.low
-        self.farthest = np.maximum.accumulate(self.origin + self.high)
+        order = np.argsort(origin, kind="stable")
+        self.chunk, self.start, self.high = (values[order] for values in (chunk, origin, high))
+        self.farthest = np.maximum.accumulate(self.start + self.high)
         self.lengths = lengths
         self.pooled = pooled_tokens(lengths, chunks["strand"], pooling, rows.skipped)
         bins, begin = bin_of(pooling), np.zeros_like(lengths)
@@ -151,11 +148,11 @@ class RowLocator:
         segment = np.repeat(np.arange(len(begin)), high - low)
         each = np.arange(len(segment)) - np.repeat(edges_of(high - low)[:-1] - low, high - low)
         begin, stop = begin[segment], stop[segment]
-        chunk, origin = self.chunk[each], self.origin[each]
+        chunk, origin = self.chunk[each], self.start[each]
         # Tokens [first, after) of the chunk are in the segment, and wanted; counted from the
         # chunk's start.
         low, high = (tokens[chunk] for tokens in (self.whole if whole else self.pooled))
-        first = np.maximum(np.maximum(begin - origin, self.low[each]), low)
+        first = np.maximum(begin - origin, low)
         after = np.minimum(np.minimum(stop - origin, self.high[each]), high)
         overlaps = after > first
         # From a token of the chunk to a token of the pack.
