@@ -8,9 +8,10 @@ from evo2_embed.analysis.compare.control import pack_shuffled
 from evo2_embed.analysis.compare.layers import describe
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.settings.sections import Packing, Windows
+from evo2_embed.settings.sections import Packing, VariantSettings, Windows
 from runs import random_bases, write_fasta
 from sklearn.decomposition import PCA
+from variant_files import vcf_of
 
 RNG = np.random.default_rng(0)
 
@@ -116,3 +117,27 @@ def test_the_control_is_real_windows_with_shuffled_bases(bundles, tmp_path):
     assert sorted(found) == list(range(6))
     assert {pack["genome"][0] for pack in table} == {"one", "two"}
     assert {strand for pack in table for strand in pack["strand"]} == {"+", "-"}
+
+
+def test_the_control_of_variants_has_windows_of_the_reference_only(tmp_path):
+    bases, packs = random_bases(1500, 3), tmp_path / "packs.parquet"
+    changes = [(400, 1, "ACGTACGT"), (500, 9, "G"), (700, 1, "AA")]
+    records = [("c", at, ".", bases[at - 1 : at - 1 + n], new) for at, n, new in changes]
+    (tmp_path / "v.vcf").write_text(vcf_of(records))
+    fasta = write_fasta(tmp_path / "g.fa", [("c", bases)])
+    genome = Genome("g", fasta, variants=str(tmp_path / "v.vcf"))
+    section = VariantSettings(size=200, downstream=100).to_dict()
+    chunks, indexes = str(tmp_path / "chunks.parquet"), str(tmp_path / "indexes")
+    windows = Windows(strands="both").to_dict()
+    chunk_bundle([genome], windows, indexes, chunks, 1, variants=section)
+    settings = {"packing": Packing(max_tokens=1000, piece=1000).to_dict(), "code": 1}
+    assert pack_shuffled([(chunks, [genome])], 100, settings, indexes, str(packs)).n_chunks == 6
+    for pack in pq.read_table(packs).to_pylist():
+        assert not {"variant", "parent"} & pack.keys()
+        ends = pack["cu_seqlens"]
+        for i, strand in enumerate(pack["strand"]):
+            window = bases[pack["start"][i] : pack["end"][i]]
+            if strand == "-":
+                window = window.translate(str.maketrans("ACGT", "TGCA"))
+            tokens = pack["tokens"][ends[i] : ends[i + 1]]
+            assert sorted(tokens.decode()) == sorted(window)

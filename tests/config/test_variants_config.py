@@ -55,6 +55,15 @@ def started(tmp_path, monkeypatch):
             "windows of 2000 tokens cannot run in segments with packing.strategy: padded",
         ),
         ({"export": "finetune"}, "export: finetune does not work with variants"),
+        ({"probe": {"labels": "v.vcf"}}, "probe: does not work with variants .allowed: null"),
+        (
+            {"extractions": {"default": {"levels": ["contig"]}}},
+            "extractions.default.levels: does not work with variants",
+        ),
+        (
+            {"extractions": {"default": {"skip_first": 100}}},
+            r"skip_first: 100 leaves nothing .* variants.size .100. bases .allowed: 0 to 99",
+        ),
         (
             {"variants": {"size": 100_000}, "model": {"name": "evo2_1b_base"}},
             "variants.size: 100000 is more than the training context of evo2_1b_base",

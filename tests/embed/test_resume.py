@@ -69,6 +69,7 @@ for line in sys.stdin:
         os._exit(0)
     print(pid, flush=True)
 """
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
 SCORED = {"scores": True, "skip_first": 50}
 PACKS, TOKENS = 24, 500  # of the first shard, and of each of its packs
 
@@ -237,14 +238,28 @@ def test_a_killed_job_runs_open_stretches_again_to_the_same_bytes(tmp_path, ask)
     assert sorted(shard.expected) == ["blocks.0.parquet", "scores.parquet", "shard.json"]
 
 
+# Insertions, deletions and others, as (position from 1, bases of the reference, alternate).
+CHANGES = [
+    (700, 1, "TTACG"),
+    (1200, 31, "A"),
+    (1530, 1, "ACGTT" * 12),
+    (2105, 4, "GGTA"),
+    (2600, 7, "CCC"),
+    (3010, 3, "GTTTTTTTTA"),
+]
+
+
 def vcf_of(bases, positions):
-    """SNVs at positions, from 1; of three alternates each."""
+    """SNVs at positions, from 1; of three alternates each; and `CHANGES`."""
     lines = ["##fileformat=VCFv4.2", f"##contig=<ID=g,length={len(bases)}>"]
     lines.append("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO")
     for position in positions:
         base = bases[position - 1]
         others = ",".join(x for x in "ACGT" if x != base)
-        lines.append(f"g\t{position}\t.\t{base}\t{others}\t.\t.\t.")
+        lines.append(f"g\t{position}\tsnv{position}\t{base}\t{others}\t.\t.\t.")
+    for position, size, alternate in CHANGES:
+        reference = bases[position - 1 : position - 1 + size]
+        lines.append(f"g\t{position}\t.\t{reference}\t{alternate}\t.\t.\t.")
     return "\n".join(lines) + "\n"
 
 
@@ -262,6 +277,19 @@ def forked(tmp_path_factory, ask):
     )
 
 
+def window_of(bases, variant, allele, strand):
+    """The bases of a window of 400, 200 of them before the variant, in the direction of the
+    strand."""
+    _, position, reference, alternate = variant.split(":")
+    before, behind = bases[: int(position) - 1], bases[int(position) - 1 + len(reference) :]
+    letters = reference if allele == "ref" else alternate
+    assert before + reference + behind == bases
+    if strand == "-":
+        turned = (part.translate(COMPLEMENT)[::-1] for part in (behind, letters, before))
+        before, letters, behind = turned
+    return before[-200:] + (letters + behind)[:200]
+
+
 def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
     torch.set_num_threads(1)
     evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
@@ -275,15 +303,19 @@ def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
     }
     rows = chunks.filter(pl.col("chunk").is_in(found["blocks.0"]["chunk"].implode()))
     assert len(rows) == len(found["blocks.0"]) > 60
-    for number in range(0, len(rows), 7):
+    positions = [int(variant.split(":")[1]) for variant in rows["variant"]]
+    changed = [i for i, row in enumerate(rows["id"]) if row is None]
+    assert {positions[i] for i in changed} >= {700, 1200, 1530, 2105, 2600}
+    assert set(rows["strand"][changed]) >= {"+"}
+    keys = ["genome", "contig", "start", "end", "strand", "variant", "id", "allele", "context"]
+    wanted = rows.select(keys).cast({"context": pl.Int32, "genome": pl.String, "contig": pl.String})
+    for layer in layers:
+        mine = found[layer].select(keys).cast({"genome": pl.String, "contig": pl.String})
+        assert mine.equals(wanted)
+    for number in sorted({*range(0, len(rows), 7), *changed}):
         row = rows.row(number, named=True)
-        tokens = bases[row["start"] : row["end"]]
-        if row["insert"]:
-            place = int(row["variant"].split(":")[1]) - 1 - row["start"]
-            tokens = tokens[:place] + row["insert"] + tokens[place + 1 :]
-        if row["strand"] == "-":
-            tokens = tokens.translate(str.maketrans("ACGT", "TGCA"))[::-1]
-        tokens = np.frombuffer(tokens.encode(), np.uint8)
+        text = window_of(bases, row["variant"], row["allele"], row["strand"])
+        tokens = np.frombuffer(text.encode(), np.uint8)
         stock, double = (alone(model, tokens, layers) for model in (evo2, exact))
         for layer in layers[:2]:
             bound = FACTOR * (stock[layer].double() - double[layer]).abs().max()

@@ -8,6 +8,7 @@
 #      sha256 of each), levels; written last
 #      results/embeddings/{extraction}/{layer}/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
+#      with rows of variants also, after exons: variant, id, allele
 #      results/embeddings/{extraction}/{layer}.contig.parquet and .genome.parquet, if asked for
 #      columns: genome, contig, strand, n_rows, n_tokens, embedding
 #      results/embeddings/{extraction}/scores.json, if asked for
@@ -17,6 +18,7 @@
 #      results/embeddings/{extraction}/scores/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, sum,
 #      mean, scored
+#      with rows of variants also, after exons: variant, id, allele
 #      results/embeddings/{extraction}/manifest.json, also of fused datasets
 #      keys: workflow, model, checkpoint_sha256, precision, pooling, engine, packages, settings,
 #      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,

@@ -11,9 +11,11 @@
 #      results/shards/{extraction}/{bundle}/{shard}/{layer}.parquet, one per layer
 #      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, exons,
 #      embedding
+#      with rows of variants also, after exons: variant, id, allele
 #      results/shards/{extraction}/{bundle}/{shard}/scores.parquet, if asked for
 #      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, exons, sum,
 #      mean, scored
+#      with rows of variants also, after exons: variant, id, allele
 #      results/shards/{extraction}/{bundle}/{shard}/.work/, until the shard is complete:
 #      journal.json and the rows of finished packs, from which a later job resumes; lock
 

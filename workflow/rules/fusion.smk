@@ -11,6 +11,7 @@
 #      sha256 of each), levels; written last
 #      results/embeddings/{extraction}/{fusion}/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
+#      with rows of variants also, after exons: variant, id, allele
 
 from evo2_embed.model.registry import layer_widths
 

@@ -3,7 +3,9 @@
 # in:  results/chunks/{bundle}.parquet, and the bundle's FASTA files
 # out: results/packs/{bundle}/{shard}.parquet
 #      columns: pack, tokens, width, mask, cu_seqlens, stretch, position, left, chunk, segment,
-#      context, genome, contig, start, end, strand, name, parts, parent
+#      context, genome, contig, start, end, strand, name, parts, parent,
+#      length, variant, id, allele, fork, insert
+#      (parent only with forks, the columns from length on only with windows of variants)
 
 
 def bundle_shards(wildcards):

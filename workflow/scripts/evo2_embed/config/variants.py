@@ -47,6 +47,8 @@ def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
             f"({size}), so every window would be skipped"
         )
     faults += _share_faults(settings) + _whole_faults(settings)
+    if settings.probe:
+        faults.append("probe: does not work with variants (allowed: null)")
     for name, extraction in settings.extractions.items():
         where = f"extractions.{name}"
         pooling = extraction.pooling if isinstance(extraction.pooling, dict) else {}
@@ -55,6 +57,16 @@ def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
             for kind, bases in pooling.items()
             if bases > size
         ]
+        if extraction.skip_first >= size and not extraction.bin and section.share != "contig":
+            faults.append(
+                f"{where}: skip_first: {extraction.skip_first} leaves nothing to pool of a window "
+                f"of variants.size ({size}) bases (allowed: 0 to {size - 1})"
+            )
+        if extraction.levels:
+            faults.append(
+                f"{where}.levels: does not work with variants: they would be means over windows of "
+                "both alleles (allowed: [])"
+            )
         keys = {"score_strands": extraction.score_strands}
         keys |= {
             f"fusion.{key}.strands": fusion.strands for key, fusion in extraction.fusion.items()

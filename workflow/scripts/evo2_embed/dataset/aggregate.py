@@ -44,7 +44,8 @@ def aggregate_layer(bundles: list[BundleFiles], layer: str, settings: dict, reco
     merged = merge_bundles(bundles, layer, settings)
     extraction = merged.extraction
     width = layer_widths(extraction.model.name)[layer]
-    schema = metadata_schema(embeddings_schema(width, extraction.dtype), merged.metadata)
+    columns = embeddings_schema(width, extraction.dtype, variants=merged.has_variants)
+    schema = metadata_schema(columns, merged.metadata)
     return write_dataset(record, merged.rows, schema, merged.metadata, settings["levels"])
 
 
@@ -65,6 +66,11 @@ class Merged:
     metadata: dict
     rows: Iterator[pa.Table]
 
+    @property
+    def has_variants(self) -> bool:
+        """Whether some rows are of variants."""
+        return self.metadata.get("variants", False)
+
 
 def merge_bundles(bundles: list[BundleFiles], layer: str, settings: dict) -> Merged:
     """The shards of an extraction, for the dataset of a layer, or of `scores`.
@@ -84,6 +90,7 @@ def merge_bundles(bundles: list[BundleFiles], layer: str, settings: dict) -> Mer
     """
     by_bundle = [[Shard.open(bundle, path) for path in bundle.records] for bundle in bundles]
     shards = [shard for mine in by_bundle for shard in mine]
+    variants = any(shard.has_variants for shard in shards)
     shared = check_shared(shards, settings["embed"])
     extraction = Extraction.from_dict(settings["embed"]["extraction"])
     metadata = {
@@ -94,14 +101,18 @@ def merge_bundles(bundles: list[BundleFiles], layer: str, settings: dict) -> Mer
         "self_check": worst_check(shards, layer),
         "windows": table_metadata(open_table(bundles[0].chunks, CHUNKS))["settings"],
         "digest": settings_digest([settings, layer, [shard.record["digest"] for shard in shards]]),
+        **({"variants": True} if variants else {}),
     }
-    return Merged(extraction, metadata, _rows(by_bundle, layer, extraction))
+    return Merged(extraction, metadata, _rows(by_bundle, layer, extraction, variants))
 
 
-def _rows(by_bundle: list[list[Shard]], layer: str, extraction: Extraction) -> Iterator[pa.Table]:
+def _rows(
+    by_bundle: list[list[Shard]], layer: str, extraction: Extraction, variants: bool
+) -> Iterator[pa.Table]:
     for shards in by_bundle:
         check_ranges(shards)
-        yield from merge_shards([s for s in shards if s.record["n_chunks"]], layer, extraction)
+        filled = [shard for shard in shards if shard.record["n_chunks"]]
+        yield from merge_shards(filled, layer, extraction, variants)
 
 
 def _extraction_entries(extraction: Extraction) -> dict:

@@ -64,9 +64,15 @@ class Dataset:
         return self.record["width"]
 
     @property
+    def has_variants(self) -> bool:
+        """Whether some rows are of variants."""
+        return self.record.get("variants", False)
+
+    @property
     def schema(self) -> pa.Schema:
-        """Columns: `tables.KEYS` and `embedding`."""
-        return embeddings_schema(self.width, self.record["dtype"])
+        """Columns: `tables.KEYS` and `embedding`; also `tables.OF_VARIANT` if some rows are of
+        variants."""
+        return embeddings_schema(self.width, self.record["dtype"], variants=self.has_variants)
 
     def row_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """All rows in their order, one row group at a time.

@@ -6,6 +6,7 @@ from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 
 _OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest", "self_check")
 _OF_SCORES = ("rows", "strands", "bits_per_base", "parts", "digest", "self_check")
+_IF_PRESENT = ("variants",)  # of datasets with rows of variants
 _OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
 
 
@@ -54,14 +55,15 @@ def write_manifest(
             for table in tables
             for entry in table["inputs"]
         ],
-        "layers": {
-            layer: {key: record[key] for key in _OF_LAYER} for layer, record in records.items()
-        },
-        "fusions": {
-            name: {key: record[key] for key in _OF_FUSION} for name, record in fused.items()
-        },
-        "scores": scored and {key: scored[key] for key in _OF_SCORES},
+        "layers": {layer: _entry(record, _OF_LAYER) for layer, record in records.items()},
+        "fusions": {name: _entry(record, _OF_FUSION) for name, record in fused.items()},
+        "scores": scored and _entry(scored, _OF_SCORES),
         "rows": sum(record["rows"] for record in datasets),
     }
     write_json(output, manifest)
     return manifest
+
+
+def _entry(record: dict, keys: tuple[str, ...]) -> dict:
+    """What the manifest says of a dataset."""
+    return {key: record[key] for key in (*keys, *_IF_PRESENT) if key in record or key in keys}

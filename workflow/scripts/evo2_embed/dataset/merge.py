@@ -25,7 +25,9 @@ from evo2_embed.embed.rows import ShardRows
 from evo2_embed.settings.sections import Extraction
 
 
-def merge_shards(shards: list[Shard], layer: str, extraction: Extraction) -> Iterator[pa.Table]:
+def merge_shards(
+    shards: list[Shard], layer: str, extraction: Extraction, variants: bool = False
+) -> Iterator[pa.Table]:
     """The rows of a bundle's shards in their final order, some at a time.
 
     Parameters
@@ -36,8 +38,10 @@ def merge_shards(shards: list[Shard], layer: str, extraction: Extraction) -> Ite
         A layer, or `scores`.
     extraction : Extraction
         `pooling`, `skip_first` and `dtype` are used.
+    variants : bool
+        Whether the rows have the columns of variants.
     """
-    unopened = _open_streams(shards, layer, extraction)
+    unopened = _open_streams(shards, layer, extraction, variants)
     following = next(unopened, None)
     streams: list[_Stream] = []
     while streams or following is not None:
@@ -123,7 +127,9 @@ class _Stream:
 _SIDES = ("left", "right")
 
 
-def _open_streams(shards: list[Shard], layer: str, extraction: Extraction) -> Iterator[_Stream]:
+def _open_streams(
+    shards: list[Shard], layer: str, extraction: Extraction, variants: bool
+) -> Iterator[_Stream]:
     """The shards' streams in order. Contigs are numbered through all shards; a contig with rows in
     two shards has one number."""
     last, number = None, -1
@@ -134,7 +140,8 @@ def _open_streams(shards: list[Shard], layer: str, extraction: Extraction) -> It
         first, end = ((rows.chunks["genome"][i], rows.chunks["contig"][i]) for i in (0, -1))
         first_contig = number + (first != last)
         last, number = end, first_contig + int(rows.rank[-1])
-        yield _Stream(shard.tables(layer, extraction.dtype, rows), rows, first_contig)
+        tables = shard.tables(layer, extraction.dtype, rows, variants)
+        yield _Stream(tables, rows, first_contig)
 
 
 def _interleave(taken: list[tuple[pa.Table, list[np.ndarray]]]) -> pa.Table:

@@ -23,8 +23,9 @@ class ScoresDataset(Dataset):
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns: `tables.KEYS` and `tables.SCORE_COLUMNS`."""
-        return scores_schema()
+        """Columns: `tables.KEYS` and `tables.SCORE_COLUMNS`; also `tables.OF_VARIANT` if some rows
+        are of variants."""
+        return scores_schema(variants=self.has_variants)
 
 
 def bits_per_base(mean: np.ndarray) -> np.ndarray:
@@ -55,7 +56,7 @@ def aggregate_scores(bundles: list[BundleFiles], settings: dict, record: str) ->
     rows, total = merged.rows, _Total()
     if settings["strands"] == "mean":
         rows = _joined(rows)
-    schema = metadata_schema(scores_schema(), merged.metadata)
+    schema = metadata_schema(scores_schema(variants=merged.has_variants), merged.metadata)
     with atomic_directory(record.removesuffix(".json")) as folder:
         writer = PartWriter(folder, schema, 1)
         for table in rows:

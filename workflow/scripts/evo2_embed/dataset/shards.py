@@ -15,6 +15,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import (
     CHUNKS,
+    VARIANT_KEYS,
     check_embeddings,
     check_scores,
     embeddings_schema,
@@ -93,11 +94,17 @@ class Shard:
         """Number of the first stretch after the shard."""
         return self.record["first_stretch"] + self.record["n_stretches"]
 
+    @property
+    def has_variants(self) -> bool:
+        """Whether some of its rows are of variants."""
+        return self.record.get("variants", False)
+
     def expected_rows(self, extraction: Extraction) -> ShardRows:
         """The rows that the shard should have, from the chunk table."""
         record, file = self.record, open_table(self.bundle.chunks, CHUNKS)
         span = record["first_chunk"], record["stop_chunk"]
-        table = read_rows(file, *span, [*CHUNK_KEYS, "stretch"])
+        names = [*CHUNK_KEYS, *(VARIANT_KEYS if self.has_variants else ())]
+        table = read_rows(file, *span, [*names, "stretch"])
         stretch = table["stretch"].to_numpy()
         mine = (stretch >= record["first_stretch"]) & (stretch < self.stop)
         table = table.filter(pa.array(mine))
@@ -106,13 +113,14 @@ class Shard:
                 f"{self.path}: {record['n_chunks']} chunks, but {self.bundle.chunks} has "
                 f"{len(table)} for its stretches; rerun to redo it"
             )
-        keys = {name: to_numpy(table[name]) for name in CHUNK_KEYS}
+        keys = {name: to_numpy(table[name]) for name in names}
         return ShardRows(keys, extraction.pooling, extraction.skip_first)
 
-    def tables(self, layer: str, dtype: str, rows: ShardRows) -> Iterator[pa.Table]:
-        """The shard's rows of a layer, or of `scores`, row group by row group, checked."""
+    def tables(self, layer: str, dtype: str, rows: ShardRows, variants: bool) -> Iterator[pa.Table]:
+        """The shard's rows of a layer, or of `scores`, row group by row group, checked; with
+        `variants` they have the columns of variants, also if no row is of one."""
         known = self.record["scores"] if layer == SCORES else self.record["layers"][layer]
-        path, file = _open_layer(self.path, known, dtype)
+        path, file = _open_layer(self.path, known, dtype, variants)
         if file.metadata.num_rows != rows.count:
             raise InputError(
                 f"{path}: {file.metadata.num_rows} rows, but its chunks have {rows.count}"
@@ -144,19 +152,22 @@ def read_shard_layer(path: str, layer: str) -> tuple[pl.DataFrame, np.ndarray]:
     """
     record = read_json(path)
     known = record["layers"][layer]
-    _, file = _open_layer(Path(path), known, record["settings"]["extraction"]["dtype"])
+    dtype = record["settings"]["extraction"]["dtype"]
+    _, file = _open_layer(Path(path), known, dtype, record.get("variants", False))
     table = file.read()
     values = vectors_to_numpy(table["embedding"], known["width"]).astype(np.float32, copy=False)
     return to_polars(table.drop_columns(["embedding"])), values
 
 
-def _open_layer(record: Path, known: dict, dtype: str) -> tuple[Path, pq.ParquetFile]:
+def _open_layer(
+    record: Path, known: dict, dtype: str, variants: bool
+) -> tuple[Path, pq.ParquetFile]:
     """The file of a layer, or of scores, which have no width; `known` is its entry in the record
     of the shard."""
     path = record.parent / known["file"]
-    schema = scores_schema(chunk=True)
+    schema = scores_schema(chunk=True, variants=variants)
     if "width" in known:
-        schema = embeddings_schema(known["width"], dtype, chunk=True)
+        schema = embeddings_schema(known["width"], dtype, True, variants)
     return path, open_table(path, schema, known["sha256"], record.parent)
 
 

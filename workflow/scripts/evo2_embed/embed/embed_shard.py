@@ -41,7 +41,13 @@ from evo2_embed.model.loading import package_versions
 from evo2_embed.model.registry import layer_widths
 from evo2_embed.model.weights import check_weights
 from evo2_embed.pack.metadata import PackMetadata, read_metadata, shard_id_of
-from evo2_embed.pack.read import forks_in, read_chunk_keys, read_pack_segments, read_packs
+from evo2_embed.pack.read import (
+    forks_in,
+    has_variants,
+    read_chunk_keys,
+    read_pack_segments,
+    read_packs,
+)
 from evo2_embed.settings.sections import SCORES, Extraction, Runtime
 
 # The work folder of a shard, beside its record, and the lock in it.
@@ -168,6 +174,7 @@ def _open_shard(packs: str, model: str, checkpoint: Path, settings: dict, folder
         "packages": package_versions(),
         "self_check": None,
         "workflow": __version__,
+        **({"variants": True} if has_variants(file) else {}),
     }
     extraction = Extraction.from_dict(settings["extraction"])
     return _Shard(packs, file, origin, checkpoint, extraction, metadata, folder)

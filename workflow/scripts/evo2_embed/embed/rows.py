@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts, edges_of
+from evo2_embed.io.tables import OF_VARIANT
 from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import bin_of
 
@@ -55,7 +56,8 @@ def locate_rows(
     Parameters
     ----------
     chunks : dict of str to ndarray, (n,), or Parts
-        `start` and `end`, 0-based and half-open on the forward strand, `strand` and `parts`.
+        `start` and `end`, 0-based and half-open on the forward strand, `strand` and `parts`; and
+        `context` and `tables.VARIANT_KEYS` if some are of variants.
     pooling : str or dict
     skipped : ndarray of int64, (n,), or int
         Tokens at the start of the chunks that are not pooled.
@@ -67,10 +69,10 @@ def locate_rows(
         tokens; for `last` the tokens up to it), `behind` (bases of the chunk after the last pooled
         one, in the direction of its strand) and `offset` (bases of the chunk before the row).
         Ordered by chunk; within a chunk in the order of its tokens. Rows over the origin of a
-        contig, or after it, have an `end` of more than the length of the contig.
+        contig, or after it, have an `end` of more than the length of the contig. `start` and `end`
+        of alternate alleles are those of the bases of the reference that they are in place of.
     """
-    start, end = chunks["start"], chunks["end"]
-    lengths, bins = chunks["parts"].bases(start, end), bin_of(pooling)
+    start, lengths, bins = chunks["start"], bases_of(chunks), bin_of(pooling)
     skipped = np.broadcast_to(skipped, len(start))
     low, high = pooled_tokens(lengths, chunks["strand"], pooling, skipped)
     size = bins or np.maximum(lengths, 1)
@@ -89,6 +91,10 @@ def locate_rows(
     joined = np.flatnonzero(chunks["parts"].counts[chunk])
     for name, values in _of_parts(chunks, chunk[joined], left[joined], bases[joined]).items():
         rows[name][joined] = values
+    if "insert" in chunks:
+        alts = np.flatnonzero(chunks["allele"][chunk] == "alt")
+        columns = _of_alternates(chunks, chunk[alts], left[alts], bases[alts])
+        rows["start"][alts], rows["end"][alts] = columns
     begin = np.maximum(offset, (skipped if pooling == "last" else low)[chunk])
     stop = np.minimum(offset + bases, high[chunk])
     return {
@@ -124,6 +130,35 @@ def _of_parts(
     }
 
 
+def bases_of(chunks: dict[str, np.ndarray | Parts]) -> np.ndarray:
+    """Bases of each chunk: int64, (n,)."""
+    if "length" in chunks:
+        return chunks["length"].astype(np.int64)
+    return chunks["parts"].bases(chunks["start"], chunks["end"])
+
+
+def _of_alternates(
+    chunks: dict[str, np.ndarray | Parts], chunk: np.ndarray, left: np.ndarray, bases: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Start and end on the reference of rows of alternate alleles, from the bases of the chunk to
+    their left on the forward strand. Inserted bases that the reference does not have count as the
+    last base of the reference allele."""
+    start, end, length, context, fork = (
+        chunks[name][chunk] for name in ("start", "end", "length", "context", "fork")
+    )
+    letters = np.array([len(text) for text in chunks["insert"][chunk]], np.int64)
+    replaced = end - start - (length - letters)
+    own = context - fork  # bases from the variant on, in the direction of the strand
+    site = np.where(chunks["strand"][chunk] == "+", length - own, own - letters)
+    stop = left + bases
+    behind = site + letters
+    first = np.where(
+        left < behind, np.minimum(left, site + replaced - 1), left - letters + replaced
+    )
+    last = np.where(stop < behind, np.minimum(stop, site + replaced), stop - letters + replaced)
+    return start + first, start + np.maximum(last, first + 1)
+
+
 class ShardRows:
     """The rows of a shard in their final order: genome, contig, start, strand, chunk.
 
@@ -132,7 +167,8 @@ class ShardRows:
     Parameters
     ----------
     chunks : dict of str to ndarray, (n,), or Parts
-        `read.CHUNK_KEYS` of the chunks, in any order.
+        `read.CHUNK_KEYS` of the chunks, in any order, and `tables.VARIANT_KEYS` if some are of
+        variants.
     pooling : str or dict
     skip_first : int
         Bases at the start of a stretch that are not pooled.
@@ -161,8 +197,7 @@ class ShardRows:
     def __init__(self, chunks: dict[str, np.ndarray], pooling: str | dict, skip_first: int = 0):
         order = np.argsort(chunks["chunk"], kind="stable")
         self.chunks = chunks = {key: values[order] for key, values in chunks.items()}
-        lengths = chunks["parts"].bases(chunks["start"], chunks["end"])
-        chunks["bases"] = lengths
+        chunks["bases"] = lengths = bases_of(chunks)
         self.skipped = skipped = skipped_tokens(lengths, chunks["context"], skip_first)
         rows = locate_rows(chunks, pooling, skipped)
         self.rank = rank = contig_ranks(chunks["genome"], chunks["contig"])
@@ -239,6 +274,7 @@ class ShardRows:
             "n_tokens": pa.array(rows["n_tokens"].astype(np.int32)),
             "context": pa.array(rows["context"].astype(np.int32)),
             "exons": pa.array(rows["exons"].astype(np.int32)),
+            **{name: pa.array(taken[name], pa.string()) for name in OF_VARIANT if name in taken},
         }
 
 

@@ -46,13 +46,14 @@ def write_shard(store: RowStore, folder: Path, metadata: dict, bos: int) -> dict
     InputError
         If a row was never stored.
     """
-    layers, scores = {}, None
+    layers, scores, variants = {}, None, metadata.get("variants", False)
     for name, column in store.columns.items():
         path = folder / f"{name}.parquet"
         if name == SCORES:
-            schema, tables = scores_schema(chunk=True), _scores(store, str(path), bos)
+            schema = scores_schema(chunk=True, variants=variants)
+            tables = _scores(store, schema, str(path), bos)
         else:
-            schema = embeddings_schema(column.width, column.dtype.name, chunk=True)
+            schema = embeddings_schema(column.width, column.dtype.name, True, variants)
             tables = _vectors(store, name, schema, str(path))
         with table_writer(path, metadata_schema(schema, {**metadata, "layer": name})) as writer:
             for table in tables:
@@ -82,8 +83,8 @@ def _vectors(store: RowStore, name: str, schema: pa.Schema, source: str) -> Iter
         yield check_embeddings(table, values, source)
 
 
-def _scores(store: RowStore, source: str, bos: int) -> Iterator[pa.Table]:
+def _scores(store: RowStore, schema: pa.Schema, source: str, bos: int) -> Iterator[pa.Table]:
     for start, stop, values in _groups(store, SCORES):
         scored = store.rows.scored(start, stop, bos)
         columns = {**store.rows.keys(start, stop), **scores_columns(values[:, 0], scored)}
-        yield check_scores(pa.table(columns, schema=scores_schema(chunk=True)), source)
+        yield check_scores(pa.table(columns, schema=schema), source)

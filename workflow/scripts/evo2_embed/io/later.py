@@ -16,6 +16,7 @@ LATER = {
     "parent": None,
     "fork": None,
     "insert": None,
+    "length": None,
 }
 
 
@@ -23,7 +24,12 @@ def is_older(found: pa.Schema, schema: pa.Schema) -> bool:
     """Whether a file with the columns `found` was made before some of those of `schema` came."""
     missing = {name for name in schema.names if name not in found.names}
     known = pa.schema([field for field in schema if field.name not in missing])
-    return missing <= LATER.keys() and found.equals(known)
+    return (
+        missing <= LATER.keys()
+        # `length` came later in pack files only.
+        and all(schema.field(name).nullable or LATER[name] is not None for name in missing)
+        and found.equals(known)
+    )
 
 
 class OlderFile(pq.ParquetFile):

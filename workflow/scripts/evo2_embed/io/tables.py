@@ -80,6 +80,9 @@ CHUNKS = pa.schema(
 # tokens after those belong to it, but `position` and `context` count from the parent's start.
 # `parent` has the parent's stretch for the first segment of each fork, and -1 for all others. A
 # file without forks does not have the column.
+#
+# The lists from `length` on, `VARIANT_KEYS`, are those of the chunk table. A file without windows
+# of variants does not have them.
 PACKS = pa.schema(
     [
         pa.field("pack", pa.int32(), nullable=False),
@@ -101,8 +104,17 @@ PACKS = pa.schema(
         pa.field("name", pa.large_list(pa.string()), nullable=False),
         pa.field("parts", pa.large_list(PARTS)),
         pa.field("parent", pa.large_list(pa.int64())),
+        pa.field("length", pa.large_list(pa.int32())),
+        pa.field("variant", pa.large_list(pa.string())),
+        pa.field("id", pa.large_list(pa.string())),
+        pa.field("allele", pa.large_list(pa.string())),
+        pa.field("fork", pa.large_list(pa.int64())),
+        pa.field("insert", pa.large_list(pa.string())),
     ]
 )
+
+# What the rows of a chunk of a variant depend on, beside the keys of all chunks.
+VARIANT_KEYS = ("length", "variant", "id", "allele", "fork", "insert")
 
 ROW_GROUP_BYTES = 4 << 20  # of vectors, before compression
 ROW_GROUP_ROWS = 8192
@@ -114,7 +126,13 @@ SCORE_COLUMNS = ("sum", "mean", "scored")
 KEYS = ("genome", "contig", "start", "end", "strand", "name", "n_tokens", "context", "exons")
 
 
-def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
+# Keys of tables with rows of variants; null for other rows.
+OF_VARIANT = ("variant", "id", "allele")
+
+
+def embeddings_schema(
+    width: int, dtype: str, chunk: bool = False, variants: bool = False
+) -> pa.Schema:
     """Columns of an embedding table: keys and a vector of `width` dimensions.
 
     `context` is the number of bases that the row's last token has seen, its own included. `exons`
@@ -127,21 +145,23 @@ def embeddings_schema(width: int, dtype: str, chunk: bool = False) -> pa.Schema:
     dtype : {"float32", "float16"}
     chunk : bool
         Whether rows also carry the number of their chunk, as a shard's do.
+    variants : bool
+        Whether rows also have the columns `OF_VARIANT`.
     """
     number = {"float32": pa.float32(), "float16": pa.float16()}[dtype]
     item = pa.field("item", number, nullable=False)
     vector = pa.field("embedding", pa.list_(item, width), nullable=False)
-    return pa.schema([*_key_fields(chunk), vector])
+    return pa.schema([*_key_fields(chunk, variants), vector])
 
 
-def scores_schema(chunk: bool = False) -> pa.Schema:
+def scores_schema(chunk: bool = False, variants: bool = False) -> pa.Schema:
     """Columns of a table of scores: the keys of an embedding table, and `SCORE_COLUMNS`."""
     scores = [
         pa.field("sum", pa.float64(), nullable=False),
         pa.field("mean", pa.float64()),
         pa.field("scored", pa.int32(), nullable=False),
     ]
-    return pa.schema([*_key_fields(chunk), *scores])
+    return pa.schema([*_key_fields(chunk, variants), *scores])
 
 
 def scores_columns(sums: np.ndarray, scored: np.ndarray) -> dict[str, pa.Array]:
@@ -155,7 +175,7 @@ def scores_columns(sums: np.ndarray, scored: np.ndarray) -> dict[str, pa.Array]:
     }
 
 
-def _key_fields(chunk: bool) -> list[pa.Field]:
+def _key_fields(chunk: bool, variants: bool) -> list[pa.Field]:
     fields = [
         pa.field("genome", LABEL, nullable=False),
         pa.field("contig", LABEL, nullable=False),
@@ -167,6 +187,7 @@ def _key_fields(chunk: bool) -> list[pa.Field]:
         pa.field("context", pa.int32(), nullable=False),
         pa.field("exons", pa.int32(), nullable=False),
     ]
+    fields += [pa.field(name, pa.string()) for name in OF_VARIANT] if variants else []
     return ([pa.field("chunk", pa.int64(), nullable=False)] if chunk else []) + fields
 
 
@@ -185,11 +206,12 @@ def vectors_to_numpy(column: pa.ChunkedArray | pa.Array, width: int) -> np.ndarr
 
 
 def to_numpy(column: pa.ChunkedArray | pa.Array) -> np.ndarray | Parts:
-    """A key column as an array: numbers as they are, text as Python objects, (n,)."""
+    """A key column as an array: numbers as they are, text as Python objects, (n,). A number that is
+    null is -1."""
     if column.type == PARTS:
         return Parts.from_arrow(column)
     if pa.types.is_integer(column.type):
-        return column.to_numpy()
+        return (pc.fill_null(column, -1) if column.null_count else column).to_numpy()
     return np.array(column.to_pylist(), object)
 
 
@@ -337,13 +359,14 @@ def check_scores(table: pa.Table, source: str) -> pa.Table:
     """Check the values of a table of scores: keys in range, logarithms of probabilities, and no
     number that is missing or NaN."""
     scored = table["scored"]
+    few = pc.less_equal(scored, pc.subtract(table["end"], table["start"]))
+    if "allele" in table.column_names:
+        # An alternate allele may have more bases than what it covers of the reference.
+        few = pc.or_kleene(few, pc.equal(table["allele"], "alt"))
     checks = {
         "sum": pc.and_(pc.is_finite(table["sum"]), pc.less_equal(table["sum"], 0)),
         "mean": pc.equal(pc.is_null(table["mean"], nan_is_null=True), pc.equal(scored, 0)),
-        "scored": pc.and_(
-            pc.greater_equal(scored, 0),
-            pc.less_equal(scored, pc.subtract(table["end"], table["start"])),
-        ),
+        "scored": pc.and_(pc.greater_equal(scored, 0), few),
     }
     return _checked(table, {**_key_checks(table), **checks}, source)
 

@@ -10,12 +10,17 @@ import pyarrow.parquet as pq
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
-from evo2_embed.io.tables import to_numpy
+from evo2_embed.io.tables import VARIANT_KEYS, to_numpy
 from evo2_embed.pack.assign import edges_of
 
 PLAIN_KEYS = ("chunk", "start", "end", "context", "genome", "contig", "strand", "name")
 CHUNK_KEYS = (*PLAIN_KEYS, "parts")
 _NAMES = {"position": "offset", "left": "remaining"}
+
+
+def has_variants(file: pq.ParquetFile) -> bool:
+    """Whether some windows of a pack file are of variants."""
+    return "variant" in file.metadata.schema.to_arrow_schema().names
 
 
 def read_chunk_keys(file: pq.ParquetFile) -> dict[str, np.ndarray | Parts]:
@@ -24,10 +29,13 @@ def read_chunk_keys(file: pq.ParquetFile) -> dict[str, np.ndarray | Parts]:
     Returns
     -------
     dict of str to ndarray, (n,), or Parts
-        `CHUNK_KEYS` and `stretch`, as in the chunk table; chunks in the order of their packs.
+        `CHUNK_KEYS` and `stretch`, as in the chunk table, and `VARIANT_KEYS` if the file has them;
+        chunks in the order of their packs.
     """
-    table = file.read([*CHUNK_KEYS, "segment", "stretch"])
-    keys = {name: to_numpy(table[name].combine_chunks().flatten()) for name in PLAIN_KEYS}
+    of_variants = VARIANT_KEYS if has_variants(file) else ()
+    table = file.read([*CHUNK_KEYS, *of_variants, "segment", "stretch"])
+    names = (*PLAIN_KEYS, *of_variants)
+    keys = {name: to_numpy(table[name].combine_chunks().flatten()) for name in names}
     return {"stretch": _stretches(table), **keys, "parts": _parts(table)}
 
 
@@ -128,6 +136,8 @@ def _is_whole(row: dict) -> bool:
     owner = row["segment"]
     if any(len(row[name]) != len(owner) for name in PLAIN_KEYS):
         return False
+    if any(row[name] is not None and len(row[name]) != len(owner) for name in VARIANT_KEYS):
+        return False
     if ((owner < 0) | (owner >= n_segments)).any():
         return False
     # The last base of a chunk is in its segment. `<=` twice: `context` does not count a BOS.
@@ -136,7 +146,10 @@ def _is_whole(row: dict) -> bool:
 
 
 _BYTES = {"tokens": np.uint8, "mask": np.bool_}
-_PLAIN = ("pack", "width", "genome", "contig", "strand", "name", "parts")
+_PLAIN = (
+    *("pack", "width", "genome", "contig", "strand", "name", "parts"),
+    *VARIANT_KEYS,
+)
 
 
 def _value(name: str, scalar: pa.Scalar):

@@ -11,7 +11,7 @@ from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
-from evo2_embed.io.tables import PACKS, to_numpy
+from evo2_embed.io.tables import PACKS, VARIANT_KEYS, to_numpy
 from evo2_embed.pack.assign import Assignment, Forks, edges_of
 from evo2_embed.pack.read import PLAIN_KEYS
 from evo2_embed.settings.sections import Packing
@@ -98,7 +98,7 @@ def pack_rows(
     first_pack : int
         Number of the first pack.
     schema : pyarrow.Schema
-        `tables.PACKS`, or the same without `parent`.
+        `tables.PACKS`, perhaps without `parent` or without `tables.VARIANT_KEYS`.
 
     Yields
     ------
@@ -198,7 +198,7 @@ class _Rows:
             "left": lists("left", self.segments.remaining[start:end]),
             **self._of_chunks(first, stop),
         }
-        if self.schema is PACKS:
+        if "parent" in self.schema.names:
             parent = self.segments.parent[start:end]
             numbers = np.where(parent < 0, -1, self.stretches.number[parent])
             columns["parent"] = lists("parent", numbers)
@@ -211,8 +211,9 @@ class _Rows:
         edges = np.searchsorted(self.owners, borders)
         mine = slice(edges[0], edges[-1])
         segment = self.owners[mine] - np.repeat(borders[:-1], np.diff(edges))
-        keys, edges = self.table.select(PLAIN_KEYS).take(self.chunks[mine]), edges - edges[0]
-        columns = {name: _lists(name, edges, keys[name].combine_chunks()) for name in PLAIN_KEYS}
+        names = [*PLAIN_KEYS, *(name for name in VARIANT_KEYS if name in self.schema.names)]
+        keys, edges = self.table.select(names).take(self.chunks[mine]), edges - edges[0]
+        columns = {name: _lists(name, edges, keys[name].combine_chunks()) for name in names}
         columns["parts"] = self._parts(self.chunks[mine], edges)
         return {"segment": _lists("segment", edges, pa.array(segment)), **columns}
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 from evo2_embed.genomes.fasta import index_folder
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.sequences import Sequences
-from evo2_embed.io.tables import PACKS, metadata_schema, table_writer
-from evo2_embed.pack.assign import assign_stretches, padded_tokens
+from evo2_embed.io.tables import PACKS, VARIANT_KEYS, metadata_schema, table_writer
+from evo2_embed.pack.assign import Forks, assign_stretches, padded_tokens
 from evo2_embed.pack.metadata import PackMetadata, shard_id_of
 from evo2_embed.pack.rows import forks_of, pack_rows, stretches_of
 from evo2_embed.settings.sections import Packing
@@ -92,9 +92,7 @@ def write_packs(
         budget_tokens=n_packs * packing.max_tokens,
         padded_tokens=padded_tokens(np.concatenate(lengths), packing),
     )
-    columns = PACKS
-    if not any((of_source.parent >= 0).any() for of_source in forks):
-        columns = PACKS.remove(PACKS.get_field_index("parent"))
+    columns = _columns_for([source.table for source in sources], forks)
     schema = metadata_schema(columns, {**origin, **metadata.to_dict()})
     first_pack = 0
     with table_writer(output, schema) as writer:
@@ -109,3 +107,13 @@ def write_packs(
                     writer.write_batch(batch)
             first_pack += segments.n_packs
     return metadata
+
+
+def _columns_for(tables: list[pa.Table], forks: list[Forks]) -> pa.Schema:
+    """The columns of a pack file: those of forks and of variants only if it has some."""
+    unused = set()
+    if not any((some.parent >= 0).any() for some in forks):
+        unused.add("parent")
+    if not any(table["variant"].null_count < len(table) for table in tables):
+        unused.update(VARIANT_KEYS)
+    return pa.schema([field for field in PACKS if field.name not in unused])

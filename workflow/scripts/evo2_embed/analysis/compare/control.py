@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evo2_embed.dataset.sampling import evenly
 from evo2_embed.genomes.sample_sheet import Genome
@@ -52,7 +53,8 @@ def pack_shuffled(
         file = open_table(path, CHUNKS)
         chunked = table_metadata(file)
         digests.append(chunked["digest"])
-        table = _alone(file.read().take(evenly(file.metadata.num_rows, share)), first)
+        rows = _references(file.read())
+        table = _alone(rows.take(evenly(len(rows), share)), first)
         lower_case = chunked["settings"]["windows"]["lower_case"]
         sources.append(PackSource(path, genomes, table, lower_case))
         first += len(table)
@@ -62,6 +64,18 @@ def pack_shuffled(
         "chunks_digest": settings_digest(digests),
     }
     return write_packs(output, sources, origin, indexes, sequences=ShuffledSequences)
+
+
+def _references(rows: pa.Table) -> pa.Table:
+    """The chunks without those of alternate alleles, which are not in the FASTA file. Those of
+    reference alleles are windows like others."""
+    if rows["allele"].null_count == len(rows):
+        return rows
+    rows = rows.filter(pc.equal(pc.fill_null(rows["allele"], "ref"), "ref"))
+    for name in ("variant", "id", "allele", "fork"):
+        index = CHUNKS.get_field_index(name)
+        rows = rows.set_column(index, CHUNKS.field(name), pa.nulls(len(rows), rows[name].type))
+    return rows
 
 
 def _alone(rows: pa.Table, first: int) -> pa.Table:

@@ -59,7 +59,8 @@ def fuse_layers(
     dtype = datasets[0].record["dtype"]
     made_with = {"code": code, "method": fusion.method, "strands": fusion.strands, "name": name}
     metadata = _metadata(datasets, fitted, made_with, file_sha256(parameters))
-    schema = metadata_schema(embeddings_schema(width, dtype), metadata)
+    columns = embeddings_schema(width, dtype, variants=datasets[0].has_variants)
+    schema = metadata_schema(columns, metadata)
     rows = _tables(_fused_rows(datasets, fitted, fusion.strands), schema, name)
     with threadpool_limits(1):
         return write_dataset(record, rows, schema, metadata)
@@ -71,6 +72,7 @@ def _metadata(datasets: list[Dataset], fitted: FittedFusion, made_with: dict, sh
     entry = {**made_with, "weights": weights, "parameters_sha256": sha256}
     return {
         **{key: first[key] for key in _AS_LAYERS},
+        **({"variants": True} if datasets[0].has_variants else {}),
         "fusion": entry,
         "layers": list(fitted.layers),
         "digest": settings_digest([entry, [dataset.record["digest"] for dataset in datasets]]),
