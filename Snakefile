@@ -16,6 +16,7 @@ include: "workflow/rules/machine.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/embed.smk"
 include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/variants.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/burn_in.smk"
 include: "workflow/rules/fusion.smk"
@@ -30,6 +31,7 @@ rule all:
         datasets=made_by("aggregate_embeddings"),
         fused=made_by("fuse_layers"),
         scores=made_by("aggregate_scores"),
+        variants=made_by("compare_alleles"),
         manifests=made_by("write_manifest"),
         finetune=made_by("write_finetune", "summary"),
         probes=made_by("probe_layers"),

@@ -299,7 +299,7 @@ def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
     assert chunks["parent"].is_not_null().sum() > 60
     found = {
         layer: pl.read_parquet(io.BytesIO(forked.expected[f"{layer}.parquet"])).sort("chunk")
-        for layer in layers
+        for layer in [*layers, *(f"{layer}.downstream" for layer in layers)]
     }
     rows = chunks.filter(pl.col("chunk").is_in(found["blocks.0"]["chunk"].implode()))
     assert len(rows) == len(found["blocks.0"]) > 60
@@ -309,7 +309,7 @@ def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
     assert set(rows["strand"][changed]) >= {"+"}
     keys = ["genome", "contig", "start", "end", "strand", "variant", "id", "allele", "context"]
     wanted = rows.select(keys).cast({"context": pl.Int32, "genome": pl.String, "contig": pl.String})
-    for layer in layers:
+    for layer in found:
         mine = found[layer].select(keys).cast({"genome": pl.String, "contig": pl.String})
         assert mine.equals(wanted)
     for number in sorted({*range(0, len(rows), 7), *changed}):
@@ -322,8 +322,14 @@ def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
             wanted = stock[layer][50:].double().mean(0).numpy()
             mine = np.array(found[layer]["embedding"][number], float)
             assert np.abs(mine - wanted).max() <= bound, (layer, row)
+            wanted = stock[layer][200:].double().mean(0).numpy()
+            mine = np.array(found[f"{layer}.downstream"]["embedding"][number], float)
+            assert np.abs(mine - wanted).max() <= bound, (layer, row)
         bound = FACTOR * (stock["scores"] - double["scores"]).abs().max() * len(tokens)
         assert abs(found["scores"]["sum"][number] - float(stock["scores"].sum())) <= bound
+        sums = found["scores.downstream"].row(number, named=True)
+        assert abs(sums["sum"] - float(stock["scores"][200:].sum())) <= bound
+        assert sums["scored"] == 200
 
 
 @pytest.mark.parametrize("saved", [3, 9])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from evo2_embed.embed import row_spans
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import RowLocator
+from evo2_embed.embed.row_spans import POOLED, WHOLE, RowLocator
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import _pool
 from evo2_embed.embed.wanted import wanted_segments
@@ -136,21 +136,21 @@ def test_rows_of_forks_have_tokens_of_their_parents(pooling, shard, longest, mor
     for stretch, parent, point in forks:
         of_forks.parent[stretch], of_forks.offset[stretch] = parent, point + bos
     tokens = lengths + bos * (of_forks.parent < 0)
-    poolers = {False: Pooler(pooling), True: Pooler("sum")}
+    poolers = {POOLED: Pooler(pooling), WHOLE: Pooler("sum")}
     found = {kind: np.full((rows.count, 2), np.nan) for kind in poolers}
     for pack in packs_of(tokens, longest, longest + more, of_forks):
         for kind, pooler in poolers.items():
-            ended, values = pooler.pool(run(pack, bos), locator.spans(**pack, whole=kind))
+            ended, values = pooler.pool(run(pack, bos), locator.spans(**pack, which=kind))
             assert np.isnan(found[kind][ended]).all()  # each row ends once
-            assert sorted(ended) == sorted(locator.ended(**pack, whole=kind))
+            assert sorted(ended) == sorted(locator.ended(**pack, which=kind))
             found[kind][ended] = values["norm"].numpy()
-    assert not len(poolers[False].open)
+    assert not len(poolers[POOLED].open)
     for chunk, mine in wanted.items():
         index = rows.row_index(np.full(len(mine), chunk), np.array(list(mine), int))
         values = np.array(list(mine.values())).reshape(-1, 2)
-        np.testing.assert_allclose(found[False][index], values, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found[POOLED][index], values, rtol=1e-5, atol=1e-6)
         if not bin_of(pooling):
-            np.testing.assert_allclose(found[True][index[0]], whole[chunk], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(found[WHOLE][index[0]], whole[chunk], rtol=1e-5, atol=1e-5)
 
 
 def run(pack, bos):
@@ -217,9 +217,9 @@ def test_sums_are_of_all_bases_of_a_row(pooling, shard, longest, more, bos, skip
     locator, pooler = RowLocator(rows, pooling, bos), Pooler("sum")
     found = np.full((rows.count, 2), np.nan)
     for pack in packs_of(lengths + bos, longest, longest + more):
-        spans = locator.spans(**pack, whole=True)
+        spans = locator.spans(**pack, which=WHOLE)
         ended, values = pooler.pool(run(pack, bos), spans)
-        assert sorted(ended) == sorted(locator.ended(**pack, whole=True))
+        assert sorted(ended) == sorted(locator.ended(**pack, which=WHOLE))
         assert values["norm"].dtype == torch.float64
         found[ended] = values["norm"].numpy()
     assert not len(pooler.open)

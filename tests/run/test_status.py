@@ -13,6 +13,7 @@ from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import freeze, plan_run
 from evo2_embed.run.status import failures, last_error, shard_states
 from runs import random_bases, write_fasta
+from variant_files import vcf_of
 
 RESULTS, LOGS = Path("results"), Path("logs")
 TRACEBACK = """2026-11-24 10:00:00 INFO started
@@ -175,9 +176,18 @@ def run_of_all(run):
     )
 
 
+@pytest.fixture
+def run_of_variants(run):
+    """A run with variants, which has no training set and no probe."""
+    Path("v.vcf").write_text(vcf_of([("a", 9, ".", "A", "C")]))
+    Path("sheet.tsv").write_text("genome\tfasta\tvariants\na\ta.fa\tv.vcf\n")
+    return started({"genomes": "sheet.tsv", "extractions": {"x": {"layers": ["norm"]}}})
+
+
 @pytest.mark.parametrize("rule", RULES)
-def test_a_failure_of_any_rule_is_shown(run_of_all, rule):
-    job = run_of_all.jobs(rule)[0]
+def test_a_failure_of_any_rule_is_shown(rule, request):
+    kind = "run_of_variants" if RULES[rule].of_bundle else "run_of_all"
+    job = request.getfixturevalue(kind).jobs(rule)[0]
     write_log(job.log, TRACEBACK)
     assert f"- {job.name}: MemoryError: no room\n  logs/{job.log}" in show_status.main(".", False)
     for output in job.outputs.values():

@@ -8,11 +8,12 @@ import pytest
 import slurm_watch
 import yaml
 from evo2_embed.analysis.probes.extraction import PROBES
+from evo2_embed.dataset.alleles import alleles_schema
 from evo2_embed.dataset.levels import level_schema
 from evo2_embed.finetune.forms import PACKED, PADDED
 from evo2_embed.finetune.split import BLOCKS
 from evo2_embed.io.integrity import JSON_KEY
-from evo2_embed.io.tables import CHUNKS, PACKS, embeddings_schema, scores_schema
+from evo2_embed.io.tables import CHUNKS, OF_VARIANT, PACKS, embeddings_schema, scores_schema
 from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import load_frozen
 from runs import ROOT
@@ -68,9 +69,12 @@ def test_headers_name_the_columns_of_the_tables():
     def columns(schema):
         return "columns: " + ", ".join(schema.names)
 
-    chunk, pack, embed, aggregate, fusion, finetune, probe = (
+    chunk, pack, embed, aggregate, fusion, finetune, probe, variants = (
         " ".join(header(ROOT / "workflow" / "rules" / f"{name}.smk").split())
-        for name in ("chunk", "pack", "embed", "aggregate", "fusion", "finetune", "probe")
+        for name in (
+            *("chunk", "pack", "embed", "aggregate", "fusion", "finetune", "probe"),
+            "variants",
+        )
     )
     assert columns(CHUNKS) in chunk
     assert columns(PACKS) in pack
@@ -80,6 +84,10 @@ def test_headers_name_the_columns_of_the_tables():
     assert columns(scores_schema(chunk=True)) in embed
     assert columns(scores_schema()) in aggregate
     assert columns(level_schema(8)) in aggregate
+    assert columns(alleles_schema(8, scores=False)) in variants
+    both = alleles_schema(8, scores=True).names
+    assert f"with scores also: {', '.join(both[-2:])}" in variants
+    assert f"with rows of variants also, after exons: {', '.join(OF_VARIANT)}" in aggregate
     assert all(columns(schema) in finetune for schema in (BLOCKS, PACKED, PADDED))
     assert columns(PROBES) in probe
 
@@ -90,6 +98,8 @@ JSON_OUTPUTS = [
     for name, path in rule.outputs.items()
     # Embeddings for the report are those of a shard.
     if path.endswith(".json") and rule.name not in ("embed_control", "embed_burn_in")
+    # The example of variants has these.
+    if rule.name != "compare_alleles"
 ]
 
 

@@ -1,16 +1,24 @@
-"""The examples of regions run as they stand, and their rows equal `Evo2.forward`."""
+"""The examples of regions and variants run as they stand, and their rows equal `Evo2.forward`."""
 
 import gzip
+import json
 import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from evo2_embed.dataset.alleles import alleles_schema
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json, write_json
 from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
+from evo2_embed.run.digests import Digests
+from evo2_embed.run.frozen import load_frozen
+from evo2_embed.run.origins import check_origin
+from evo2_embed.run.verify import verify_run
 from runs import ROOT, Workflow
-from stock import alone, assert_same, bounds_of, in_float64
+from stock import FACTOR, alone, assert_same, bounds_of, in_float64
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 LAYER = "blocks.6"
@@ -119,3 +127,84 @@ def test_bins_of_them_lie_on_the_genome(finished):
         (9572, 9622, 50, 1),
         (13, 63, 50, 1),
     ]
+
+
+def windows_of(genome, position, reference, alternate, strand):
+    """Both alleles of a variant in windows of 1024 bases, and the bases before it."""
+    before, behind = genome[: position - 1], genome[position - 1 + len(reference) :]
+    assert before + reference + behind == genome
+    texts = [before, behind, reference, alternate]
+    if strand == "-":
+        texts = [text.translate(COMPLEMENT)[::-1] for text in texts]
+        texts[:2] = texts[1::-1]
+    before, behind, *alleles = texts
+    rest = min(512, *(len(allele + behind) for allele in alleles))
+    before = before[-512:]
+    return [before + (allele + behind)[:rest] for allele in alleles], len(before)
+
+
+def variants_of(path):
+    """Position, ID, reference and alternate allele of each variant of a VCF that has letters."""
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            contig, position, name, reference, alternates = line.split("\t")[:5]
+            for alternate in alternates.split(","):
+                if alternate.isalpha():
+                    yield contig, int(position), name, reference, alternate
+
+
+def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models):
+    folder = finished("variants")
+    genome = bases_of(folder / "../../../resources/lambda.fa.gz")
+    variants = list(variants_of(folder / "lambda.vcf"))
+    table = pl.read_parquet(folder / f"results/variants/variants/{LAYER}/*.parquet")
+    keys = ["contig", "position", "id", "ref", "alt", "strand"]
+    table = table.cast({"contig": pl.String}).sort(["strand", "position", "alt"])
+    wanted = [(*variant, strand) for strand in "+-" for variant in variants]
+    assert sorted(table.select(keys).rows()) == sorted(wanted)
+    rows = rows_of(folder, "variants")
+    assert sorted(rows["allele"]) == ["alt"] * len(wanted) + ["ref"] * len(wanted)
+    for row in table.iter_rows(named=True):
+        contig, *variant = (row[key] for key in ("contig", "position", "ref", "alt"))
+        assert row["variant"] == ":".join(map(str, [contig, *variant]))
+        texts, before = windows_of(genome, *variant, row["strand"])
+        tokens = [np.frombuffer(text.encode(), np.uint8) for text in texts]
+        found = [[alone(model, each, [LAYER, "scores"]) for each in tokens] for model in models]
+        for part, first in (("", 0), ("_downstream", before)):
+            means = [
+                [each[LAYER][first:].double().mean(0).numpy() for each in alleles]
+                for alleles in found
+            ]
+            sums = [[float(each["scores"][first:].double().sum()) for each in a] for a in found]
+            error = FACTOR * max(np.abs(a - b).max() for a, b in zip(*means, strict=True))
+            ref, alt = means[0]
+            assert np.abs(row[f"delta{part}"] - (alt - ref)).max() <= 2 * error
+            error *= np.sqrt(len(ref))  # of a vector's length
+            assert abs(row[f"euclidean{part}"] - np.linalg.norm(alt - ref)) <= 2 * error
+            lengths = [np.linalg.norm(values) for values in (ref, alt)]
+            cosine = ref @ alt / np.prod(lengths)
+            assert abs(row[f"cosine{part}"] - cosine) <= 2 * error * sum(1 / n for n in lengths)
+            difference = max(
+                float((a["scores"] - b["scores"]).abs().max()) for a, b in zip(*found, strict=True)
+            )
+            bound = 2 * FACTOR * difference * len(texts[0])
+            assert abs(row[f"llr{part}"] - (sums[0][1] - sums[0][0])) <= bound
+    assert sorted(table.columns) == sorted(alleles_schema(8, scores=True).names)
+    run = load_frozen(folder / "results/run_config.yaml")
+    (job,) = run.jobs("compare_alleles")
+    record = folder / "results" / job.outputs["record"]
+    assert verify_run(run, folder / "results", folder / "benchmarks").faults == []
+    digests = Digests(run, folder / "results")
+    check_origin(job, digests)
+    before = record.read_bytes()
+    write_json(record, {**read_json(record), "digest": "of another run"})
+    with pytest.raises(InputError, match="variants/blocks.6.json: made from other settings"):
+        check_origin(job, digests)
+    record.write_bytes(before)
+    part = record.with_name(LAYER) / "part-00000.parquet"
+    part.rename(folder / "kept")
+    assert "part-00000.parquet: lost" in verify_run(run, folder / "results", folder).faults[0]
+    (folder / "kept").rename(part)
+    manifest = json.loads((folder / "results/embeddings/variants/manifest.json").read_text())
+    assert manifest["variants"][LAYER]["rows"] == len(wanted)
+    assert manifest["layers"][LAYER]["variants"] is True

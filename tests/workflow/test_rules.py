@@ -66,7 +66,8 @@ def assert_planned(blocks, run):
 
 def test_the_table_has_every_job_its_outputs_and_its_log(finished_run, all_jobs):
     run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
-    assert set(count_jobs(run.settings, run.bundles)) == set(RULES)
+    # A run with a training set has no variants.
+    assert RULES.keys() - count_jobs(run.settings, run.bundles) == {"compare_alleles"}
     assert_planned(all_jobs, run)
 
 

@@ -24,6 +24,7 @@
 #      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,
 #      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
 #      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows
+#      with variants also: variants (rows, width, parts, digest of each layer)
 
 
 def fusion_names(wildcards):
@@ -87,6 +88,7 @@ rule write_manifest:
         records=made_by("aggregate_embeddings"),
         fused=made_by("fuse_layers"),
         scores=made_by("aggregate_scores"),
+        variants=made_by("compare_alleles"),
         chunks=made_by("chunk_fasta"),
     output:
         manifest=report(

@@ -16,6 +16,9 @@
 #      columns: chunk, genome, contig, start, end, strand, name, n_tokens, context, exons, sum,
 #      mean, scored
 #      with rows of variants also, after exons: variant, id, allele
+#      with rows of variants also, in the record: variants (true), downstream (file, rows, width,
+#      sha256 of each layer, and of scores); and {layer}.downstream.parquet and
+#      scores.downstream.parquet, with the same columns over the bases from the variant on
 #      results/shards/{extraction}/{bundle}/{shard}/.work/, until the shard is complete:
 #      journal.json and the rows of finished packs, from which a later job resumes; lock
 

@@ -1,6 +1,6 @@
 """Describe the datasets of an extraction, their settings and inputs.
 
-In: the records of its layers, fusions and scores, the chunk tables. Out: manifest.json.
+In: the records of its layers, fusions, scores and variants, the chunk tables. Out: manifest.json.
 """
 
 from evo2_embed.dataset.manifest import write_manifest
@@ -13,11 +13,14 @@ def main(
     fusions: list[str],
     fused: list[str],
     scores: list[str],
+    variants: list[str],
     chunks: list[str],
     manifest: str,
 ) -> None:
     by_layer, by_fusion = dict(zip(layers, records, strict=True)), zip(fusions, fused, strict=True)
-    write_manifest(chunks, by_layer, dict(by_fusion), next(iter(scores), None), manifest)
+    # Of all layers, or of none.
+    compared = dict(zip(layers, variants, strict=True)) if variants else {}
+    write_manifest(chunks, by_layer, dict(by_fusion), next(iter(scores), None), compared, manifest)
 
 
 if "snakemake" in globals():
@@ -28,6 +31,7 @@ if "snakemake" in globals():
             snakemake.params.fusions,
             list(snakemake.input.fused),
             list(snakemake.input.scores),
+            list(snakemake.input.variants),
             list(snakemake.input.chunks),
             snakemake.output.manifest,
         )

@@ -50,6 +50,7 @@ CODE_VERSIONS = {
     "pack": 3,
     "embed": 3,
     "aggregate": 2,
+    "variants": 1,
     "fuse": 3,
     "compare": 1,
     "burn_in": 1,

@@ -9,6 +9,7 @@ from evo2_embed import __version__
 from evo2_embed.dataset.merge import merge_shards
 from evo2_embed.dataset.part_files import write_dataset
 from evo2_embed.dataset.shards import BundleFiles, Shard, check_ranges, check_shared, worst_check
+from evo2_embed.embed.row_spans import tokens_of
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.tables import (
     CHUNKS,
@@ -73,7 +74,7 @@ class Merged:
 
 
 def merge_bundles(bundles: list[BundleFiles], layer: str, settings: dict) -> Merged:
-    """The shards of an extraction, for the dataset of a layer, or of `scores`.
+    """The shards of an extraction, for the dataset of a layer, or of `scores`; see `Shard.tables`.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def merge_bundles(bundles: list[BundleFiles], layer: str, settings: dict) -> Mer
         **_extraction_entries(extraction),
         "workflow": __version__,
         "layer": layer,
-        "self_check": worst_check(shards, layer),
+        "self_check": worst_check(shards, tokens_of(layer)[0]),
         "windows": table_metadata(open_table(bundles[0].chunks, CHUNKS))["settings"],
         "digest": settings_digest([settings, layer, [shard.record["digest"] for shard in shards]]),
         **({"variants": True} if variants else {}),

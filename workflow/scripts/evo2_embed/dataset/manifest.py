@@ -6,6 +6,7 @@ from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 
 _OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest", "self_check")
 _OF_SCORES = ("rows", "strands", "bits_per_base", "parts", "digest", "self_check")
+_OF_ALLELES = ("rows", "width", "parts", "digest")
 _IF_PRESENT = ("variants",)  # of datasets with rows of variants
 _OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
 
@@ -15,6 +16,7 @@ def write_manifest(
     layers: dict[str, str],
     fusions: dict[str, str],
     scores: str | None,
+    variants: dict[str, str],
     output: str,
 ) -> dict:
     """Write `manifest.json`. It has no entries that differ between identical runs.
@@ -29,6 +31,8 @@ def write_manifest(
         Per fusion, the record written by `fuse_layers`.
     scores : str, optional
         The record written by `aggregate_scores`. There are layers, or scores, or both.
+    variants : dict of str to str
+        Per layer, the record written by `compare_alleles`.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
@@ -60,6 +64,11 @@ def write_manifest(
         "scores": scored and _entry(scored, _OF_SCORES),
         "rows": sum(record["rows"] for record in datasets),
     }
+    if variants:
+        compared = {layer: read_json(path) for layer, path in variants.items()}
+        manifest["variants"] = {
+            layer: {key: record[key] for key in _OF_ALLELES} for layer, record in compared.items()
+        }
     write_json(output, manifest)
     return manifest
 

@@ -122,6 +122,7 @@ class PartWriter:
 
 def _itemsize(schema: pa.Schema) -> int:
     """Bytes per number of a vector; of scores, bytes per row."""
-    if "embedding" in schema.names:
-        return schema.field("embedding").type.value_type.bit_width // 8
+    for field in schema:
+        if pa.types.is_fixed_size_list(field.type):
+            return field.type.value_type.bit_width // 8
     return sum(schema.field(name).type.bit_width // 8 for name in SCORE_COLUMNS)

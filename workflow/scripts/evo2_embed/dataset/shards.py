@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evo2_embed.dataset.dataset import to_polars
+from evo2_embed.embed.row_spans import DOWNSTREAM, tokens_of
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
@@ -118,8 +119,12 @@ class Shard:
 
     def tables(self, layer: str, dtype: str, rows: ShardRows, variants: bool) -> Iterator[pa.Table]:
         """The shard's rows of a layer, or of `scores`, row group by row group, checked; with
-        `variants` they have the columns of variants, also if no row is of one."""
-        known = self.record["scores"] if layer == SCORES else self.record["layers"][layer]
+        `.downstream` behind the name those from the variant on. With `variants` they have the
+        columns of variants, also if no row is of one."""
+        output, which = tokens_of(layer)
+        known = self.record["scores"] if layer == SCORES else self.record["layers"].get(layer)
+        if which == DOWNSTREAM:
+            known = self.record["downstream"][output]
         path, file = _open_layer(self.path, known, dtype, variants)
         if file.metadata.num_rows != rows.count:
             raise InputError(
@@ -129,9 +134,10 @@ class Shard:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
             expected = rows.keys(row, row + len(table))
-            if layer == SCORES:
+            if output == SCORES:
                 bos = int(self.record["packing"]["packing"]["bos"])
-                scored = rows.scored(row, row + len(table), bos).astype(np.int32)
+                counts = rows.scored(row, row + len(table), bos, which == DOWNSTREAM)
+                scored = counts.astype(np.int32)
                 _check_keys(table, {**expected, "scored": pa.array(scored)}, path, row)
                 yield check_scores(table, str(path))
             else:

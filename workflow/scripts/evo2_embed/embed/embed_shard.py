@@ -23,7 +23,7 @@ import torch
 
 from evo2_embed import __version__
 from evo2_embed.embed.row_files import Column
-from evo2_embed.embed.row_spans import RowLocator
+from evo2_embed.embed.row_spans import DOWNSTREAM, RowLocator, tokens_of
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.run_packs import prepare_engine, run_packs
 from evo2_embed.embed.shard_files import write_shard
@@ -217,7 +217,7 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
     contents = StoreContents(
         key=settings_digest([metadata, file_sha256(shard.packs)]),
         rows=rows,
-        columns=_columns(extraction),
+        columns=_columns(extraction, metadata.get("variants", False)),
         n_tokens=shard.origin.n_tokens,
     )
     with RowStore(shard.work, contents, runtime.checkpoint_every, beat) as store:
@@ -228,7 +228,7 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
             store.keep_whole(
                 {
                     pack: {
-                        name: locator.ended(*_tokens(segments[pack]), whole=name == SCORES)
+                        name: locator.ended(*_tokens(segments[pack]), tokens_of(name)[1])
                         for name in store.columns
                     }
                     for pack in known
@@ -246,14 +246,18 @@ def _tokens(segments: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     return segments["stretch"], segments["offset"], segments["cu_seqlens"]
 
 
-def _columns(extraction: Extraction) -> dict[str, Column]:
-    """What the rows of an extraction have."""
+def _columns(extraction: Extraction, variants: bool) -> dict[str, Column]:
+    """What the rows of an extraction have. Those of variants also have everything from the variant
+    on."""
     widths, dtype = layer_widths(extraction.model.name), np.dtype(extraction.dtype)
     score = Column(1, np.dtype(np.float64))
-    return {
+    columns = {
         name: score if name == SCORES else Column(widths[name], dtype)
         for name in extraction.outputs
     }
+    if variants and not extraction.bin:
+        columns |= {f"{name}.{DOWNSTREAM}": column for name, column in columns.items()}
+    return columns
 
 
 def _remove_leftovers(folder: Path) -> None:

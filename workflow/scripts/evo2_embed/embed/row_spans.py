@@ -26,7 +26,18 @@ import numpy as np
 
 from evo2_embed.embed.rows import ShardRows, first_bins, pooled_tokens
 from evo2_embed.pack.assign import edges_of
-from evo2_embed.settings.sections import bin_of
+from evo2_embed.settings.sections import SCORES, bin_of
+
+# Which tokens of a row.
+POOLED, WHOLE, DOWNSTREAM = "pooled", "whole", "downstream"
+
+
+def tokens_of(column: str) -> tuple[str, str]:
+    """The layer, or `scores`, whose tokens give a column of rows, and which of its tokens."""
+    output = column.removesuffix(f".{DOWNSTREAM}")
+    if output != column:
+        return output, DOWNSTREAM
+    return output, WHOLE if output == SCORES else POOLED
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,8 @@ class RowSpans:
 class RowLocator:
     """Finds the rows of a shard in its packs.
 
-    Spans are those of the tokens that are pooled, or (`whole`) of all tokens of the rows.
+    Spans are those of the tokens that are pooled, of all tokens of the rows (`WHOLE`), or of those
+    from the variant on (`DOWNSTREAM`; of rows that are not of variants all).
 
     All stretches of the shard are laid end to end on one axis of tokens. On it every chunk has a
     start and an end, and so has every segment. A chunk of a fork has two intervals: the tokens that
@@ -101,11 +113,14 @@ class RowLocator:
         self.chunk, self.start, self.high = (values[order] for values in (chunk, origin, high))
         self.farthest = np.maximum.accumulate(self.start + self.high)
         self.lengths = lengths
-        self.pooled = pooled_tokens(lengths, chunks["strand"], pooling, rows.skipped)
         bins, begin = bin_of(pooling), np.zeros_like(lengths)
         if bins:
             begin = first_bins(lengths, bins, rows.skipped) * bins
-        self.whole = begin, lengths
+        self.tokens = {
+            POOLED: pooled_tokens(lengths, chunks["strand"], pooling, rows.skipped),
+            WHOLE: (begin, lengths),
+            DOWNSTREAM: (rows.upstream, lengths),
+        }
 
     def _shared(
         self, forks: np.ndarray, start: np.ndarray
@@ -126,7 +141,7 @@ class RowLocator:
         return mine, np.searchsorted(self.stretches, forks[row[mine], 1]), shared[mine]
 
     def spans(
-        self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray, whole: bool = False
+        self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray, which: str = POOLED
     ) -> RowSpans:
         """The tokens of rows in a pack.
 
@@ -136,8 +151,8 @@ class RowLocator:
             Stretch of each segment, and the tokens of the stretch before the segment.
         cu_seqlens : ndarray, (S + 1,)
             Start and end of each segment among the tokens of the pack.
-        whole : bool
-            All tokens of the rows, not only those that are pooled.
+        which : {"pooled", "whole", "downstream"}
+            Which tokens of the rows.
         """
         begin = self.base[np.searchsorted(self.stretches, stretch)] + offset
         stop = begin + np.diff(cu_seqlens)
@@ -151,7 +166,7 @@ class RowLocator:
         chunk, origin = self.chunk[each], self.start[each]
         # Tokens [first, after) of the chunk are in the segment, and wanted; counted from the
         # chunk's start.
-        low, high = (tokens[chunk] for tokens in (self.whole if whole else self.pooled))
+        low, high = (tokens[chunk] for tokens in self.tokens[which])
         first = np.maximum(begin - origin, low)
         after = np.minimum(np.minimum(stop - origin, self.high[each]), high)
         overlaps = after > first
@@ -161,10 +176,10 @@ class RowLocator:
         return self._spans(*(values[overlaps] for values in columns))
 
     def ended(
-        self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray, whole: bool = False
+        self, stretch: np.ndarray, offset: np.ndarray, cu_seqlens: np.ndarray, which: str = POOLED
     ) -> np.ndarray:
         """Indices of the rows whose last token is in a pack with these segments: int64, (n,)."""
-        spans = self.spans(stretch, offset, cu_seqlens, whole)
+        spans = self.spans(stretch, offset, cu_seqlens, which)
         return spans.row_index[spans.ends]
 
     def _spans(

@@ -185,6 +185,8 @@ class ShardRows:
         has them.
     skipped : ndarray of int64, (n,)
         Tokens at the start of each chunk that are not pooled.
+    upstream : ndarray of int64, (n,)
+        Tokens of each chunk before its variant; 0 of other chunks.
     count : int
         Number of rows.
 
@@ -199,6 +201,10 @@ class ShardRows:
         self.chunks = chunks = {key: values[order] for key, values in chunks.items()}
         chunks["bases"] = lengths = bases_of(chunks)
         self.skipped = skipped = skipped_tokens(lengths, chunks["context"], skip_first)
+        self.upstream = np.zeros_like(lengths)
+        if "fork" in chunks:
+            before = lengths - (chunks["context"] - chunks["fork"])
+            self.upstream = np.where(chunks["fork"] < 0, 0, before)
         rows = locate_rows(chunks, pooling, skipped)
         self.rank = rank = contig_ranks(chunks["genome"], chunks["contig"])
         owner = rows["chunk"]
@@ -232,13 +238,14 @@ class ShardRows:
         in it; 0 without bins."""
         return self._final_index[self._first[chunk] + number]
 
-    def scored(self, start: int, stop: int, bos: int) -> np.ndarray:
+    def scored(self, start: int, stop: int, bos: int, downstream: bool = False) -> np.ndarray:
         """Number of bases of rows [start, stop) that have a score: int64, (n,). All but the first
-        base of a stretch that has no BOS."""
+        base of a stretch that has no BOS. With `downstream` only those from the variant on."""
         rows = {key: values[start:stop] for key, values in self.rows.items()}
         bases, context = (self.chunks[key][rows["chunk"]] for key in ("bases", "context"))
-        first = (rows["offset"] == 0) & (context == bases)
-        return rows["bases"] - (first & (not bos))
+        before = self.upstream[rows["chunk"]] if downstream else 0
+        first = (rows["offset"] + before == 0) & (context == bases)
+        return rows["bases"] - before - (first & (not bos))
 
     def sort_keys(self, start: int, stop: int) -> list[np.ndarray]:
         """What rows [start, stop) are sorted by: number of the contig in the shard, start, strand

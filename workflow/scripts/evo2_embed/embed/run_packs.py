@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 
 import numpy as np
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from evo2_embed.embed.overlap import HostCopy, Storer, read_ahead
 from evo2_embed.embed.pooling import Pooler
-from evo2_embed.embed.row_spans import RowLocator, RowSpans
+from evo2_embed.embed.row_spans import RowLocator, RowSpans, tokens_of
 from evo2_embed.embed.store import RowStore
 from evo2_embed.embed.wanted import Wanted, wanted_segments
 from evo2_embed.engine.check import check_engine
@@ -97,17 +97,18 @@ def run_packs(
     again = sum(number in store.done for number in wanted)
     if again:
         log.info("%d finished packs run again: their stretches were not finished", again)
-    poolers = {False: Pooler(locator.pooling), True: Pooler("sum")}
+    poolers: dict[tuple[str, bool], Pooler] = {}
     coming = read_ahead(row for row in packs if row["pack"] in wanted)
     store.start()
     with StopSignal() as stop, Storer() as storer:
         for row in _with_progress(coming, store):
             number, pack = row["pack"], _pack(row, wanted[row["pack"]])
             outputs, row_index, pooled = engine.run(pack), {}, {}
-            for scores, mine in _by_rows(outputs).items():
+            for key, mine in _by_rows(outputs, store.columns).items():
                 # Rows of segments that are not wanted were stored by an earlier job.
-                spans = locator.spans(row["stretch"], row["offset"], pack.cu_seqlens, scores)
-                ended, values = _pool(poolers[scores], engine, mine, spans.of(pack.wanted))
+                spans = locator.spans(row["stretch"], row["offset"], pack.cu_seqlens, key[0])
+                pooler = poolers.setdefault(key, Pooler("sum" if key[1] else locator.pooling))
+                ended, values = _pool(pooler, engine, mine, spans.of(pack.wanted))
                 row_index |= dict.fromkeys(values, ended)
                 pooled |= values
             if number in store.done:
@@ -125,13 +126,15 @@ def run_packs(
         )
 
 
-def _by_rows(outputs: dict[str, torch.Tensor]) -> dict[bool, dict[str, torch.Tensor]]:
-    """The layers (False), of whose rows only some tokens may be pooled, and the scores (True), of
-    which a row has those of all its tokens."""
-    return {
-        whole: {name: values for name, values in outputs.items() if (name == SCORES) == whole}
-        for whole in dict.fromkeys(name == SCORES for name in outputs)
-    }
+def _by_rows(
+    outputs: dict[str, torch.Tensor], columns: Iterable[str]
+) -> dict[tuple[str, bool], dict[str, torch.Tensor]]:
+    """The tokens of each column, by which of them a row has, and whether they are scores."""
+    found: dict[tuple[str, bool], dict[str, torch.Tensor]] = {}
+    for column in columns:
+        output, which = tokens_of(column)
+        found.setdefault((which, output == SCORES), {})[column] = outputs[output]
+    return found
 
 
 def _pool(

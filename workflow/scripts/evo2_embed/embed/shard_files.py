@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from evo2_embed.embed.row_spans import DOWNSTREAM, tokens_of
 from evo2_embed.embed.store import RowStore
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.tables import (
@@ -39,19 +40,21 @@ def write_shard(store: RowStore, folder: Path, metadata: dict, bos: int) -> dict
     -------
     dict
         `layers`: by layer, `file`, `rows`, `width` and `sha256`; `scores`: the same without
-        `width`, or None.
+        `width`, or None; and with variants `downstream`: both by layer and `scores`, from the
+        variant on.
 
     Raises
     ------
     InputError
         If a row was never stored.
     """
-    layers, scores, variants = {}, None, metadata.get("variants", False)
+    layers, scores, downstream = {}, None, {}
+    variants = metadata.get("variants", False)
     for name, column in store.columns.items():
-        path = folder / f"{name}.parquet"
-        if name == SCORES:
+        path, (output, which) = folder / f"{name}.parquet", tokens_of(name)
+        if output == SCORES:
             schema = scores_schema(chunk=True, variants=variants)
-            tables = _scores(store, schema, str(path), bos)
+            tables = _scores(store, name, schema, str(path), bos)
         else:
             schema = embeddings_schema(column.width, column.dtype.name, True, variants)
             tables = _vectors(store, name, schema, str(path))
@@ -60,11 +63,16 @@ def write_shard(store: RowStore, folder: Path, metadata: dict, bos: int) -> dict
                 writer.write_table(table)
                 store.beat()
         written = {"file": path.name, "rows": store.rows.count, "sha256": file_sha256(path)}
-        if name == SCORES:
+        if output != SCORES:
+            written["width"] = column.width
+        if which == DOWNSTREAM:
+            downstream[output] = written
+        elif output == SCORES:
             scores = written
         else:
-            layers[name] = {**written, "width": column.width}
-    return {"layers": layers, "scores": scores}
+            layers[name] = written
+    found = {"layers": layers, "scores": scores}
+    return {**found, "downstream": downstream} if downstream else found
 
 
 def _groups(store: RowStore, name: str) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -83,8 +91,11 @@ def _vectors(store: RowStore, name: str, schema: pa.Schema, source: str) -> Iter
         yield check_embeddings(table, values, source)
 
 
-def _scores(store: RowStore, schema: pa.Schema, source: str, bos: int) -> Iterator[pa.Table]:
-    for start, stop, values in _groups(store, SCORES):
-        scored = store.rows.scored(start, stop, bos)
+def _scores(
+    store: RowStore, name: str, schema: pa.Schema, source: str, bos: int
+) -> Iterator[pa.Table]:
+    downstream = tokens_of(name)[1] == DOWNSTREAM
+    for start, stop, values in _groups(store, name):
+        scored = store.rows.scored(start, stop, bos, downstream)
         columns = {**store.rows.keys(start, stop), **scores_columns(values[:, 0], scored)}
         yield check_scores(pa.table(columns, schema=schema), source)

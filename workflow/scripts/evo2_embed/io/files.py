@@ -158,4 +158,5 @@ def shard_entries(record: dict) -> list[dict]:
     """Entries (`file`, `sha256`) of the files that the record of a shard names."""
     # Records of earlier versions have no entry for scores.
     scores = record.get("scores")
-    return [*record["layers"].values(), *([scores] if scores else [])]
+    downstream = record.get("downstream", {})  # only with variants
+    return [*record["layers"].values(), *([scores] if scores else []), *downstream.values()]

@@ -30,6 +30,8 @@ class Rule:
         Keys of the configuration that must all be set for the rule to have jobs.
     of_extraction : str
         What an extraction must have for the rule to have jobs for it.
+    of_bundle : str
+        What a bundle must have for the rule to have jobs at all.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Rule:
     outputs: dict[str, str]
     needs: tuple[str, ...] = ()
     of_extraction: str = "outputs"
+    of_bundle: str = ""
 
 
 _SHARD = "shards/{extraction}/{bundle}/{shard}"
@@ -60,6 +63,13 @@ _RULES = (
         "aggregate",
         {"record": "embeddings/{extraction}/scores.json"},
         of_extraction="scores",
+    ),
+    Rule(
+        "compare_alleles",
+        "variants",
+        {"record": "variants/{extraction}/{layer}.json"},
+        of_extraction="allele_layers",
+        of_bundle="has_variants",
     ),
     Rule("fit_fusion", "fusion", {"parameters": "fusions/{extraction}/{fusion}.npz"}),
     Rule("fuse_layers", "fusion", {"record": "embeddings/{extraction}/{fusion}.json"}),
@@ -174,6 +184,8 @@ def run_jobs(
     if not all(attrgetter(key)(settings) for key in rule.needs):
         return
     if not any(getattr(each, rule.of_extraction) for each in settings.extractions.values()):
+        return
+    if rule.of_bundle and not any(getattr(each, rule.of_bundle) for each in bundles.values()):
         return
     chosen: list[dict[str, str]] = [{}]
     for name in re.findall(r"{(\w+)}", next(iter(rule.outputs.values()))):

@@ -107,13 +107,26 @@ class Digests:
 
     def dataset(self, extraction: str, layer: str) -> str:
         """Of the dataset of a layer, or of `scores`."""
+        rule = "aggregate_scores" if layer == SCORES else "aggregate_embeddings"
+        return self._of_shards(rule, extraction, layer)
+
+    def alleles(self, extraction: str, layer: str) -> str:
+        """Of the dataset of variants of a layer."""
+        return self._of_shards("compare_alleles", extraction, layer)
+
+    def all_alleles(self, extraction: str) -> dict[str, str]:
+        """Of the datasets of variants, by layer."""
+        jobs = self.run.jobs("compare_alleles", extraction=extraction)
+        return {job.wildcards["layer"]: self.alleles(**job.wildcards) for job in jobs}
+
+    def _of_shards(self, rule: str, extraction: str, layer: str) -> str:
+        """Of what a rule makes of all shards."""
         if ("shards", extraction) not in self._digests:
             self._digests["shards", extraction] = [
                 self.embedded("embed_shard", extraction, self.packs(bundle.name, shard))
                 for bundle in self.run.bundles.values()
                 for shard in bundle.shards
             ]
-        rule = "aggregate_scores" if layer == SCORES else "aggregate_embeddings"
         settings = self.settings(rule, extraction=extraction)
         return settings_digest([settings, layer, self._digests["shards", extraction]])
 

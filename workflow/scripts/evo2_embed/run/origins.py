@@ -53,6 +53,11 @@ def _scores(digests: Digests, found: dict, extraction: str) -> Entries:
     yield from _digest(Digests.scores)(digests, found, extraction=extraction)
 
 
+def _alleles(digests: Digests, found: dict, extraction: str, layer: str) -> Entries:
+    yield from _all_settings(digests, found, extraction)
+    yield from _digest(Digests.alleles)(digests, found, extraction=extraction, layer=layer)
+
+
 def _all_settings(digests: Digests, found: dict, extraction: str) -> Entries:
     """The settings of embeddings, windows and packs, as the record of a dataset has them."""
     stages = {"settings": "embed_shard", "windows": "chunk_fasta", "packing": "pack_tokens"}
@@ -85,6 +90,8 @@ def _manifest(digests: Digests, found: dict, extraction: str) -> Entries:
     # Manifests of earlier versions have no entry for scores.
     scores = found.get("scores")
     yield "scores", scores and scores["digest"], partial(digests.scores, extraction)
+    alleles = {layer: entry["digest"] for layer, entry in found.get("variants", {}).items()}
+    yield "variants", alleles, partial(digests.all_alleles, extraction)
     fusions = digests.run.settings.extractions[extraction].fusion
     yield "fusions", sorted(found["fusions"]), lambda: sorted(fusions)
     for name, entry in found["fusions"].items():
@@ -156,6 +163,7 @@ _EXPECTED: dict[str, Callable[..., Entries]] = {
     "embed_burn_in": _embedded("embed_burn_in", Digests.burn_in_packs),
     "aggregate_embeddings": _dataset,
     "aggregate_scores": _scores,
+    "compare_alleles": _alleles,
     "fit_fusion": _digest(Digests.parameters),
     "fuse_layers": _fused,
     "write_manifest": _manifest,

@@ -106,6 +106,11 @@ def _aggregate_scores(run: Run, extraction: str, *_) -> dict:
     return {"settings": settings}
 
 
+def _compare_alleles(run: Run, extraction: str, *_) -> dict:
+    embed = run.embed_settings(extraction)
+    return {"settings": {"code": CODE_VERSIONS["variants"], "embed": embed}}
+
+
 def _compare(run: Run, *_) -> dict:
     return {"settings": {"code": CODE_VERSIONS["compare"], "rows": run.settings.compare.rows}}
 
@@ -196,6 +201,7 @@ _PARAMS = {
     "embed_shard": _embed,
     "aggregate_embeddings": _aggregate,
     "aggregate_scores": _aggregate_scores,
+    "compare_alleles": _compare_alleles,
     "fit_fusion": _fit,
     "fuse_layers": _fuse,
     "shuffle_windows": _shuffle,

@@ -15,8 +15,8 @@ from evo2_embed.run.record_files import RecordedFile, recorded_files
 _THREADS = 4
 # Rules whose files a run is for; a rerun redoes the others only if one of these needs them.
 _FINAL = (
-    *("aggregate_embeddings", "aggregate_scores", "fuse_layers", "write_manifest"),
-    *("write_finetune", "probe_layers", "write_report"),
+    *("aggregate_embeddings", "aggregate_scores", "compare_alleles", "fuse_layers"),
+    *("write_manifest", "write_finetune", "probe_layers", "write_report"),
 )
 
 

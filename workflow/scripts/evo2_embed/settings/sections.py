@@ -418,6 +418,11 @@ class Extraction(Section):
         return bin_of(self.pooling)
 
     @property
+    def allele_layers(self) -> list[str]:
+        """The layers in which the alleles of variants are compared: none of bins."""
+        return [] if self.bin else self.layers
+
+    @property
     def outputs(self) -> list[str]:
         """What the model gives per token: the layers, and `SCORES` if they are asked for."""
         return [*self.layers, *([SCORES] if self.scores else [])]

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from evo2_embed.dataset.dataset import Dataset, to_polars
 from evo2_embed.dataset.shards import SHARED
+from evo2_embed.dataset.side_by_side import side_by_side
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import KEYS
 
@@ -53,11 +54,8 @@ def read_side_by_side(
     InputError
         If the rows of two layers differ.
     """
-    sources = [dataset.row_groups() for dataset in datasets]
-    held = [_next(source) for source in sources]
     row = 0
-    while rows := min(map(len, held)):
-        taken = [table.slice(0, rows) for table in held]
+    for taken in side_by_side([dataset.row_groups() for dataset in datasets]):
         keys = [table.drop_columns(["embedding"]) for table in taken]
         first, *others = map(to_polars, keys)
         for other, dataset in zip(others, datasets[1:], strict=True):
@@ -69,11 +67,7 @@ def read_side_by_side(
                 for dataset, table in zip(datasets, taken, strict=True)
             },
         )
-        row += rows
-        held = [
-            table.slice(rows) if len(table) > rows else _next(source)
-            for table, source in zip(held, sources, strict=True)
-        ]
+        row += len(taken[0])
 
 
 def read_rows_at(datasets: list[Dataset], wanted: np.ndarray) -> dict[str, np.ndarray]:
@@ -85,11 +79,6 @@ def read_rows_at(datasets: list[Dataset], wanted: np.ndarray) -> dict[str, np.nd
     for (keys, _), dataset in zip(read[1:], datasets[1:], strict=True):
         _check_same(read[0][0], keys, 0, datasets[0].path, dataset.path)
     return {dataset.name: values for dataset, (_, values) in zip(datasets, read, strict=True)}
-
-
-def _next(source: Iterator[pa.Table]) -> pa.Table:
-    """The next table with rows; at the end an empty one."""
-    return next((table for table in source if len(table)), pa.table({}))
 
 
 def _check_same(first: pl.DataFrame, other: pl.DataFrame, row: int, *paths: Path) -> None:
