@@ -263,23 +263,40 @@ def vcf_of(bases, positions):
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture(scope="module")
-def forked(tmp_path_factory, ask):
-    """A shard of alternates that are forks of reference windows."""
+def prepare_variants(folder, ask, share, **context):
     return prepare(
-        tmp_path_factory.mktemp("forks") / "prepared",
+        folder / "prepared",
         ask,
         vcf=vcf_of(random_bases(12_000, 5), [*range(500, 6000, 450), 3000, 3010]),
-        windows={"strands": "both"},
-        variants={"size": 400},
+        windows={"strands": "both", **context},
+        variants={"size": 400, "share": share},
         packing={"max_tokens": TOKENS, "piece": 325},
         extractions={"default": {"layers": ["blocks.0", "blocks.3"], "pooling": "mean", **SCORED}},
     )
 
 
-def window_of(bases, variant, allele, strand):
-    """The bases of a window of 400, 200 of them before the variant, in the direction of the
-    strand."""
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory, ask):
+    """A shard of alternates that are forks of reference windows."""
+    return prepare_variants(tmp_path_factory.mktemp("forks"), ask, "window")
+
+
+@pytest.fixture(scope="module")
+def along_the_contig(tmp_path_factory, ask):
+    """One of alternates that are forks of stretches along the contig."""
+    context = {"span": 1900, "min": 300}
+    return prepare_variants(tmp_path_factory.mktemp("contig"), ask, "contig", context=context)
+
+
+@pytest.fixture(scope="module")
+def unshared(tmp_path_factory, ask):
+    """One of alternates that run whole."""
+    return prepare_variants(tmp_path_factory.mktemp("none"), ask, "none")
+
+
+def seen_by(bases, variant, allele, strand, context):
+    """The bases up to the end of a window, 200 behind the variant's first, in the direction of the
+    strand: at most `context` bases."""
     _, position, reference, alternate = variant.split(":")
     before, behind = bases[: int(position) - 1], bases[int(position) - 1 + len(reference) :]
     letters = reference if allele == "ref" else alternate
@@ -287,16 +304,19 @@ def window_of(bases, variant, allele, strand):
     if strand == "-":
         turned = (part.translate(COMPLEMENT)[::-1] for part in (behind, letters, before))
         before, letters, behind = turned
-    return before[-200:] + (letters + behind)[:200]
+    return (before + (letters + behind)[:200])[-context:]
 
 
-def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
+@pytest.mark.parametrize("share", ["forked", "along_the_contig", "unshared"])
+def test_rows_of_variants_are_those_of_the_whole_allele(share, request):
+    forked = request.getfixturevalue(share)
     torch.set_num_threads(1)
     evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     layers = ["blocks.0", "blocks.3", "scores"]
     bases, exact = random_bases(12_000, 5), in_float64(evo2)
     chunks = pl.read_parquet(forked.folder / "g.parquet")
-    assert chunks["parent"].is_not_null().sum() > 60
+    assert chunks["parent"].is_not_null().sum() > 60 or share == "unshared"
+    assert (chunks["context"].max() > 1500) == (share == "along_the_contig")
     found = {
         layer: pl.read_parquet(io.BytesIO(forked.expected[f"{layer}.parquet"])).sort("chunk")
         for layer in [*layers, *(f"{layer}.downstream" for layer in layers)]
@@ -314,21 +334,23 @@ def test_rows_of_forks_are_those_of_the_whole_alternate(forked):
         assert mine.equals(wanted)
     for number in sorted({*range(0, len(rows), 7), *changed}):
         row = rows.row(number, named=True)
-        text = window_of(bases, row["variant"], row["allele"], row["strand"])
+        variant = (row[key] for key in ("variant", "allele", "strand", "context"))
+        text = seen_by(bases, *variant)
+        assert len(text) == row["context"] >= 400
         tokens = np.frombuffer(text.encode(), np.uint8)
         stock, double = (alone(model, tokens, layers) for model in (evo2, exact))
         for layer in layers[:2]:
             bound = FACTOR * (stock[layer].double() - double[layer]).abs().max()
-            wanted = stock[layer][50:].double().mean(0).numpy()
+            wanted = stock[layer][max(50, len(text) - 400) :].double().mean(0).numpy()
             mine = np.array(found[layer]["embedding"][number], float)
             assert np.abs(mine - wanted).max() <= bound, (layer, row)
-            wanted = stock[layer][200:].double().mean(0).numpy()
+            wanted = stock[layer][-200:].double().mean(0).numpy()
             mine = np.array(found[f"{layer}.downstream"]["embedding"][number], float)
             assert np.abs(mine - wanted).max() <= bound, (layer, row)
         bound = FACTOR * (stock["scores"] - double["scores"]).abs().max() * len(tokens)
-        assert abs(found["scores"]["sum"][number] - float(stock["scores"].sum())) <= bound
+        assert abs(found["scores"]["sum"][number] - float(stock["scores"][-400:].sum())) <= bound
         sums = found["scores.downstream"].row(number, named=True)
-        assert abs(sums["sum"] - float(stock["scores"][200:].sum())) <= bound
+        assert abs(sums["sum"] - float(stock["scores"][-200:].sum())) <= bound
         assert sums["scored"] == 200
 
 
