@@ -13,6 +13,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, write_json
 from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
+from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.run.digests import Digests
 from evo2_embed.run.frozen import load_frozen
 from evo2_embed.run.origins import check_origin
@@ -153,7 +154,7 @@ def variants_of(path):
                     yield contig, int(position), name, reference, alternate
 
 
-def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models):
+def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models, monkeypatch):
     folder = finished("variants")
     genome = bases_of(folder / "../../../resources/lambda.fa.gz")
     variants = list(variants_of(folder / "lambda.vcf"))
@@ -196,6 +197,13 @@ def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models)
     assert verify_run(run, folder / "results", folder / "benchmarks").faults == []
     digests = Digests(run, folder / "results")
     check_origin(job, digests)
+    with monkeypatch.context() as patch:
+        patch.chdir(folder)
+        estimate = estimate_run(run.settings, run.bundles, "results/indexes")
+    for kind, folders in {"shard": ["shards"], "dataset": ["embeddings", "variants"]}.items():
+        files = [path for name in folders for path in folder.glob(f"results/{name}/**/*.parquet")]
+        size = sum(getattr(layer, f"{kind}_bytes") for layer in estimate.layers)
+        assert sum(path.stat().st_size for path in files) == pytest.approx(size, rel=0.2), kind
     before = record.read_bytes()
     write_json(record, {**read_json(record), "digest": "of another run"})
     with pytest.raises(InputError, match="variants/blocks.6.json: made from other settings"):

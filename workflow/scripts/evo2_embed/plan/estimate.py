@@ -54,7 +54,7 @@ class GenomeEstimate:
 @dataclass(frozen=True)
 class LayerEstimate:
     """Rows and bytes of one layer of an extraction, or its scores: all its shard files, and its
-    dataset.
+    dataset, with that of variants.
 
     Or of one fusion, by its name; it has no shard files.
     """
@@ -233,34 +233,41 @@ def _estimate_layers(
     settings: Settings, genomes: list[GenomeEstimate], shards: int
 ) -> list[LayerEstimate]:
     windows, contigs = sum(g.windows for g in genomes), sum(g.contigs for g in genomes)
-    strands = settings.windows.n_strands
-    layers = []
+    strands, layers = settings.windows.n_strands, []
+    of_variants = sum(genome.windows for genome in genomes if genome.shares)
     for name, extraction in settings.extractions.items():
         pooling, widths = extraction.pooling, layer_widths(extraction.model.name)
         rows = windows
+        # Shards also have the rows of variants over the bases from the variant on.
+        twice = of_variants and not extraction.bin
         if extraction.bin:
             rows = sum(genome.rows[extraction.bin] for genome in genomes)
         groups = {"contig": contigs, "genome": len(genomes)}
         means = [groups[level] for level in extraction.levels]
         for layer in extraction.layers:
             width = widths[layer]
-            sizes = (
-                filesizes.shard_files(extraction, width, rows, shards),
-                filesizes.dataset(extraction, width, rows, means, strands),
-            )
+            size = filesizes.shard_files(extraction, width, rows, shards)
+            stored = filesizes.dataset(extraction, width, rows, means, strands)
+            if twice:
+                size += filesizes.shard_files(extraction, width, of_variants, shards)
+                stored += filesizes.alleles(width, of_variants)
             layers.append(
-                LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, *sizes)
+                LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, size, stored)
             )
         if extraction.scores:
-            layers.append(_estimate_scores(name, extraction, rows, shards))
+            files = 2 * shards if twice else shards
+            read = rows + of_variants if twice else rows
+            layers.append(_estimate_scores(name, extraction, rows, read, files))
         layers += _estimate_fusions(name, extraction, rows)
     return layers
 
 
-def _estimate_scores(name: str, extraction: Extraction, rows: int, shards: int) -> LayerEstimate:
+def _estimate_scores(
+    name: str, extraction: Extraction, rows: int, in_shards: int, files: int
+) -> LayerEstimate:
     """The scores, which have no vector: two numbers and a count per row."""
     mine = rows if extraction.score_strands == "keep" else rows // 2
-    sizes = filesizes.scores(rows, max(shards, 1)), filesizes.scores(mine, 1)
+    sizes = filesizes.scores(in_shards, max(files, 1)), filesizes.scores(mine, 1)
     return LayerEstimate(name, SCORES, extraction.pooling, "float64", 2, mine, *sizes)
 
 

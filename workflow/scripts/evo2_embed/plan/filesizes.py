@@ -12,6 +12,7 @@ _TOKEN = 0.31  # bytes per token in a pack file; for overlapping windows only at
 _SEGMENT, _PACK_FILE = 16, 9_500  # bytes of a window's keys, and per file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # bytes of a row's keys, and of a file's metadata
 _SCORES, _SCORES_FILE = 17, 8_500  # bytes of a row of scores, and of a file's metadata
+_ALLELES, _ALLELES_FILE = 60, 9_000  # bytes of a variant's keys and distances, and of a file
 _MEAN = 1_200  # bytes of a contig's or genome's row group in the table of its level
 
 # Training set, per form: bytes per token of inputs (with or without BOS) and of labels, per window
@@ -55,6 +56,12 @@ def shard_files(extraction: Extraction, width: int, rows: int, shards: int) -> i
     """Bytes of one layer's shard files, with `rows` vectors of `width` dimensions."""
     per_shard = rows / max(shards, 1)
     return round(shards * _rows(extraction, width, per_shard))
+
+
+def alleles(width: int, rows: int) -> int:
+    """Bytes of the dataset of variants of a layer, with `rows` rows of both alleles: two vectors
+    and the keys per pair of them."""
+    return round(_vectors(rows, width, 4, _COMPRESSED) + rows // 2 * _ALLELES + _ALLELES_FILE)
 
 
 def scores(rows: int, files: int) -> int:
