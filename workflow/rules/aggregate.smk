@@ -23,7 +23,7 @@
 #      keys: workflow, model, checkpoint_sha256, precision, pooling, engine, packages, settings,
 #      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,
 #      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
-#      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows
+#      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows;
 #      with variants also: variants (rows, width, parts, digest of each layer)
 
 
