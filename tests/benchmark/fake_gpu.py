@@ -4,7 +4,7 @@ Fake tensors are on the CPU, but the engine is told that it is on a GPU: PyTorch
 make fake tensors of a GPU.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 
-def count(name: str, lengths: list[int], kernels: str, fp8: bool = False) -> Counts:
+def count(
+    name: str,
+    lengths: list[int],
+    kernels: str,
+    fp8: bool = False,
+    layers: Sequence[str] = ("norm",),
+) -> Counts:
     """Run a pack of segments of these lengths through a model with fake tensors.
 
     Parameters
@@ -30,6 +36,8 @@ def count(name: str, lengths: list[int], kernels: str, fp8: bool = False) -> Cou
     kernels : {"torch", "triton"}
     fp8 : bool
         Whether the input projections run in FP8.
+    layers : sequence of str
+        The requested layers; `scores` for log-likelihoods.
     """
     total = sum(lengths)
     pack = Pack(np.full(total, 65, np.uint8), np.concatenate([[0], np.cumsum(lengths)]))
@@ -37,7 +45,7 @@ def count(name: str, lengths: list[int], kernels: str, fp8: bool = False) -> Cou
     with FakeTensorMode(allow_non_fake_inputs=True), _Patches() as patches:
         _make_fake(evo2.model, fp8)
         patches.replace(packed, "choose_kernels", lambda *_: kernels)
-        engine = packed.PackedEngine(evo2, ["norm"])
+        engine = packed.PackedEngine(evo2, list(layers))
         _as_on_a_gpu(engine)
         counter = Counter()
         patches.replace(blocks, "attend", _attend(counter))

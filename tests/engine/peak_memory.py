@@ -1,4 +1,4 @@
-"""Measure the peak memory of packs: by case, its ratio to the formula, as JSON.
+"""Measure the peak memory of packs: by case, the bytes measured and the formula's, as JSON.
 
 A process of its own, since the peak of one that has run other tests says little; on a CPU each case
 is a fork of it, since the model is loaded once. Run by `test_packed_memory.py`.
@@ -29,7 +29,7 @@ def resident(field):
 
 
 def measure(evo2, lengths, longest, layers, kv_type):
-    """Measured peak of the last pack, in units of the formula's."""
+    """Peak of the last pack in bytes: as measured, and by the formula."""
     engine = PackedEngine(evo2, layers, KVCacheOptions(kv_type))
     engine.run(make_pack(random_segments([1000, 70])))
     segments = random_segments(lengths)
@@ -48,7 +48,7 @@ def measure(evo2, lengths, longest, layers, kv_type):
         outputs = engine.run(pack)
         peak = resident("VmHWM")
     assert len(outputs) == len(layers)
-    return (peak - before) / engine.footprint.bytes(Segments(pack))
+    return peak - before, engine.footprint.bytes(Segments(pack))
 
 
 def in_a_fork(function, *arguments):

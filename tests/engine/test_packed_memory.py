@@ -90,15 +90,17 @@ def test_a_larger_buffer_replaces_the_smaller_one_before_it_is_made():
 
 @pytest.fixture(scope="module")
 def peaks(tmp_path_factory):
-    """By case of `peak_memory`, the measured peak in units of the formula's."""
+    """By case of `peak_memory`, the peak in bytes: as measured, and by the formula."""
     code = f"import runpy; runpy.run_path({peak_memory.__file__!r}, run_name='__main__')"
     return json.loads(run_python(code, tmp_path_factory.mktemp("peaks")).splitlines()[-1])
 
 
 @pytest.mark.parametrize("case", peak_memory.CASES)
 def test_the_memory_formula_is_what_is_measured(peaks, case):
-    # The allocator and the matrix products keep a little for themselves.
-    assert 0.6 <= peaks[case] <= 1.1
+    # The heap keeps some small blocks that are free (less than it returns to the system at once),
+    # and the matrix products some buffers of their own: on each processor others.
+    measured, formula = peaks[case]
+    assert 0.6 * formula <= measured <= 1.1 * formula + (24 << 20)
 
 
 @pytest.mark.parametrize("kv_type", ["model", "bf16", "int8"])

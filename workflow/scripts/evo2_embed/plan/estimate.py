@@ -201,7 +201,7 @@ def _estimate_variants(
     bases = sum(known.values()) if known else guess_bases(genome)
     tokens = counts["tokens"] + settings.packing.bos * counts["stretches"]
     numbers = (round(bases), contigs, counts["windows"], tokens, counts["rows"])
-    return GenomeEstimate(genome.name, bundle, *numbers, exact, False, shares)
+    return GenomeEstimate(genome.name, bundle, *numbers, exact, False, 0, shares)
 
 
 def _runs(
