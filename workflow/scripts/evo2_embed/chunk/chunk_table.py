@@ -1,50 +1,31 @@
 """FASTA files to a chunk table: the windows of a bundle's genomes, and what was skipped and why."""
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyfaidx
 
+from evo2_embed.chunk.cut_variants import cut_variants
 from evo2_embed.chunk.measures import Source, measure_windows
 from evo2_embed.chunk.regions import plan_regions
 from evo2_embed.chunk.stretches import Numbering
-from evo2_embed.chunk.variant_rows import check_reference, measure_pairs, pair_blocks
-from evo2_embed.chunk.variants import plan_variants
 from evo2_embed.chunk.windows import plan_windows
+from evo2_embed.chunk.work import Work, lengths_of
 from evo2_embed.genomes.blocks import BLOCK, Buffers
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
-from evo2_embed.genomes.fit import check_records, fit_regions
+from evo2_embed.genomes.fit import fit_regions
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.genomes.variants import Variants, read_variants
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, check_chunks, chunk_table, metadata_schema, table_writer
-from evo2_embed.io.text import shown
 from evo2_embed.settings.sections import RegionSettings, VariantSettings, Windows
-
-_AHEAD = 2  # blocks of variants that are measured before they are needed
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What all genomes of a bundle share: settings, threads, memory, and numbers of stretches."""
-
-    windows: Windows
-    regions: RegionSettings
-    variants: VariantSettings
-    indexes: str
-    pool: ThreadPoolExecutor
-    buffers: Buffers
-    numbering: Numbering
 
 
 def chunk_bundle(
@@ -75,7 +56,7 @@ def chunk_bundle(
     regions : dict, optional
         The section `regions` of the configuration, if a genome of the bundle has a file of regions.
     variants : dict, optional
-        The section `variants`, if one has a file of variants.
+        The section `variants`, if one has variants.
 
     Returns
     -------
@@ -104,7 +85,7 @@ def chunk_bundle(
             RegionSettings.from_dict(regions or {}),
             VariantSettings.from_dict(variants or {}),
         )
-        work = _Work(*sections, folder, pool, Buffers(), Numbering())
+        work = Work(*sections, folder, pool, Buffers(), Numbering())
         for genome in genomes:
             counts = Counter()
             for batch in _chunk_genome(genome, counts, first, work):
@@ -142,10 +123,10 @@ def _input_digests(genome: Genome) -> dict:
     return digests
 
 
-def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> Iterator[pa.Table]:
+def _chunk_genome(genome: Genome, counts: Counter, first: int, work: Work) -> Iterator[pa.Table]:
     """Chunks of a genome, the first of which has the number `first`; `counts` is added to."""
     with open_fasta(genome.fasta, fasta_index(work.indexes, genome.name), rebuild=True) as fasta:
-        cut = _cut_variants if genome.variants else _cut_contigs
+        cut = cut_variants if genome.has_variants else _cut_contigs
         for contig, batch in cut(genome, fasta, counts, work):
             n = len(batch["start"])
             batch["chunk"] = np.arange(first, first + n)
@@ -161,17 +142,17 @@ def _chunk_genome(genome: Genome, counts: Counter, first: int, work: _Work) -> I
 
 
 def _cut_contigs(
-    genome: Genome, fasta: pyfaidx.Fasta, counts: Counter, work: _Work
+    genome: Genome, fasta: pyfaidx.Fasta, counts: Counter, work: Work
 ) -> Iterator[tuple[str, dict]]:
     """Windows of the contigs of a genome, or of its regions."""
     regions = read_regions(genome.regions, work.regions) if genome.regions else None
     if regions is not None:
-        regions = fit_regions(regions, _lengths(fasta), genome, work.regions)
-    for contig, length in _lengths(fasta).items():
+        regions = fit_regions(regions, lengths_of(fasta), genome, work.regions)
+    for contig, length in lengths_of(fasta).items():
         if regions is not None and contig not in regions:
             counts["contigs without regions"] += 1
             continue
-        if _is_short(length, counts, work):
+        if work.skips(length, counts):
             continue
         plan, skipped = _plan(genome, contig, length, regions and regions[contig], work)
         if skipped:
@@ -184,72 +165,8 @@ def _cut_contigs(
             yield contig, batch
 
 
-def _cut_variants(
-    genome: Genome, fasta: pyfaidx.Fasta, counts: Counter, work: _Work
-) -> Iterator[tuple[str, dict]]:
-    """Windows of the variants of a genome."""
-    variants, found = read_variants(genome.variants)
-    counts.update(found)
-    places = {name: f"{shown(name)}:{mine.position[0] + 1}" for name, mine in variants.items()}
-    try:
-        check_records(places, _lengths(fasta), genome)
-    except InputError as error:
-        raise InputError(f"{genome.variants}: {error}") from None
-    for contig, length in _lengths(fasta).items():
-        if contig not in variants:
-            counts["contigs without variants"] += 1
-        elif not _is_short(length, counts, work):
-            source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
-            for batch in _variants_of(genome, source, length, variants[contig], counts, work):
-                yield contig, batch
-
-
-def _variants_of(
-    genome: Genome, source: Source, length: int, mine: Variants, counts: Counter, work: _Work
-) -> Iterator[dict]:
-    """Windows of the variants of a contig."""
-    policy = work.variants.on_mismatch
-    right = check_reference(source, length, mine, genome.variants, policy)
-    if not right.all():
-        counts["skipped: reference allele is not in the FASTA file"] += int((~right).sum())
-        mine = mine.take(np.flatnonzero(right))
-    pairs, skipped = plan_variants(length, mine.sites, work.windows, work.variants)
-    counts.update(skipped)
-    work.numbering.begin_contig(4 * len(mine))
-    for strand, planned in pairs:
-        measure = partial(measure_pairs, source, strand=strand, variants=mine, windows=work.windows)
-        for batch, skipped in _in_turn(work.pool, measure, pair_blocks(planned)):
-            counts.update(skipped)
-            yield batch
-
-
-def _in_turn(pool: ThreadPoolExecutor, call: Callable, items: Iterator) -> Iterator:
-    """Results in the order of the items; only a few are computed ahead, for they are large."""
-    waiting: deque[Future] = deque()
-    for item in items:
-        waiting.append(pool.submit(call, item))
-        if len(waiting) > _AHEAD:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _lengths(fasta: pyfaidx.Fasta) -> dict[str, int]:
-    return {contig: record.rlen for contig, record in fasta.faidx.index.items()}
-
-
-def _is_short(length: int, counts: Counter, work: _Work) -> bool:
-    """Count a contig; whether it is too short."""
-    counts["contigs"] += 1
-    counts["bases"] += length
-    if length < work.windows.min_length:
-        counts["skipped: contig shorter than min_length"] += 1
-        return True
-    return False
-
-
 def _plan(
-    genome: Genome, contig: str, length: int, regions: Regions | None, work: _Work
+    genome: Genome, contig: str, length: int, regions: Regions | None, work: Work
 ) -> tuple[dict[str, np.ndarray | Parts], int]:
     """The windows of a contig, and the number of those that are too short."""
     if regions is None or work.regions.rows == "window":
@@ -259,7 +176,7 @@ def _plan(
 
 
 def _measured(
-    source: Source, plan: dict[str, np.ndarray], work: _Work
+    source: Source, plan: dict[str, np.ndarray], work: Work
 ) -> Iterator[tuple[dict[str, np.ndarray], int]]:
     """Chunks of a contig, block by block, and the number of windows of each block that were
     skipped. Memory does not grow with the contig."""

@@ -5,7 +5,8 @@ after the same number of bases, and both have the same number of bases.
 
 Windows of the reference that begin at the same base of a strand are one stretch, so they run once.
 With `share: contig`, windows share stretches as other windows with context do. An alternate whose
-first bases are those of such a stretch, its parent, is a fork of it.
+first bases are those of such a stretch, its parent, is a fork of it. Bases of a scan that are near
+each other have one window (`genomes.scan`).
 
 Example: the record at position 6 (from 1) with the reference allele GTT and the alternate G, in
 windows of 8 bases, 4 of them before the variant.
@@ -94,13 +95,15 @@ def _spans(
     length: int, sites: Sites, strand: str, section: VariantSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions on a strand: the variant, and start and end of the reference's window."""
-    at = sites.position
+    at = last = sites.position
     if strand == "-":
-        at = length - at - sites.ref_length
-    begin = np.maximum(at - (section.size - section.downstream), 0)
+        at = last = length - at - sites.ref_length
+    if sites.first is not None:  # of several that have the same window, the last one on the strand
+        last = sites.last if strand == "+" else length - 1 - sites.first
+    begin = np.maximum(last - (section.size - section.downstream), 0)
     # An alternate that lacks bases needs as many more at its end.
     lacking = np.maximum(sites.ref_length - sites.alt_length, 0)
-    return at, begin, np.minimum(at + section.downstream, length - lacking)
+    return at, begin, np.minimum(last + section.downstream, length - lacking)
 
 
 def _pairs(

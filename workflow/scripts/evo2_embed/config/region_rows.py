@@ -8,7 +8,7 @@ from evo2_embed.settings.sections import Settings
 
 
 def region_row_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
-    """Faults of rows of regions, one line each; nothing is read if no genome has regions.
+    """Faults of rows of regions, one line each; nothing is read if no genome has such rows.
 
     Parameters
     ----------
@@ -17,7 +17,8 @@ def region_row_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
     genomes : list of Genome
         Those of the sheet; their files of regions have no faults of their own.
     """
-    section, files = settings.regions, [genome.regions for genome in genomes if genome.regions]
+    section = settings.regions
+    files = [genome.regions for genome in genomes if genome.regions and not genome.scan]
     if not files or section.rows == "window":
         return []
     faults = []

@@ -3,6 +3,8 @@
 All errors of the user are found here, before any job, and shown at once, one line per fault.
 """
 
+from dataclasses import replace
+
 from evo2_embed.config.complete import complete, complete_extraction
 from evo2_embed.config.faults import model_faults, settings_faults
 from evo2_embed.config.region_rows import region_row_faults
@@ -42,11 +44,13 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
         raise InputError("\n".join(faults + _faults_beside(config)))
     settings = complete(Settings.from_dict(config))
     genomes, faults = _check_sheet(settings.genomes, settings.regions)
+    if settings.variants.scan:
+        genomes = [replace(genome, scan=bool(genome.regions)) for genome in genomes]
     # Regions that cannot be read have no rows.
     faults += [] if faults else region_row_faults(settings, genomes)
     faults += variant_faults(settings, genomes)
     in_windows = settings.regions.rows == "window"
-    is_tiled = any(not g.variants and (in_windows or not g.regions) for g in genomes)
+    is_tiled = any(not g.has_variants and (in_windows or not g.regions) for g in genomes)
     faults += settings_faults(settings, [genome.name for genome in genomes], is_tiled)
     if faults:
         raise InputError("\n".join(faults))

@@ -5,6 +5,7 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.variant_sample import check_file
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
+from evo2_embed.settings.schema import plain
 from evo2_embed.settings.sections import Settings
 
 
@@ -33,9 +34,9 @@ def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
         Those of the sheet.
     """
     section, size = settings.variants, settings.variants.size
-    if not any(genome.variants for genome in genomes):
-        return []
-    faults = []
+    faults = _scan_faults(settings, genomes)
+    if not any(genome.has_variants for genome in genomes):
+        return faults
     if section.downstream > size:
         faults.append(
             f"variants.downstream: {section.downstream} is more than variants.size "
@@ -79,6 +80,25 @@ def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
         ]
         faults += _trained_faults(where, extraction.model.name, settings)
     return faults
+
+
+def _scan_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
+    scan = settings.variants.scan
+    if scan is None:
+        return []
+    if not any(genome.scan for genome in genomes):
+        return [
+            f"variants.scan: {scan} needs a file in the column regions of the sheet (allowed "
+            "without one: null)"
+        ]
+    regions = settings.regions
+    keys = {"flank": (regions.flank, 0), "splice": (regions.splice, False)}
+    return [
+        f"variants.scan: {scan} does not work with regions.{key}, which is for regions as rows "
+        f"(allowed: regions.{key}: {plain(none)})"
+        for key, (value, none) in keys.items()
+        if value
+    ]
 
 
 def _share_faults(settings: Settings) -> list[str]:

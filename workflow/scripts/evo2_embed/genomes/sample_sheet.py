@@ -17,13 +17,15 @@ NOT_LITERAL = "a path must not contain { or } or control characters; rename it o
 
 @dataclass(frozen=True)
 class Genome:
-    """A row of the sheet. `circular` is `all`, or the names of the circular records."""
+    """A row of the sheet. `circular` is `all`, or the names of the circular records. `scan` says
+    whether each base of the regions is changed (`variants.scan`)."""
 
     name: str
     fasta: str
     regions: str | None = None
     circular: str | tuple[str, ...] | None = None
     variants: str | None = None
+    scan: bool = False
 
     def __post_init__(self):
         if isinstance(self.circular, list):  # as YAML and parameters of rules have it
@@ -34,12 +36,19 @@ class Genome:
         return self.circular == "all" or contig in (self.circular or ())
 
     @property
+    def has_variants(self) -> bool:
+        """Whether its windows are those of variants, from a file or of a scan."""
+        return bool(self.variants or self.scan)
+
+    @property
     def row(self) -> list:
         """The genome as parameter of a rule. Without regions nothing depends on `circular`."""
         row = [self.name, self.fasta, self.regions]
         if self.variants:
             return [*row, None, self.variants]
         circular = self.circular if isinstance(self.circular, str) else list(self.circular or ())
+        if self.scan:
+            return [*row, circular or None, None, True]
         return [*row, circular] if self.regions and circular else row
 
 

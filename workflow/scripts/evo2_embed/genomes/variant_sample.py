@@ -40,11 +40,16 @@ class Sites:
         0-based.
     ref_length, alt_length : ndarray of int64, (n,)
         Bases of the alleles.
+    first, last : ndarray of int64, (n,), optional
+        Of a scan, the first and the last base that have the same window. Without them, each variant
+        has a window of its own.
     """
 
     position: "np.ndarray"
     ref_length: "np.ndarray"
     alt_length: "np.ndarray"
+    first: "np.ndarray | None" = None
+    last: "np.ndarray | None" = None
 
     def __len__(self) -> int:
         return len(self.position)
@@ -52,9 +57,12 @@ class Sites:
     def within(self, length: int) -> "Sites":
         """Those that lie on a contig of `length` bases."""
         keep = (self.position >= 0) & (self.position + self.ref_length <= length)
-        if keep.all():
-            return self
-        return Sites(self.position[keep], self.ref_length[keep], self.alt_length[keep])
+        return self if keep.all() else self.take(keep)
+
+    def take(self, rows: "np.ndarray") -> "Sites":
+        """The variants with these indices, or where this is true."""
+        columns = (self.position, self.ref_length, self.alt_length, self.first, self.last)
+        return Sites(*(None if column is None else column[rows] for column in columns))
 
 
 def check_file(path: str) -> None:

@@ -30,8 +30,8 @@ class Bundle:
 
     @property
     def has_variants(self) -> bool:
-        """Whether a genome has a file of variants."""
-        return any(genome.variants for genome in self.genomes)
+        """Whether a genome has variants, in a file or of a scan."""
+        return any(genome.has_variants for genome in self.genomes)
 
     @property
     def shards(self) -> list[str]:

@@ -11,7 +11,6 @@ from evo2_embed.analysis.fusion.shape import joined_width
 from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.genomes.variant_sample import sample_sites
 from evo2_embed.model.registry import layer_widths
 from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle
@@ -21,6 +20,7 @@ from evo2_embed.plan.tokens import (
     run_contigs,
     run_regions,
     shared_tokens,
+    sites_of,
     tally,
     tally_regions,
     tally_variants,
@@ -153,7 +153,7 @@ def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | 
 def _estimate_genome(
     genome: Genome, bundle: str, settings: Settings, bins: set[int], indexes: Path, sample: int
 ) -> GenomeEstimate:
-    if genome.variants:
+    if genome.has_variants:
         return _estimate_variants(genome, bundle, settings, bins, indexes)
     windows = settings.windows
     strands = windows.n_strands
@@ -192,12 +192,12 @@ def _estimate_genome(
 def _estimate_variants(
     genome: Genome, bundle: str, settings: Settings, bins: set[int], indexes: Path
 ) -> GenomeEstimate:
-    """Of a genome with a file of variants; its bases are those of the FASTA file."""
+    """Of a genome with variants; its bases are those of the FASTA file."""
     known = indexed_lengths(genome, indexes / f"{genome.name}.fai") or known_lengths(genome.fasta)
     counts = tally_variants(genome, known, settings, bins)
     shares = shared_tokens(genome, known, settings)
     exact = counts["exact"] and known is not None
-    contigs = len(sample_sites(genome.variants)[0])
+    contigs = len(sites_of(genome, known, settings)[0])
     bases = sum(known.values()) if known else guess_bases(genome)
     tokens = counts["tokens"] + settings.packing.bos * counts["stretches"]
     numbers = (round(bases), contigs, counts["windows"], tokens, counts["rows"])

@@ -13,14 +13,15 @@ from evo2_embed.genomes.fit import fit_regions
 from evo2_embed.genomes.intervals import MOST_BASES
 from evo2_embed.genomes.regions import Regions, read_regions, region_bases
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.genomes.variant_sample import sample_sites
+from evo2_embed.genomes.scan import scan_sites
+from evo2_embed.genomes.variant_sample import Sites, sample_sites
 from evo2_embed.plan.contigs import guess_bases
 from evo2_embed.settings.sections import Context, RegionSettings, Settings, Windows
 
 
 def guess_tokens(genome: Genome, settings: Settings) -> float:
     """Tokens of a genome's windows, from the sizes of its files."""
-    if genome.variants:
+    if genome.has_variants:
         return tally_variants(genome, None, settings, set())["tokens"]
     return _guess_tokens(genome, settings.windows, settings.regions)
 
@@ -122,7 +123,8 @@ def tally_regions(
 def tally_variants(
     genome: Genome, lengths: dict[str, int] | None, settings: Settings, bins: set[int]
 ) -> dict:
-    """Windows of the variants of a genome, from the first bytes of its file of variants.
+    """Windows of the variants of a genome, from the first bytes of its file of variants, or from
+    the regions of a scan.
 
     Parameters
     ----------
@@ -139,11 +141,16 @@ def tally_variants(
     dict
         `windows`, `stretches` that run, `tokens` in them (without BOS), `rows` by bin size, and
         `exact`: whether the file was read to its end.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
     """
     # numpy is imported only where a run has variants.
     from evo2_embed.chunk.variants import count_pairs, plan_variants
 
-    sites, factor = sample_sites(genome.variants)
+    sites, factor = sites_of(genome, lengths, settings)
     counts = [0, 0, 0]
     rows = dict.fromkeys(bins, 0)
     for contig, mine in sites.items():
@@ -161,6 +168,15 @@ def tally_variants(
         "rows": {width: round(number * factor) for width, number in rows.items()},
         "exact": factor == 1,
     }
+
+
+def sites_of(
+    genome: Genome, lengths: dict[str, int] | None, settings: Settings
+) -> tuple[dict[str, Sites], float]:
+    """The variants of a genome, and how many times as many it has: 1 unless they are a sample."""
+    if genome.scan:
+        return scan_sites(genome, lengths, settings), 1
+    return sample_sites(genome.variants)
 
 
 def shared_tokens(

@@ -43,7 +43,10 @@ def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) ->
         regions = {"regions": run.settings.regions.to_dict()}
     variants = {}
     if run.bundles[bundle].has_variants:
-        variants = {"variants": run.settings.variants.to_dict()}
+        section = run.settings.variants.to_dict()
+        if not any(genome.scan for genome in run.bundles[bundle].genomes):
+            del section["scan"]
+        variants = {"variants": section}
     # `beyond_training` changes no window.
     context = {"min": windows.context.min, "span": windows.context.span}
     return {

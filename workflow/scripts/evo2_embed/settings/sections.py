@@ -194,7 +194,8 @@ class RegionSettings(Section):
 
 @dataclass(frozen=True, kw_only=True)
 class VariantSettings(Section):
-    """The section `variants`: the windows of the files in the column `variants` of the sheet."""
+    """The section `variants`: the windows of the files in the column `variants` of the sheet, or of
+    a scan of the regions."""
 
     size: int = key(
         "Bases in the window of an allele; the reference's and the alternate's have the same.",
@@ -219,6 +220,11 @@ class VariantSettings(Section):
         "Variants whose reference allele is not in the FASTA file. error: stop. skip: leave them "
         "out and count them.",
         "error",
+    )
+    scan: Literal["every", None] = key(
+        "Variants of genomes with regions instead of a file of variants. every: each base of the "
+        "regions, changed to each of the three others. null: none, the regions are embedded.",
+        None,
     )
 
 
