@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from Bio import bgzf
+from evo2_embed.chunk import cut_contigs
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
@@ -109,6 +110,45 @@ def test_all_ways_of_writing_a_file_give_the_same_chunks(chunk, tmp_path, kind):
     before = set(tmp_path.glob("g_*"))
     assert chunk(path) == wanted
     assert set(tmp_path.glob("g_*")) == before  # no index beside the file
+
+
+@pytest.mark.parametrize("kind", ["plain", "bgzip", "gzip", "CRLF", "no last newline"])
+@pytest.mark.parametrize("span", ["size", 500])
+def test_hundreds_of_short_records_are_one_row_group(chunk, tmp_path, monkeypatch, kind, span):
+    monkeypatch.setattr(cut_contigs, "BLOCK", 10_000)
+    # Some are too short, and lie between the others; one is too long to be cut with others.
+    sizes = [(7 * i) % 400 + 1 for i in range(300)]
+    sizes[100] = 20_000
+    records = [(f"r{i}", random_bases(size, i % 50)) for i, size in enumerate(sizes)]
+    records[7] = ("r7", "RYKM" * 20 + "acgtn")
+    path = written_as(kind, tmp_path, Path(write_fasta(tmp_path / "g.fa", records)).read_text())
+    context = {"span": span, "min": 0}
+    rows, counts = chunk(path, size=150, stride=150, strands="-", min_length=60, context=context)
+    wanted = [
+        (name, start, bases[start : start + 150])
+        for name, bases in ((name, bases.upper()) for name, bases in records)
+        for start in range(0, len(bases), 150)
+        if len(bases[start : start + 150]) >= 60
+    ]
+    assert [(row["contig"], row["start"], row["crc32"]) for row in rows] == [
+        (name, start, zlib.crc32(bases.encode())) for name, start, bases in wanted
+    ]
+    for row, (_, _, bases) in zip(rows, wanted, strict=True):
+        assert row["gc"] == pytest.approx(sum(map(bases.count, "GC")) / len(bases))
+    short = sum(len(bases) < 60 for _, bases in records)
+    assert counts["skipped: contig shorter than min_length"] == short
+    assert pq.read_metadata("out/chunks.parquet").num_row_groups == 1
+
+
+def test_faults_of_short_records_name_the_record_and_the_base(chunk, tmp_path):
+    records = [(f"r{i}", "ACGT" * 20) for i in range(30)]
+    records[20] = ("r20", "ACGT" * 10 + "E")
+    message = refused(chunk, write_fasta(tmp_path / "g.fa", records))
+    assert "record 'r20': 'E' at base 41 is not a nucleotide letter" in message
+    records[20] = ("r20", "ACGT" * 10 + "N")
+    path = write_fasta(tmp_path / "h.fa", records)
+    message = refused(chunk, path, ambiguous={"policy": "error"})
+    assert "record 'r20': ambiguous letter 'N' at base 41" in message
 
 
 @pytest.mark.parametrize(
@@ -215,7 +255,7 @@ def test_bad_regions_are_refused_by_line(chunk, tmp_path, line, said):
 
 PEAK = """
 from pathlib import Path
-from evo2_embed.chunk import chunk_table
+from evo2_embed.chunk import cut_contigs
 from evo2_embed.genomes import lines
 from evo2_embed.genomes.sample_sheet import Genome
 

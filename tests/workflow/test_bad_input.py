@@ -43,7 +43,7 @@ def records_of(path, index):
     """Names and sequences as the library reads them, whole and 7 bases at a time."""
     result = []
     with open_fasta(str(path), str(index), rebuild=True) as fasta:
-        for name, entry in fasta.faidx.index.items():
+        for name, entry in fasta.index.items():
             edges = [*range(0, entry.rlen, 7), entry.rlen]
             parts = [
                 fetch_tokens(fasta, name, start, end, "upper", "x").tobytes()

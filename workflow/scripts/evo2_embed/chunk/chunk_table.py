@@ -7,25 +7,28 @@ from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
-import pyfaidx
 
+from evo2_embed.chunk.cut_contigs import cut_contigs
 from evo2_embed.chunk.cut_variants import cut_variants
-from evo2_embed.chunk.measures import Source, measure_windows
-from evo2_embed.chunk.regions import plan_regions
 from evo2_embed.chunk.stretches import Numbering
-from evo2_embed.chunk.windows import plan_windows
-from evo2_embed.chunk.work import Work, lengths_of
-from evo2_embed.genomes.blocks import BLOCK, Buffers
+from evo2_embed.chunk.work import Work
+from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.fasta import fasta_index, index_folder, open_fasta
-from evo2_embed.genomes.fit import fit_regions
-from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
-from evo2_embed.io.parts import Parts
-from evo2_embed.io.tables import CHUNKS, check_chunks, chunk_table, metadata_schema, table_writer
+from evo2_embed.io.tables import (
+    CHUNKS,
+    check_chunks,
+    chunk_table,
+    gathered,
+    metadata_schema,
+    table_writer,
+)
 from evo2_embed.settings.sections import RegionSettings, VariantSettings, Windows
+
+_ROWS = 1 << 16  # of a row group
 
 
 def chunk_bundle(
@@ -86,15 +89,10 @@ def chunk_bundle(
             VariantSettings.from_dict(variants or {}),
         )
         work = Work(*sections, folder, pool, Buffers(), Numbering())
-        for genome in genomes:
-            counts = Counter()
-            for batch in _chunk_genome(genome, counts, first, work):
-                writer.write_table(check_chunks(batch, output, first))
-                first += len(batch)
-            if not counts["chunks"]:
-                raise InputError(f"genome '{genome.name}' ({genome.fasta}): {_none_left(counts)}")
-            log.info("genome %s: %s", genome.name, dict(counts))
-            metadata["genomes"][genome.name] = dict(sorted(counts.items()))
+        rows = _chunk_genomes(genomes, metadata["genomes"], work)
+        for table in gathered(rows, _ROWS):
+            writer.write_table(check_chunks(table, output, first))
+            first += len(table)
         metadata["n_stretches"] = work.numbering.count
         metadata["inputs"] = inputs = list(digests)
         metadata["digest"] = settings_digest([settings, inputs])
@@ -123,10 +121,24 @@ def _input_digests(genome: Genome) -> dict:
     return digests
 
 
+def _chunk_genomes(genomes: list[Genome], counted: dict, work: Work) -> Iterator[pa.Table]:
+    """Chunks of all genomes; the counts of each are added to `counted`."""
+    first = 0
+    for genome in genomes:
+        counts = Counter()
+        for table in _chunk_genome(genome, counts, first, work):
+            first += len(table)
+            yield table
+        if not counts["chunks"]:
+            raise InputError(f"genome '{genome.name}' ({genome.fasta}): {_none_left(counts)}")
+        log.info("genome %s: %s", genome.name, dict(counts))
+        counted[genome.name] = dict(sorted(counts.items()))
+
+
 def _chunk_genome(genome: Genome, counts: Counter, first: int, work: Work) -> Iterator[pa.Table]:
     """Chunks of a genome, the first of which has the number `first`; `counts` is added to."""
     with open_fasta(genome.fasta, fasta_index(work.indexes, genome.name), rebuild=True) as fasta:
-        cut = cut_variants if genome.has_variants else _cut_contigs
+        cut = cut_variants if genome.has_variants else cut_contigs
         for contig, batch in cut(genome, fasta, counts, work):
             n = len(batch["start"])
             batch["chunk"] = np.arange(first, first + n)
@@ -139,62 +151,6 @@ def _chunk_genome(genome: Genome, counts: Counter, first: int, work: Work) -> It
             counts["chunks"] += n
             counts["tokens"] += int(batch["length"].sum())
             yield chunk_table(batch)
-
-
-def _cut_contigs(
-    genome: Genome, fasta: pyfaidx.Fasta, counts: Counter, work: Work
-) -> Iterator[tuple[str, dict]]:
-    """Windows of the contigs of a genome, or of its regions."""
-    regions = read_regions(genome.regions, work.regions) if genome.regions else None
-    if regions is not None:
-        regions = fit_regions(regions, lengths_of(fasta), genome, work.regions)
-    for contig, length in lengths_of(fasta).items():
-        if regions is not None and contig not in regions:
-            counts["contigs without regions"] += 1
-            continue
-        if work.skips(length, counts):
-            continue
-        plan, skipped = _plan(genome, contig, length, regions and regions[contig], work)
-        if skipped:
-            counts["skipped: window shorter than min_length"] += skipped
-        work.numbering.begin_contig(len(plan["start"]))
-        source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
-        for batch, skipped in _measured(source, plan, work):
-            if skipped:
-                counts["skipped: ambiguous share above max_share"] += skipped
-            yield contig, batch
-
-
-def _plan(
-    genome: Genome, contig: str, length: int, regions: Regions | None, work: Work
-) -> tuple[dict[str, np.ndarray | Parts], int]:
-    """The windows of a contig, and the number of those that are too short."""
-    if regions is None or work.regions.rows == "window":
-        return plan_windows(length, work.windows, regions)
-    flank, circular = work.regions.flank, genome.is_circular(contig)
-    return plan_regions(length, work.windows, regions, flank, circular)
-
-
-def _measured(
-    source: Source, plan: dict[str, np.ndarray], work: Work
-) -> Iterator[tuple[dict[str, np.ndarray], int]]:
-    """Chunks of a contig, block by block, and the number of windows of each block that were
-    skipped. Memory does not grow with the contig."""
-
-    def measure(block: dict[str, np.ndarray | Parts]) -> tuple[dict[str, np.ndarray], int]:
-        return measure_windows(source, block, work.windows)
-
-    return work.pool.map(measure, _blocks(plan))
-
-
-def _blocks(plan: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-    """Consecutive windows that start within `BLOCK` bases of each other."""
-    row = 0
-    while row < len(plan["start"]):
-        stop = np.searchsorted(plan["start"], plan["start"][row] + BLOCK)
-        stop = max(row + 1, int(stop))
-        yield {key: values[row:stop] for key, values in plan.items()}
-        row = stop
 
 
 def _none_left(counts: Counter) -> str:

@@ -25,14 +25,14 @@ _AHEAD = 2  # blocks of variants that are measured before they are needed
 
 
 def cut_variants(
-    genome: Genome, fasta: pyfaidx.Fasta, counts: Counter, work: Work
+    genome: Genome, fasta: pyfaidx.Faidx, counts: Counter, work: Work
 ) -> Iterator[tuple[str, dict]]:
     """Windows of the variants of a genome.
 
     Parameters
     ----------
     genome : Genome
-    fasta : pyfaidx.Fasta
+    fasta : pyfaidx.Faidx
     counts : Counter
         Is added to: contigs, variants, and what was skipped and why.
     work : Work
@@ -55,18 +55,16 @@ def cut_variants(
         )
     else:
         found = _read(genome, lengths, counts)
-    for contig, length in lengths.items():
-        if contig not in found:
-            counts[f"contigs without {'regions' if genome.scan else 'variants'}"] += 1
-        elif not work.skips(length, counts):
-            source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
-            if genome.scan:
-                mine, sites = _scanned(source, found[contig], length, counts, work)
-            else:
-                mine = _checked(genome, source, length, found[contig], counts, work)
-                sites = mine.sites
-            for batch in _windows(source, length, mine, sites, counts, work):
-                yield contig, batch
+    what = "regions" if genome.scan else "variants"
+    for contig, length in work.long_enough(lengths, found, what, counts).items():
+        source = Source(fasta, contig, genome.fasta, work.windows.lower_case, work.buffers)
+        if genome.scan:
+            mine, sites = _scanned(source, found[contig], length, counts, work)
+        else:
+            mine = _checked(genome, source, length, found[contig], counts, work)
+            sites = mine.sites
+        for batch in _windows(source, length, mine, sites, counts, work):
+            yield contig, batch
 
 
 def _read(genome: Genome, lengths: dict[str, int], counts: Counter) -> dict[str, Variants]:

@@ -3,11 +3,12 @@
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import pyfaidx
 
-from evo2_embed.genomes.blocks import BLOCK, Buffers, classify, read_letters
+from evo2_embed.genomes.blocks import BLOCK, Buffers, classify, read_letters, read_records
 from evo2_embed.genomes.fasta import IS_AMBIGUOUS, IS_GC, fetch_tokens
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts, edges_of
@@ -24,7 +25,7 @@ class Source:
 
     Attributes
     ----------
-    fasta : pyfaidx.Fasta
+    fasta : pyfaidx.Faidx
     contig : str
     path : str
         The file, for errors.
@@ -32,7 +33,7 @@ class Source:
     buffers : Buffers
     """
 
-    fasta: pyfaidx.Fasta
+    fasta: pyfaidx.Faidx
     contig: str
     path: str
     lower_case: str
@@ -40,14 +41,59 @@ class Source:
 
     def read(self, start: int, end: int) -> Letters:
         """The bases [start, end), valid until the next call in this thread."""
-        bases = (self.fasta, self.contig, start, end)
-        letters = read_letters(*bases, self.buffers)
+        letters = read_letters(self.fasta, self.contig, start, end, self.buffers)
         found = None if letters is None else classify(letters, self.lower_case, self.buffers)
         if found is None:
             # Not a plain file, or letters other than A, C, G, T and N: slower, with all checks.
-            tokens = fetch_tokens(*bases, self.lower_case, self.path)
-            found = tokens, IS_GC[tokens], IS_AMBIGUOUS[tokens]
+            found = _classified(self.fetch(self.contig, start, end))
         return found
+
+    def fetch(self, contig: str, start: int, end: int) -> np.ndarray:
+        """Tokens of the bases [start, end) of a record; see `fetch_tokens`."""
+        return fetch_tokens(self.fasta, contig, start, end, self.lower_case, self.path)
+
+    def place(self, position: int) -> tuple[str, int]:
+        """Contig of a base, and its position there."""
+        return self.contig, position
+
+
+@dataclass(frozen=True)
+class JoinedSource(Source):
+    """Letters of consecutive records of a file, which lie end to end.
+
+    Attributes
+    ----------
+    contig : str
+        The first record.
+    names : list of str
+    edges : ndarray of int64, (records + 1,)
+        Where the records begin, and the end of the last.
+    """
+
+    names: list[str]
+    edges: np.ndarray
+
+    def read(self, start: int, end: int) -> Letters:
+        """The bases [start, end), valid until the next call in this thread."""
+        first = int(np.searchsorted(self.edges, start, "right")) - 1
+        stop = int(np.searchsorted(self.edges, end))
+        names, before = self.names[first:stop], int(self.edges[first])
+        letters = read_records(self.fasta, names, self.buffers)
+        found = None if letters is None else classify(letters, self.lower_case, self.buffers)
+        if found is None:
+            lengths = np.diff(self.edges[first : stop + 1]).tolist()
+            records = [self.fetch(*each) for each in zip(names, repeat(0), lengths)]
+            found = _classified(np.concatenate(records))
+        return tuple(values[start - before : end - before] for values in found)
+
+    def place(self, position: int) -> tuple[str, int]:
+        """Record of a base, and its position there."""
+        record = int(np.searchsorted(self.edges, position, "right")) - 1
+        return self.names[record], position - int(self.edges[record])
+
+
+def _classified(tokens: np.ndarray) -> Letters:
+    return tokens, IS_GC[tokens], IS_AMBIGUOUS[tokens]
 
 
 def measure_windows(
@@ -162,8 +208,9 @@ def _refuse_ambiguous(source: Source, block: dict[str, np.ndarray | Parts]) -> N
             if not is_ambiguous.any():
                 continue
             offset = int(is_ambiguous.argmax())
+            contig, position = source.place(first + offset)
             raise InputError(
-                f"{source.path}: record '{shown(source.contig)}': ambiguous letter "
-                f"'{chr(tokens[offset])}' at base {first + offset + 1} "
+                f"{source.path}: record '{shown(contig)}': ambiguous letter "
+                f"'{chr(tokens[offset])}' at base {position + 1} "
                 "(windows.ambiguous.policy is error; allowed: keep, skip)"
             )

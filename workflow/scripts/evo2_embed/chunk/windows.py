@@ -7,7 +7,7 @@ import numpy as np
 from evo2_embed.chunk.stretches import group_windows
 from evo2_embed.chunk.tiling import count_windows
 from evo2_embed.genomes.regions import Regions
-from evo2_embed.io.parts import Parts
+from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.settings.sections import Windows
 
 
@@ -49,6 +49,48 @@ def plan_windows(
     plan = {"start": starts, "end": ends, "strand": strands, "name": names[keep]}
     plan |= {"parts": Parts.none(len(keep)), "stretch": stretch, "context": context}
     return plan, len(order) - len(keep)
+
+
+def plan_records(lengths: np.ndarray, windows: Windows) -> tuple[dict[str, np.ndarray], int]:
+    """The windows of many records at once: those that `plan_windows` gives for one after the other.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, (r,)
+        Bases of each record. With `context.span` other than `size`, at most `span`.
+    windows : Windows
+
+    Returns
+    -------
+    plan, skipped
+        As from `plan_windows`, with `record`, the index of each window's record. `start` and `end`
+        count from the first base of the first record: the records lie end to end.
+    """
+    sizes, which = np.unique(lengths, return_inverse=True)
+    tiles = [count_windows(n, windows.size, windows.stride, windows.last) for n in sizes.tolist()]
+    counts, last_starts = np.array(tiles, np.int64).reshape(-1, 2)[which].T
+    record = np.repeat(np.arange(len(lengths)), counts)
+    edges = edges_of(counts)
+    starts = (np.arange(edges[-1]) - edges[record]) * windows.stride
+    starts[edges[1:] - 1] = last_starts
+    ends = np.minimum(starts + windows.size, lengths[record])
+    strands = np.array(list("+-" if windows.strands == "both" else windows.strands))
+    long = ends - starts >= windows.min_length
+    record, starts, ends = (
+        np.repeat(values[long], len(strands)) for values in (record, starts, ends)
+    )
+    n = len(starts)
+    strand = np.tile(strands, n // len(strands))
+    if windows.context.span == "size":
+        stretch, context = np.arange(n), ends - starts
+    else:
+        stretch = record * len(strands) + np.arange(n) % len(strands)
+        context = np.where(strand == "+", ends, lengths[record] - starts)
+    before = edges_of(lengths)[record]
+    plan = {"start": starts + before, "end": ends + before, "strand": strand, "record": record}
+    plan |= {"name": np.full(n, None, object), "parts": Parts.none(n)}
+    plan |= {"stretch": stretch, "context": context}
+    return plan, int((~long).sum()) * len(strands)
 
 
 def _spans(length: int, regions: Regions | None) -> Iterable[tuple[int, int, str, str | None]]:

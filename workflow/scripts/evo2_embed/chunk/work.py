@@ -1,6 +1,7 @@
 """What the genomes of a bundle share while they are chunked."""
 
 from collections import Counter
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -23,16 +24,33 @@ class Work:
     buffers: Buffers
     numbering: Numbering
 
-    def skips(self, length: int, counts: Counter) -> bool:
-        """Whether a contig with this many bases is too short. It is counted."""
-        counts["contigs"] += 1
-        counts["bases"] += length
-        if length < self.windows.min_length:
-            counts["skipped: contig shorter than min_length"] += 1
-            return True
-        return False
+    def long_enough(
+        self, lengths: dict[str, int], wanted: Container[str] | None, what: str, counts: Counter
+    ) -> dict[str, int]:
+        """Bases of the contigs that are not too short.
+
+        Parameters
+        ----------
+        lengths : dict of str to int
+            Bases of all contigs.
+        wanted : container of str, optional
+            The contigs to keep, if not all: those with regions or variants.
+        what : str
+            What the others do not have.
+        counts : Counter
+            Is added to: contigs, bases, and how many are left out.
+        """
+        mine = {name: n for name, n in lengths.items() if wanted is None or name in wanted}
+        kept = {name: n for name, n in mine.items() if n >= self.windows.min_length}
+        counts["contigs"] += len(mine)
+        counts["bases"] += sum(mine.values())
+        if without := len(lengths) - len(mine):
+            counts[f"contigs without {what}"] += without
+        if short := len(mine) - len(kept):
+            counts["skipped: contig shorter than min_length"] += short
+        return kept
 
 
-def lengths_of(fasta: pyfaidx.Fasta) -> dict[str, int]:
+def lengths_of(fasta: pyfaidx.Faidx) -> dict[str, int]:
     """Bases of each record by name."""
-    return {contig: record.rlen for contig, record in fasta.faidx.index.items()}
+    return {contig: record.rlen for contig, record in fasta.index.items()}

@@ -33,7 +33,7 @@ class Buffers(threading.local):
 
 
 def read_letters(
-    fasta: pyfaidx.Fasta, contig: str, start: int, end: int, buffers: Buffers
+    fasta: pyfaidx.Faidx, contig: str, start: int, end: int, buffers: Buffers
 ) -> np.ndarray | None:
     """Letters [start, end) of a contig, as they are in the file.
 
@@ -42,7 +42,7 @@ def read_letters(
     ndarray of uint8, (end - start,)
         In one of the buffers. None if the file is not plain or not as its index says.
     """
-    file, record = fasta.faidx.file, fasta.faidx.index.get(contig)
+    file, record = fasta.file, fasta.index.get(contig)
     if not isinstance(file, io.BufferedReader) or record is None or end > record.rlen:
         return None
     width, pitch = record.lenc, record.lenb  # length of a line, without and with its end
@@ -58,6 +58,32 @@ def read_letters(
     letters = buffers.take("letters", (stop - first) * width)
     letters.reshape(stop - first, width)[:] = lines[:, :width]
     return letters[start - first * width : end - first * width]
+
+
+def read_records(fasta: pyfaidx.Faidx, names: list[str], buffers: Buffers) -> np.ndarray | None:
+    """Letters of whole records, end to end, in the order of the file.
+
+    Returns
+    -------
+    ndarray of uint8, (bases of all,)
+        In one of the buffers. None if the file is not plain or not as its index says.
+    """
+    file, index = fasta.file, fasta.index
+    if not isinstance(file, io.BufferedReader) or any(name not in index for name in names):
+        return None
+    records = np.array([index[name] for name in names], np.int64)
+    lengths, begin, end = records[:, 0], records[:, 1], records[:, 4]
+    first = int(begin[0])
+    raw = buffers.take("raw", int(end[-1]) - first)
+    raw[_read_at(file.fileno(), first, raw) :] = 0  # the last line may have no end
+    is_letter = np.greater(raw, ord("\r"), out=buffers.take("is_letter", len(raw), bool))
+    # Between records there are headers, and records that are not wanted.
+    for gap, stop in zip((end[:-1] - first).tolist(), (begin[1:] - first).tolist(), strict=True):
+        is_letter[gap:stop] = False
+    if (np.add.reduceat(is_letter, begin - first, dtype=np.int64) != lengths).any():
+        return None
+    letters = buffers.take("letters", int(lengths.sum()))
+    return np.compress(is_letter, raw, out=letters)
 
 
 def _read_at(file: int, offset: int, target: np.ndarray) -> int:
@@ -104,7 +130,7 @@ class WindowReader:
         self.start = self.end = 0
         self.letters: np.ndarray | None = None
 
-    def read(self, fasta: pyfaidx.Fasta, contig: str, start: int, end: int) -> np.ndarray | None:
+    def read(self, fasta: pyfaidx.Faidx, contig: str, start: int, end: int) -> np.ndarray | None:
         """As `read_letters`; the array is valid until the next call."""
         of = (fasta, contig)
         if of != self.of or self.letters is None or not self.start <= start <= end <= self.end:
@@ -112,7 +138,7 @@ class WindowReader:
             held = self.end - self.start
             goes_on = of == self.of and self.start <= start <= self.end + held
             ahead = min(2 * held, BLOCK) if goes_on else 0
-            record = fasta.faidx.index.get(contig)
+            record = fasta.index.get(contig)
             self.of, self.start = of, start
             self.end = max(end, min(start + ahead, record.rlen)) if record else end
             self.letters = read_letters(fasta, contig, start, self.end, self.buffers)

@@ -3,6 +3,7 @@
 A token is the ASCII code of a base, as `CharLevelTokenizer` of vortex makes it.
 """
 
+import gc
 import gzip
 import os
 import struct
@@ -48,7 +49,7 @@ def reverse_complement(tokens: np.ndarray) -> np.ndarray:
 
 
 def fetch_tokens(
-    fasta: pyfaidx.Fasta, contig: str, start: int, end: int, lower_case: str, source: str
+    fasta: pyfaidx.Faidx, contig: str, start: int, end: int, lower_case: str, source: str
 ) -> np.ndarray:
     """Tokens (uint8) of bases [start, end) of a contig's forward strand.
 
@@ -65,7 +66,7 @@ def fetch_tokens(
         If a letter is not a nucleotide, or the file ends too early.
     """
     try:
-        text = fasta.faidx.fetch(contig, start + 1, end)
+        text = fasta.fetch(contig, start + 1, end)
     except (pyfaidx.FetchError, ValueError, OSError, *_DAMAGED) as error:
         raise InputError(
             f"{source}: record '{shown(contig)}': cannot be read ({shown(error, 300)})"
@@ -84,7 +85,7 @@ def fetch_tokens(
 
 
 @contextmanager
-def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx.Fasta]:
+def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx.Faidx]:
     """Open a FASTA file of any kind for random access.
 
     Plain and bgzip files are read where they are. An ordinary gzip file, or one that pyfaidx
@@ -113,14 +114,25 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
             alias, names = stack.enter_context(_rewritten(path, opener)), {}
         try:
             # A copied index can be older than its file: pyfaidx must not rebuild it.
-            fasta = pyfaidx.Fasta(alias or path, rebuild=False, as_raw=True, **names)
+            with _no_collection():
+                fasta = pyfaidx.Faidx(alias or path, rebuild=False, as_raw=True, **names)
         except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
             raise InputError(_explain(path, error, alias)) from None
         stack.enter_context(fasta)
-        for name, record in fasta.faidx.index.items():
+        for name, record in fasta.index.items():
             if record.rlen == 0:
                 raise InputError(f"{path}: record '{shown(name)}' has no sequence")
         yield fasta
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage collection, which takes most of the time while millions of records are made."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:

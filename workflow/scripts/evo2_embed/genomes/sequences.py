@@ -33,7 +33,7 @@ class Sequences:
     def __init__(self, genomes: list[Genome], chunks: str, indexes: str, lower_case: str):
         self.genomes = {genome.name: genome for genome in genomes}
         self.chunks, self.indexes, self.lower_case = chunks, indexes, lower_case
-        self.open: dict[str, tuple[pyfaidx.Fasta, ExitStack]] = {}
+        self.open: dict[str, tuple[pyfaidx.Faidx, ExitStack]] = {}
         self.most = max(1, _allow_open_files() - _SPARE_FILES)
         self.reader = WindowReader()
 
@@ -74,7 +74,7 @@ class Sequences:
             If the file is not the file that was chunked.
         """
         fasta, source = self._fasta(genome), self.genomes[genome].fasta
-        record, rows = fasta.faidx.index.get(contig), windows.tolist()
+        record, rows = fasta.index.get(contig), windows.tolist()
         # On other records nothing is past the end, unless the file has changed.
         circular = record is not None and self.genomes[genome].is_circular(contig)
         length = record.rlen if circular else None
@@ -99,7 +99,7 @@ class Sequences:
 
     def _translate(
         self,
-        fasta: pyfaidx.Fasta,
+        fasta: pyfaidx.Faidx,
         contig: str,
         pieces: list[tuple[int, int, int]],
         windows: list[list[int]],
@@ -123,7 +123,7 @@ class Sequences:
                 mine[:] = letters
         return bool(is_window or out.all()) and _changed(out, windows) is None
 
-    def _fasta(self, name: str) -> pyfaidx.Fasta:
+    def _fasta(self, name: str) -> pyfaidx.Faidx:
         if name not in self.open:
             if len(self.open) >= self.most:
                 self.open.pop(next(iter(self.open)))[1].close()

@@ -5,7 +5,7 @@ document under the key `evo2_embed`: the settings and inputs of the table.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -291,6 +291,23 @@ def read_rows(file: pq.ParquetFile, start: int, stop: int, columns: list[str]) -
     if not groups:
         return file.schema_arrow.empty_table().select(columns)
     return file.read_row_groups(groups, columns=columns).slice(start - first, stop - start)
+
+
+def gathered(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in fewer tables: each has at least this many, except the last."""
+    held, n = [], 0
+    for table in tables:
+        held.append(table)
+        n += len(table)
+        if n >= rows:
+            yield _together(held)
+            held, n = [], 0
+    if held:
+        yield _together(held)
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def chunk_table(columns: dict[str, np.ndarray | Parts | pa.Array]) -> pa.Table:

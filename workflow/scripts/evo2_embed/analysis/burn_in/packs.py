@@ -93,12 +93,12 @@ def _longest_contig(file: pq.ParquetFile) -> tuple[str, str]:
 
 
 def _choose(
-    fasta: pyfaidx.Fasta, genome: Genome, contig: str, target: dict, lower_case: str
+    fasta: pyfaidx.Faidx, genome: Genome, contig: str, target: dict, lower_case: str
 ) -> dict:
     """The longest stretch, or the reason why there is none."""
-    if contig not in fasta.faidx.index:
+    if contig not in fasta.index:
         raise InputError(f"{genome.fasta}: no record '{shown(contig)}'; the file changed: rerun")
-    bases = fasta.faidx.index[contig].rlen
+    bases = fasta.index[contig].rlen
     length = min(target["length"], bases)
     if length < MIN_LENGTH:
         why = (
@@ -124,12 +124,12 @@ def _choose(
 
 
 def _clear_start(
-    fasta: pyfaidx.Fasta, source: str, contig: str, length: int, strand: str, lower_case: str
+    fasta: pyfaidx.Faidx, source: str, contig: str, length: int, strand: str, lower_case: str
 ) -> int:
     """Start of the longest stretch on the contig: the first of some evenly spaced positions, from
     the start of the strand, that gives no ambiguous letters, or the one with fewest. Many contigs
     start with a run of N."""
-    last = fasta.faidx.index[contig].rlen - length
+    last = fasta.index[contig].rlen - length
     starts = np.unique(np.linspace(0, last, _CANDIDATES).astype(np.int64)).tolist()
     starts = starts if strand == "+" else [last - start for start in starts]
     counts = []
@@ -142,7 +142,7 @@ def _clear_start(
 
 
 def _rows(
-    fasta: pyfaidx.Fasta, source: str, longest: dict | None, starts: int, lower_case: str
+    fasta: pyfaidx.Faidx, source: str, longest: dict | None, starts: int, lower_case: str
 ) -> pa.Table:
     """The rows of all stretches, as chunks (`tables.CHUNKS`)."""
     if longest is None:

@@ -143,6 +143,6 @@ def _contigs(bundles: list[list[Genome]], indexes: str) -> pl.DataFrame:
         with index_folder(indexes, len(genomes)) as folder:
             for genome in genomes:
                 with open_fasta(genome.fasta, fasta_index(folder, genome.name)) as fasta:
-                    names["contig"] += list(fasta.faidx.index)
+                    names["contig"] += list(fasta.index)
                 names["genome"] += [genome.name] * (len(names["contig"]) - len(names["genome"]))
     return pl.DataFrame(names)
