@@ -313,6 +313,8 @@ def test_rows_of_variants_are_those_of_the_whole_allele(share, request):
     torch.set_num_threads(1)
     evo2 = load_model(registry.TINY, registry.bundled_checkpoint(), "fp32")
     layers = ["blocks.0", "blocks.3", "scores"]
+    checked = json.loads(forked.expected["shard.json"])["self_check"]
+    assert ("fork" in checked) == (share != "unshared")
     bases, exact = random_bases(12_000, 5), in_float64(evo2)
     chunks = pl.read_parquet(forked.folder / "g.parquet")
     assert chunks["parent"].is_not_null().sum() > 60 or share == "unshared"

@@ -1,15 +1,19 @@
 """Forks, which begin inside another stretch, against `Evo2.forward` of each whole sequence."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from evo2_embed.engine import kv_cache
+from evo2_embed.engine import check, kv_cache
+from evo2_embed.engine.check import check_engine
 from evo2_embed.engine.footprint import KVCacheOptions
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.segments import Segments
+from evo2_embed.engine.states import States
+from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.model.loading import build_model
@@ -298,3 +302,35 @@ def test_packs_of_many_forks_give_the_same_as_each_alone(evo2, reference, many_s
     assert len(packs) == -(-sum(map(len, stretches)) // 700)
     found = run_stretches(PackedEngine(evo2, FEW), stretches, 700, 700, forks)
     assert_same(found, whole(evo2, stretches, forks, FEW), reference.bounds)
+
+
+def test_the_self_check_covers_a_fork_if_there_are_some(evo2, monkeypatch):
+    layers = [*FEW, SCORES]
+    found = check_engine(PackedEngine(evo2, layers), evo2, layers, "fp32", forks=True)
+    assert found["fork"] == check.FORK
+    assert all(0 < value < found["tolerance"] for value in found["difference"].values())
+    saved = States._before
+
+    def without_history(states, segments, segment):
+        state = saved(states, segments, segment)
+        if segments.parent[segment] < 0:
+            return state
+        blocks = [
+            {key: x * 0 if isinstance(x, torch.Tensor) else x for key, x in block.items()}
+            for block in state.blocks
+        ]
+        return replace(state, blocks=blocks)
+
+    monkeypatch.setattr(States, "_before", without_history)
+    assert "fork" not in check_engine(PackedEngine(evo2, FEW), evo2, FEW, "fp32")
+    with pytest.raises(InputError, match=r"layer '.*': on this machine PackedEngine differs from"):
+        check_engine(PackedEngine(evo2, FEW), evo2, FEW, "fp32", forks=True)
+
+
+def test_the_stock_engine_refuses_forks(evo2):
+    stretches, forks = family(60, [20])
+    stock, said = StockEngine(evo2, FEW), "cannot run alternates .* variants.share: none"
+    parent, fork = stretch_packs(stretches, 100, 100, forks)
+    for pack in (parent, fork):
+        with pytest.raises(InputError, match=said):
+            stock.run(pack)

@@ -28,7 +28,7 @@ def replace(run_packs) -> None:
                 for layer, width in self.widths.items()
             }
 
-    def check_engine(engine, evo2, layers, precision):
+    def check_engine(engine, evo2, layers, precision, forks=False):
         return {"segments": [], "tolerance": 0.0, "difference": dict.fromkeys(layers, 0.0)}
 
     run_packs.load_model = lambda name, *_: model_config(name) and name

@@ -223,7 +223,8 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
     with RowStore(shard.work, contents, runtime.checkpoint_every, beat) as store:
         if shard.origin.n_packs:
             segments = read_pack_segments(shard.file)
-            locator = RowLocator(rows, extraction.pooling, bos, forks_in(segments))
+            forks = forks_in(segments)
+            locator = RowLocator(rows, extraction.pooling, bos, forks)
             known = [pack for pack in store.done if pack in segments]
             store.keep_whole(
                 {
@@ -234,7 +235,9 @@ def _embed(shard: _Shard, runtime: Runtime, beat: Callable[[], None]) -> tuple[d
                     for pack in known
                 }
             )
-            engine, self_check = prepare_engine(extraction, shard.checkpoint, runtime)
+            engine, self_check = prepare_engine(
+                extraction, shard.checkpoint, runtime, forks=len(forks) > 0
+            )
             metadata = {**metadata, "self_check": self_check}
             beat()
             run_packs(read_packs(shard.file, shard.packs), segments, locator, engine, store)

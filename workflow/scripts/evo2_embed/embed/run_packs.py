@@ -31,9 +31,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 def prepare_engine(
-    extraction: Extraction, checkpoint: str, runtime: Runtime
+    extraction: Extraction, checkpoint: str, runtime: Runtime, forks: bool = False
 ) -> tuple[Engine, dict | None]:
-    """Load the model, and check the packed engine against `Evo2.forward`.
+    """Load the model, and check the packed engine against `Evo2.forward`, also on a fork if packs
+    have `forks`.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def prepare_engine(
     options = KVCacheOptions(extraction.kv_type, runtime.kv_device)
     engine = PackedEngine(evo2, layers, options, runtime.kernels)
     try:
-        found = check_engine(engine, evo2, layers, extraction.precision)
+        found = check_engine(engine, evo2, layers, extraction.precision, forks)
     except Exception as error:
         chosen = runtime.kernels == "auto" and engine.kernels == "triton"
         if not chosen or is_out_of_memory(error):
@@ -59,7 +60,7 @@ def prepare_engine(
         # The driver, the compiler and the GPU of a machine are known only here.
         log.warning("Triton's kernels do not work here, PyTorch's are used: %r", error)
         engine = PackedEngine(evo2, layers, options, "torch")
-        found = check_engine(engine, evo2, layers, extraction.precision)
+        found = check_engine(engine, evo2, layers, extraction.precision, forks)
     found["kernels"] = engine.kernels
     worst = max(found["difference"].values())
     log.info("self-check: at most %.1e from Evo2.forward, allowed %g", worst, found["tolerance"])

@@ -1,6 +1,7 @@
 """Self-check: the packed engine against the stock one, with the job's weights and device."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,18 +27,25 @@ MOST_NOISE = {"fp32": 4e-5, "bf16": 0.1, "fp8": 0.25}
 CACHE_TOLERANCE = {"model": 0.0, "bf16": 0.01, "int8": 0.02}
 # Tokens per segment in the second run of the longest one, as a stretch of several segments.
 SEGMENT = 250
+# Tokens of the longest segment before the fork that begins in it: not at the end of a block.
+FORK = 130
 SEED = 0
 
 
-def check_engine(engine: PackedEngine, evo2, layers: list[str], precision: str) -> dict:
+def check_engine(
+    engine: PackedEngine, evo2, layers: list[str], precision: str, forks: bool = False
+) -> dict:
     """Compare the packed engine with `Evo2.forward` on a few short random segments, in one pack,
     and the longest also as a stretch that runs in several packs. `scores` count as a layer.
+
+    With `forks`, also on a fork that begins in the longest segment: another base, and the tokens
+    after it.
 
     Returns
     -------
     dict
         `segments` (their lengths), `noise` of the stock model, `tolerance`, and `difference`: by
-        layer, the largest over the segments.
+        layer, the largest over the segments. With `forks` also `fork`, the tokens before it.
 
     Raises
     ------
@@ -48,8 +56,10 @@ def check_engine(engine: PackedEngine, evo2, layers: list[str], precision: str) 
     bases = np.frombuffer(b"ACGT", np.uint8)
     tokens = np.random.default_rng(SEED).choice(bases, sum(LENGTHS))
     pack = Pack(tokens, np.concatenate([[0], np.cumsum(LENGTHS)]))
-    stock, found = StockEngine(evo2, layers).run(pack), engine.run(pack)
+    reference = StockEngine(evo2, layers)
+    stock, found = reference.run(pack), engine.run(_with_fork(pack) if forks else pack)
     stretch = _run_stretch(engine, tokens[-LENGTHS[-1] :])
+    forked = _run_fork(engine, reference, tokens[-LENGTHS[-1] :]) if forks else ()
     for layer in layers:
         if not stock[layer].isfinite().all():
             raise InputError(
@@ -65,6 +75,10 @@ def check_engine(engine: PackedEngine, evo2, layers: list[str], precision: str) 
         )
         for layer in layers
     }
+    if forks:
+        for layer in layers:
+            of_fork = _largest(*([outputs[layer]] for outputs in forked))
+            difference[layer] = float(np.max([difference[layer], of_fork]))
     for layer, value in difference.items():
         if not value <= tolerance:  # NaN is refused, too
             raise InputError(
@@ -74,6 +88,7 @@ def check_engine(engine: PackedEngine, evo2, layers: list[str], precision: str) 
             )
     return {
         "segments": list(LENGTHS),
+        **({"fork": FORK} if forks else {}),
         "noise": noise,
         "tolerance": tolerance,
         "difference": {layer: _rounded(value) for layer, value in difference.items()},
@@ -127,6 +142,25 @@ def _run_stretch(engine: PackedEngine, tokens: np.ndarray) -> dict[str, torch.Te
         of_segment = map(np.atleast_1d, (0, offset, remaining))
         outputs.append(engine.run(Pack(segment, ends, 0, *of_segment)))
     return {layer: torch.cat([each[layer] for each in outputs]) for layer in outputs[0]}
+
+
+def _with_fork(pack: Pack) -> Pack:
+    """A pack whose last segment has a fork."""
+    return replace(pack, forks=np.array([[len(LENGTHS) - 1, FORK, 1]]))
+
+
+def _run_fork(
+    engine: PackedEngine, stock: StockEngine, parent: np.ndarray
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """What both engines give for the tokens of the fork in the segment of `_with_fork`."""
+    whole = parent.copy()
+    whole[FORK] = next(base for base in b"ACGT" if base != parent[FORK])
+    own, number = whole[FORK:], len(LENGTHS)
+    of_segment = {"stretch": number, "offset": FORK, "remaining": 0, "parent": number - 1}
+    columns = {name: np.array([value]) for name, value in of_segment.items()}
+    found = engine.run(Pack(own, np.array([0, len(own)]), **columns))
+    every = stock.run(Pack(whole, np.array([0, len(whole)])))
+    return {layer: values[FORK:] for layer, values in every.items()}, found
 
 
 def _largest(stock: Iterable[torch.Tensor], found: Iterable[torch.Tensor]) -> float:

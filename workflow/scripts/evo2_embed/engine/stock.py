@@ -5,6 +5,7 @@ import torch
 
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.scores import of_tokens
+from evo2_embed.io.errors import InputError
 from evo2_embed.settings.sections import SCORES
 
 
@@ -16,7 +17,18 @@ class StockEngine:
         self.device = next(evo2.model.parameters()).device
 
     def run(self, pack: Pack) -> dict[str, torch.Tensor]:
-        """See `Engine.run`."""
+        """See `Engine.run`.
+
+        Raises
+        ------
+        InputError
+            If the pack has forks: each sequence runs whole.
+        """
+        if len(pack.forks) or (pack.parent >= 0).any():
+            raise InputError(
+                "engine: stock cannot run alternates that share bases with their reference "
+                "(allowed: variants.share: none)"
+            )
         if pack.width:
             return self._run_padded(pack)
         outputs: dict[str, torch.Tensor] = {}
