@@ -54,6 +54,14 @@ def started(tmp_path, monkeypatch):
             {"packing": {"strategy": "padded"}, "variants": {"size": 2000, "share": "none"}},
             "windows of 2000 tokens cannot run in segments with packing.strategy: padded",
         ),
+        ({"variants": {"strands": "mean"}}, "strands: mean needs both strands of every variant"),
+        (
+            {
+                "windows": {"strands": "both", "ambiguous": {"policy": "skip"}},
+                "variants": {"strands": "mean"},
+            },
+            "variants.strands: mean does not work with windows.ambiguous.policy: skip",
+        ),
         ({"export": "finetune"}, "export: finetune does not work with variants"),
         ({"probe": {"labels": "v.vcf"}}, "probe: does not work with variants .allowed: null"),
         (

@@ -15,6 +15,8 @@ VECTORS = {
     for strand in "+-"
     for allele in ("ref", "alt")
 }
+# How much more likely the alternate is on a strand.
+SUMS = {(variant, strand): RNG.normal() for variant, strand, _ in VECTORS}
 
 
 def table_of(keys):
@@ -31,17 +33,17 @@ def table_of(keys):
             "allele": pa.array(allele),
             "embedding": vectors(whole),
             "embedding_downstream": vectors(downstream),
-            "sum": pa.array([-float(len(v)) for v in allele]),
+            "sum": pa.array([SUMS[key[:2]] if key[2] == "alt" else 0.0 for key in keys]),
             "sum_downstream": pa.array([-2.0 if v == "alt" else -3.5 for v in allele]),
         }
     )
 
 
-def all_pairs(keys, size):
+def all_pairs(keys, size, strands="keep", schema=None):
     tables = [table_of(keys[i : i + size]) for i in range(0, len(keys), size)]
-    schema = alleles_schema(3, scores=True)
+    schema = schema or alleles_schema(3, scores=True)
     return pa.concat_tables(
-        _differences(*pair, 3, schema) for pair in _pairs(iter(tables), "norm")
+        _differences(alleles, schema) for alleles in _pairs(iter(tables), "norm", strands)
     ).unify_dictionaries()
 
 
@@ -66,7 +68,48 @@ def test_alleles_are_paired_wherever_they_come(size, order):
             assert row[f"euclidean{part}"] == pytest.approx(np.sqrt(((alt - ref) ** 2).sum()))
             cosine = ref @ alt / np.sqrt((ref @ ref) * (alt @ alt))
             assert row[f"cosine{part}"] == pytest.approx(cosine, rel=1e-5)
-        assert (row["llr"], row["llr_downstream"]) == (0, 1.5)
+        assert (row["llr"], row["llr_downstream"]) == (SUMS[row["variant"], row["strand"]], 1.5)
+
+
+@pytest.mark.parametrize("size", [1, 5, 12])
+def test_both_strands_of_a_variant_are_one_row_of_their_means(size):
+    keys = list(VECTORS)
+    found = all_pairs([*keys[::2], *keys[1::2][::-1]], size, "mean")
+    assert sorted(found["variant"].to_pylist()) == sorted({variant for variant, _, _ in keys})
+    assert set(found["strand"].to_pylist()) == {"+"}
+    for row in found.to_pylist():
+        ref, alt = (
+            (VECTORS[row["variant"], "+", allele] + VECTORS[row["variant"], "-", allele]) / 2
+            for allele in ("ref", "alt")
+        )
+        for which, part in enumerate(("", "_downstream")):
+            one, other = ref[which], alt[which]
+            np.testing.assert_allclose(row[f"delta{part}"], other - one, rtol=1e-5, atol=1e-6)
+            distance = np.sqrt(((other - one) ** 2).sum())
+            assert row[f"euclidean{part}"] == pytest.approx(distance, rel=1e-5)
+            cosine = one @ other / np.sqrt((one @ one) * (other @ other))
+            assert row[f"cosine{part}"] == pytest.approx(cosine, rel=1e-5)
+        plus, minus = (SUMS[row["variant"], strand] for strand in "+-")
+        assert row["llr"] == pytest.approx((plus + minus) / 2)
+        assert row["llr_downstream"] == 1.5
+
+
+def test_scores_alone_have_likelihood_ratios_only():
+    schema = alleles_schema(None, scores=True)
+    keys = ["variant", "id", "genome", "contig", "position", "ref", "alt", "strand"]
+    assert schema.names == [*keys, "llr", "llr_downstream"]
+    found, whole = (all_pairs(list(VECTORS), 5, schema=each) for each in (schema, None))
+    assert found.equals(whole.select(schema.names))
+
+
+@pytest.mark.parametrize("without", [("-", "ref"), ("-", "alt")])
+def test_a_strand_without_the_other_is_refused_where_strands_are_joined(without):
+    keys = [key for key in VECTORS if key != ("c:1:9:G:T", *without)]
+    said = "layer 'norm': 3 rows .* of the other allele or strand; the first is c:1:9:G:T, strand +"
+    with pytest.raises(InputError, match=said):
+        all_pairs(keys, 4, "mean")
+    keys = [key for key in keys if key[:2] != ("c:1:9:G:T", "-")]
+    assert len(all_pairs(keys, 4)) == 5
 
 
 def test_an_embedding_of_zero_has_no_cosine(monkeypatch):

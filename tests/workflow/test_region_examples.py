@@ -3,21 +3,25 @@
 import gzip
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from evo2_embed.dataset.alleles import alleles_schema
+from evo2_embed.dataset.alleles import alleles_schema, compare_alleles
+from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, write_json
 from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.run.digests import Digests
-from evo2_embed.run.frozen import load_frozen
+from evo2_embed.run.frozen import Run, load_frozen
 from evo2_embed.run.origins import check_origin
+from evo2_embed.run.params import rule_params
 from evo2_embed.run.verify import verify_run
+from rule_headers import documented_keys
 from runs import ROOT, Workflow
 from stock import FACTOR, alone, assert_same, bounds_of, in_float64
 
@@ -192,7 +196,7 @@ def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models,
             assert abs(row[f"llr{part}"] - (sums[0][1] - sums[0][0])) <= bound
     assert sorted(table.columns) == sorted(alleles_schema(8, scores=True).names)
     run = load_frozen(folder / "results/run_config.yaml")
-    (job,) = run.jobs("compare_alleles")
+    (job,) = run.jobs("compare_alleles", extraction="variants")
     record = folder / "results" / job.outputs["record"]
     assert verify_run(run, folder / "results", folder / "benchmarks").faults == []
     digests = Digests(run, folder / "results")
@@ -216,3 +220,55 @@ def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models,
     manifest = json.loads((folder / "results/embeddings/variants/manifest.json").read_text())
     assert manifest["variants"][LAYER]["rows"] == len(wanted)
     assert manifest["layers"][LAYER]["variants"] is True
+
+
+def test_an_extraction_of_scores_alone_has_the_likelihood_ratios_of_variants(finished):
+    folder = finished("variants")
+    alone, whole = (
+        pl.read_parquet(folder / f"results/variants/{name}/*.parquet")
+        for name in ("likelihoods/scores", f"variants/{LAYER}")
+    )
+    assert alone.columns == alleles_schema(None, scores=True).names
+    assert alone.equals(whole.select(alone.columns))
+    manifest = read_json(folder / "results/embeddings/likelihoods/manifest.json")
+    assert manifest["layers"] == {}
+    assert manifest["variants"]["scores"]["rows"] == len(whole)
+
+
+def test_headers_name_the_keys_of_the_records_of_variants(finished):
+    (keys, entries) = documented_keys(ROOT / "workflow/rules/variants.smk")[
+        "variants/{extraction}/{layer}.json"
+    ]
+    for name in (f"variants/{LAYER}", "likelihoods/scores"):
+        record = read_json(finished("variants") / f"results/variants/{name}.json")
+        without = [] if name.startswith("variants") else ["width"]
+        assert sorted([*record, *without]) == sorted(keys)
+        assert all(sorted(part) == sorted(entries["parts"]) for part in record["parts"])
+
+
+def test_both_strands_of_variants_are_joined_without_a_new_embedding(finished, tmp_path):
+    folder = finished("variants")
+    run = load_frozen(folder / "results/run_config.yaml")
+    section = replace(run.settings.variants, strands="mean")
+    joined = Run(replace(run.settings, variants=section), run.bundles)
+    for rule in ("chunk_fasta", "embed_shard", "aggregate_embeddings"):
+        names = {"extraction": "variants", "bundle": next(iter(run.bundles))}
+        assert repr(rule_params(run, rule, **names)) == repr(rule_params(joined, rule, **names))
+    settings = rule_params(joined, "compare_alleles", "variants")["settings"]
+    results = folder / "results"
+    chunks = [str(path) for path in results.glob("chunks/*.parquet")]
+    shards = [str(path) for path in results.glob("shards/variants/*/*/shard.json")]
+    record = tmp_path / f"{LAYER}.json"
+    compare_alleles(BundleFiles.group(chunks, [len(shards)], shards), LAYER, settings, str(record))
+    found = pl.read_parquet(tmp_path / LAYER / "*.parquet").sort("variant")
+    kept = pl.read_parquet(results / f"variants/variants/{LAYER}/*.parquet").sort("variant")
+    plus, minus = (kept.filter(strand=strand) for strand in "+-")
+    assert read_json(record)["strands"] == "mean"
+    assert found["variant"].to_list() == plus["variant"].to_list() == minus["variant"].to_list()
+    for part in ("", "_downstream"):
+        llr, delta = f"llr{part}", f"delta{part}"
+        np.testing.assert_allclose(found[llr], (plus[llr] + minus[llr]) / 2, rtol=1e-12)
+        mean = (plus[delta].to_numpy() + minus[delta].to_numpy()) / 2
+        np.testing.assert_allclose(found[delta].to_numpy(), mean, rtol=1e-5, atol=1e-5)
+        distance = np.linalg.norm(mean, axis=1)
+        np.testing.assert_allclose(found[f"euclidean{part}"], distance, rtol=1e-4)

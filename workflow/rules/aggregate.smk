@@ -5,7 +5,7 @@
 # out: results/embeddings/{extraction}/{layer}.json
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
 #      workflow, layer, self_check, windows, digest, rows, width, dtype, parts (file, rows, bytes,
-#      sha256 of each), levels; written last
+#      sha256 of each), levels; with rows of variants also: variants; written last
 #      results/embeddings/{extraction}/{layer}/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
 #      with rows of variants also, after exons: variant, id, allele
@@ -14,7 +14,7 @@
 #      results/embeddings/{extraction}/scores.json, if asked for
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
 #      workflow, layer, self_check, windows, digest, strands, rows, bits_per_base, parts (file,
-#      rows, bytes, sha256 of each), levels; written last
+#      rows, bytes, sha256 of each), levels; with rows of variants also: variants; written last
 #      results/embeddings/{extraction}/scores/part-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, sum,
 #      mean, scored
@@ -24,7 +24,7 @@
 #      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,
 #      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
 #      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows;
-#      with variants also: variants (rows, width, parts, digest of each layer)
+#      with variants also: variants (rows, strands, width, parts, digest of each layer)
 
 
 def fusion_names(wildcards):

@@ -21,6 +21,7 @@ from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, differs, freeze, load_fro
 from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.run.record_files import has_lost_files
 from evo2_embed.run.status import saved_work
+from evo2_embed.settings.sections import SCORES
 from snakemake.settings.types import RerunTrigger
 
 STARTED = time.time()
@@ -62,6 +63,7 @@ EXTRACTIONS = SETTINGS.extractions
 GENOMES = [genome.name for bundle in RUN.bundles.values() for genome in bundle.genomes]
 FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fusion}
 NOTHING = r"(?!)"  # a pattern that nothing matches
+LAYER = r"embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*"
 
 # A job does not run again because its script's file is new, as in a fresh copy of the workflow: the
 # parameters of each rule have a version of its code. The profiles say so too; this holds without
@@ -75,7 +77,7 @@ wildcard_constraints:
     bundle=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     shard=r"\d{5}",
     extraction=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    layer=r"(embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*)",
+    layer=LAYER,
     # Those of the configuration.
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
 

@@ -2,12 +2,16 @@
 #
 # in:  results/shards/{extraction}/{bundle}/{shard}/shard.json and the files that they name,
 #      results/chunks/{bundle}.parquet
-# out: results/variants/{extraction}/{layer}.json, a record like that of the layer's dataset, but
-#      without dtype; written last
+# out: results/variants/{extraction}/{layer}.json
+#      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
+#      workflow, layer, self_check, windows, digest, variants, strands, rows, width, parts (file,
+#      rows, bytes, sha256 of each), levels; written last
 #      results/variants/{extraction}/{layer}/part-00000.parquet and following
 #      columns: variant, id, genome, contig, position, ref, alt, strand, delta, delta_downstream,
 #      cosine, cosine_downstream, euclidean, euclidean_downstream
 #      with scores also: llr, llr_downstream
+# An extraction without layers has the layer `scores`: without width, and of the columns after strand
+# only those of scores.
 
 
 rule compare_alleles:
@@ -26,6 +30,8 @@ rule compare_alleles:
         "benchmarks/compare_alleles/{extraction}/{layer}.tsv"
     conda:
         "../../envs/cpu.yaml"
+    wildcard_constraints:
+        layer=f"{SCORES}|{LAYER}",
     resources:
         mem_mb=2000,
     params:

@@ -3,6 +3,8 @@
 In: the records of its layers, fusions, scores and variants, the chunk tables. Out: manifest.json.
 """
 
+from pathlib import Path
+
 from evo2_embed.dataset.manifest import write_manifest
 from evo2_embed.run.job import workflow_job
 
@@ -18,8 +20,7 @@ def main(
     manifest: str,
 ) -> None:
     by_layer, by_fusion = dict(zip(layers, records, strict=True)), zip(fusions, fused, strict=True)
-    # Of all layers, or of none.
-    compared = dict(zip(layers, variants, strict=True)) if variants else {}
+    compared = {Path(record).stem: record for record in variants}
     write_manifest(chunks, by_layer, dict(by_fusion), next(iter(scores), None), compared, manifest)
 
 

@@ -47,7 +47,7 @@ def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
             f"windows.min_length: {settings.windows.min_length} is more than variants.size "
             f"({size}), so every window would be skipped"
         )
-    faults += _share_faults(settings) + _whole_faults(settings)
+    faults += _share_faults(settings) + _whole_faults(settings) + _strand_faults(settings)
     if settings.probe:
         faults.append("probe: does not work with variants (allowed: null)")
     for name, extraction in settings.extractions.items():
@@ -118,6 +118,25 @@ def _share_faults(settings: Settings) -> list[str]:
         f"({section.size}) and windows.context.min ({windows.context.min}) "
         f"(allowed: at least {least})"
     ]
+
+
+def _strand_faults(settings: Settings) -> list[str]:
+    """Faults of settings by which a variant may have windows on one strand only."""
+    windows = settings.windows
+    if settings.variants.strands == "keep":
+        return []
+    if windows.strands != "both":
+        return [
+            "variants.strands: mean needs both strands of every variant (allowed: keep, or "
+            "windows.strands: both)"
+        ]
+    if windows.ambiguous.policy == "skip":
+        return [
+            "variants.strands: mean does not work with windows.ambiguous.policy: skip, which may "
+            "leave out one strand of a variant (allowed: keep, or windows.ambiguous.policy: keep, "
+            "error)"
+        ]
+    return []
 
 
 def _whole_faults(settings: Settings) -> list[str]:

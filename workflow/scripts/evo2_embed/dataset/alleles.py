@@ -1,6 +1,6 @@
 """The dataset of variants: how the rows of each alternate allele differ from the reference's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evo2_embed.dataset.aggregate import merge_bundles
-from evo2_embed.dataset.dataset import to_polars
+from evo2_embed.dataset.dataset import Dataset, to_polars
 from evo2_embed.dataset.part_files import PartWriter
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.dataset.side_by_side import side_by_side
@@ -22,26 +22,39 @@ from evo2_embed.model.registry import layer_widths
 from evo2_embed.settings.sections import SCORES
 
 _KEYS = ("genome", "contig", "variant", "id", "strand", "allele")
-_PAIR = ("genome", "variant", "strand")
+_ALLELES = ("ref", "alt")
 _PARTS = ("", f"_{DOWNSTREAM}")  # of the window: all of it, and from the variant on
 
+# The rows of a variant: per allele, a table per strand, or of one strand.
+Alleles = list[list[pa.Table]]
 
-def alleles_schema(width: int, scores: bool) -> pa.Schema:
-    """Columns of the dataset of variants: a row per variant and strand.
+
+class AllelesDataset(Dataset):
+    """The dataset of variants of a layer, or of scores alone."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns: see `alleles_schema`."""
+        scores = self.record["settings"]["extraction"].get("scores", False)
+        return alleles_schema(self.record.get("width"), scores)
+
+
+def alleles_schema(width: int | None, scores: bool) -> pa.Schema:
+    """Columns of the dataset of variants: a row per variant, and per strand if these are kept.
 
     `delta` is the alternate's embedding less the reference's, and `llr` the log-likelihood of the
     alternate's bases less that of the reference's. Columns that end in `_downstream` are over the
     bases from the variant on, in the direction of the strand; the others are those of the rows.
-    `cosine` is null if an embedding is zero.
+    `cosine` is null if an embedding is zero. With both strands in a row, embeddings and
+    log-likelihoods are the means of both, and all columns are computed from these.
 
     Parameters
     ----------
-    width : int
-        Dimensions of a vector.
+    width : int or None
+        Dimensions of a vector; None if there are no embeddings.
     scores : bool
         Whether there are likelihoods.
     """
-    delta = pa.list_(pa.field("item", pa.float32(), nullable=False), width)
     fields = [
         pa.field("variant", pa.string(), nullable=False),
         pa.field("id", pa.string()),
@@ -52,15 +65,20 @@ def alleles_schema(width: int, scores: bool) -> pa.Schema:
         pa.field("alt", pa.string(), nullable=False),
         pa.field("strand", pa.string(), nullable=False),
     ]
-    fields += [pa.field(f"delta{part}", delta, nullable=False) for part in _PARTS]
-    for name in ("cosine", "euclidean", *(["llr"] if scores else [])):
-        nullable = name == "cosine"
-        fields += [pa.field(f"{name}{part}", pa.float64(), nullable=nullable) for part in _PARTS]
+    numbers = {"llr": pa.float64()} if scores else {}
+    if width is not None:
+        delta = pa.list_(pa.field("item", pa.float32(), nullable=False), width)
+        numbers = {"delta": delta, "cosine": pa.float64(), "euclidean": pa.float64(), **numbers}
+    fields += [
+        pa.field(f"{name}{part}", kind, nullable=name == "cosine")
+        for name, kind in numbers.items()
+        for part in _PARTS
+    ]
     return pa.schema(fields)
 
 
 def compare_alleles(bundles: list[BundleFiles], layer: str, settings: dict, record: str) -> dict:
-    """Write the dataset of variants of a layer, with bounded memory.
+    """Write the dataset of variants of a layer, or of scores alone, with bounded memory.
 
     Parameters
     ----------
@@ -68,7 +86,7 @@ def compare_alleles(bundles: list[BundleFiles], layer: str, settings: dict, reco
         In the order of the sheet.
     layer : str
     settings : dict
-        `embed`, the settings of the shards, and `code`.
+        `embed`, the settings of the shards, `strands` and `code`.
     record : str
         JSON file to write last: part files with rows and digests, settings and inputs. The folder
         of the same name is replaced as a whole.
@@ -76,80 +94,94 @@ def compare_alleles(bundles: list[BundleFiles], layer: str, settings: dict, reco
     Raises
     ------
     InputError
-        See `aggregate_layer`; also if a row of one allele has no row of the other.
+        See `aggregate_layer`; also if a row of one allele, or with `strands: mean` of one strand,
+        has no row of the other.
     """
     merged = merge_bundles(bundles, layer, settings)
-    extraction = merged.extraction
-    outputs = [layer, *([SCORES] if extraction.scores else [])]
-    # In the order of `_PARTS`, for each output.
-    sources = [merged.rows]
-    for name in [f"{output}{part}" for output in outputs for part in ("", f".{DOWNSTREAM}")][1:]:
-        sources.append(merge_bundles(bundles, name, settings).rows)
-    width = layer_widths(extraction.model.name)[layer]
+    extraction, strands = merged.extraction, settings["strands"]
+    outputs = {} if layer == SCORES else {"embedding": layer}
+    outputs |= {"sum": SCORES} if extraction.scores else {}
+    sources = {}
+    for column, output in outputs.items():
+        for part in _PARTS:
+            name = f"{output}{part.replace('_', '.')}"
+            source = merged if name == layer else merge_bundles(bundles, name, settings)
+            sources[f"{column}{part}"] = source.rows
+    width = None if layer == SCORES else layer_widths(extraction.model.name)[layer]
     columns = alleles_schema(width, extraction.scores)
     schema = metadata_schema(columns, merged.metadata)
     with atomic_directory(record.removesuffix(".json")) as folder:
-        writer = PartWriter(folder, schema, 2 * width)
-        for reference, alternate in _pairs(_joined(sources), layer):
-            writer.add(_differences(reference, alternate, width, columns))
+        writer = PartWriter(folder, schema, 1 if width is None else 2 * width)
+        for alleles in _pairs(_joined(sources), layer, strands):
+            writer.add(_differences(alleles, columns))
         writer.close()
     result = {
         **merged.metadata,
+        "strands": strands,
         "rows": sum(part["rows"] for part in writer.files),
-        "width": width,
+        **({} if width is None else {"width": width}),
         "parts": writer.files,
         "levels": {},
     }
     write_json(record, result)
-    log.info("%s: %d variants on a strand", layer, result["rows"])
+    log.info("%s: %d rows of variants", layer, result["rows"])
     return result
 
 
-def _joined(sources: list[Iterator[pa.Table]]) -> Iterator[pa.Table]:
-    """Rows of variants with the values of all sources."""
-    columns = [f"{name}{part}" for name in ("embedding", "sum") for part in _PARTS][1:]
-    for first, *others in side_by_side(sources):
-        table = first.select([*_KEYS, "embedding"])
-        for column, other in zip(columns, others, strict=False):
-            table = table.append_column(column, other[column.removesuffix(_PARTS[1])])
-        yield table.filter(pc.is_valid(table["variant"]))
+def _joined(sources: dict[str, Iterator[pa.Table]]) -> Iterator[pa.Table]:
+    """Rows of variants with the columns of all sources."""
+    for tables in side_by_side(list(sources.values())):
+        joined = tables[0].select(_KEYS)
+        for column, table in zip(sources, tables, strict=True):
+            joined = joined.append_column(column, table[column.removesuffix(_PARTS[1])])
+        yield joined.filter(pc.is_valid(joined["variant"]))
 
 
-def _pairs(tables: Iterator[pa.Table], layer: str) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """The rows of references, and those of their alternates.
+def _pairs(tables: Iterator[pa.Table], layer: str, strands: str) -> Iterator[Alleles]:
+    """The rows of references, and those of their alternates; with `strands: mean` those of both
+    strands.
 
-    The two rows of a pair begin near each other, so memory holds one table, and the rows before it
-    whose partner is still to come.
+    The rows of a variant begin near each other, so memory holds one table, and the rows before it
+    whose partners are still to come.
     """
     held = None
     for table in tables:
         rows = table if held is None else pa.concat_tables([held, table]).unify_dictionaries()
-        reference, alternate = _partners(rows)
-        yield rows.take(reference), rows.take(alternate)
+        partners = _partners(rows, strands)
+        yield [[rows.take(index) for index in mine] for mine in partners]
         alone = np.ones(len(rows), bool)
-        alone[reference] = alone[alternate] = False
+        alone[np.concatenate([index for mine in partners for index in mine])] = False
         held = rows.filter(pa.array(alone))
     if held is not None and len(held):
         raise InputError(
-            f"layer '{layer}': {len(held)} rows of variants have no row of the other allele; the "
-            f"first is {shown(held['variant'][0].as_py())}, strand {held['strand'][0].as_py()}: "
+            f"layer '{layer}': {len(held)} rows of variants have no row of the other allele"
+            f"{' or strand' if strands == 'mean' else ''}; the first is "
+            f"{shown(held['variant'][0].as_py())}, strand {held['strand'][0].as_py()}: "
             "delete results/shards and rerun to redo it"
         )
 
 
-def _partners(rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of references and of their alternates, in the order in which both are there."""
-    keys = to_polars(rows.select(["contig", *_PAIR, "allele"])).with_row_index("row")
-    by_allele = (keys.filter(pl.col("allele") == allele) for allele in ("ref", "alt"))
-    pairs = next(by_allele).join(next(by_allele), on=_PAIR, suffix="_alt")
-    pairs = pairs.sort(pl.max_horizontal("row", "row_alt"))
-    return pairs["row"].to_numpy().astype(np.int64), pairs["row_alt"].to_numpy().astype(np.int64)
+def _partners(rows: pa.Table, strands: str) -> list[list[np.ndarray]]:
+    """Indices of the rows of each allele and strand, in the order in which all of a variant are
+    there."""
+    keys = to_polars(rows.select(["genome", "contig", "variant", "strand", "allele"]))
+    keys = keys.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
+    by, sides = ["genome", "variant", "strand"], [pl.lit(True)]
+    if strands == "mean":
+        by, sides = by[:2], [pl.col("strand") == strand for strand in "+-"]
+    which = [(pl.col("allele") == allele) & side for allele in _ALLELES for side in sides]
+    found = keys.group_by(by).agg(
+        pl.col("row").filter(mine).first().alias(f"{number}") for number, mine in enumerate(which)
+    )
+    found = found.drop(by).drop_nulls()
+    found = found.sort(pl.max_horizontal(found.columns))
+    columns = [found[name].to_numpy() for name in found.columns]
+    return [columns[: len(sides)], columns[len(sides) :]]
 
 
-def _differences(
-    reference: pa.Table, alternate: pa.Table, width: int, schema: pa.Schema
-) -> pa.Table:
-    """The rows of the dataset from pairs of rows."""
+def _differences(alleles: Alleles, schema: pa.Schema) -> pa.Table:
+    """The rows of the dataset from rows of both alleles."""
+    reference = alleles[0][0]
     contig = pc.binary_length(reference["contig"].cast(pa.string())).to_numpy()
     names = [
         text.encode()[length + 1 :].decode().split(":")
@@ -160,17 +192,33 @@ def _differences(
     columns["ref"] = pa.array([name[1] for name in names], pa.string())
     columns["alt"] = pa.array([name[2] for name in names], pa.string())
     for part in _PARTS:
-        one, other = (
-            vectors_to_numpy(table[f"embedding{part}"], width).astype(np.float64)
-            for table in (reference, alternate)
-        )
-        columns[f"delta{part}"] = vectors((other - one).astype(np.float32))
-        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-        zero = lengths == 0
-        cosine = (one * other).sum(axis=1) / np.where(zero, 1, lengths)
-        columns[f"cosine{part}"] = pa.array(cosine, mask=zero)
-        columns[f"euclidean{part}"] = pa.array(np.linalg.norm(other - one, axis=1))
         if f"llr{part}" in schema.names:
-            sums = (table[f"sum{part}"].to_numpy() for table in (alternate, reference))
-            columns[f"llr{part}"] = pa.array(np.subtract(*sums))
+            sums = [_mean([table[f"sum{part}"].to_numpy() for table in mine]) for mine in alleles]
+            columns[f"llr{part}"] = pa.array(sums[1] - sums[0])
+        if f"delta{part}" in schema.names:
+            width = schema.field(f"delta{part}").type.list_size
+            distances = _distances(
+                *(
+                    _mean([vectors_to_numpy(table[f"embedding{part}"], width) for table in mine])
+                    for mine in alleles
+                )
+            )
+            columns |= {f"{name}{part}": values for name, values in distances.items()}
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+
+
+def _mean(strands: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean of the values of all strands, in float64."""
+    return sum(values.astype(np.float64) for values in strands) / len(strands)
+
+
+def _distances(one: np.ndarray, other: np.ndarray) -> dict[str, pa.Array]:
+    """How vectors differ from others: `delta`, `cosine` and `euclidean`, from (n, width) arrays."""
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    zero = lengths == 0
+    cosine = (one * other).sum(axis=1) / np.where(zero, 1, lengths)
+    return {
+        "delta": vectors((other - one).astype(np.float32)),
+        "cosine": pa.array(cosine, mask=zero),
+        "euclidean": pa.array(np.linalg.norm(other - one, axis=1)),
+    }

@@ -6,8 +6,9 @@ from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 
 _OF_LAYER = ("rows", "width", "dtype", "parts", "levels", "digest", "self_check")
 _OF_SCORES = ("rows", "strands", "bits_per_base", "parts", "digest", "self_check")
-_OF_ALLELES = ("rows", "width", "parts", "digest")
-_IF_PRESENT = ("variants",)  # of datasets with rows of variants
+_OF_ALLELES = ("rows", "strands", "parts", "digest")
+# Of datasets with rows of variants, and of those of variants that have vectors.
+_IF_PRESENT = ("variants", "width")
 _OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
 
 
@@ -32,7 +33,7 @@ def write_manifest(
     scores : str, optional
         The record written by `aggregate_scores`. There are layers, or scores, or both.
     variants : dict of str to str
-        Per layer, the record written by `compare_alleles`.
+        Per layer, or of `scores`, the record written by `compare_alleles`.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
@@ -67,7 +68,7 @@ def write_manifest(
     if variants:
         compared = {layer: read_json(path) for layer, path in variants.items()}
         manifest["variants"] = {
-            layer: {key: record[key] for key in _OF_ALLELES} for layer, record in compared.items()
+            layer: _entry(record, _OF_ALLELES) for layer, record in compared.items()
         }
     write_json(output, manifest)
     return manifest

@@ -121,8 +121,9 @@ class PartWriter:
 
 
 def _itemsize(schema: pa.Schema) -> int:
-    """Bytes per number of a vector; of scores, bytes per row."""
+    """Bytes per number of a vector; without vectors, bytes of all numbers of a row but its keys."""
     for field in schema:
         if pa.types.is_fixed_size_list(field.type):
             return field.type.value_type.bit_width // 8
-    return sum(schema.field(name).type.bit_width // 8 for name in SCORE_COLUMNS)
+    numbers = (f for f in schema if pa.types.is_floating(f.type) or f.name in SCORE_COLUMNS)
+    return sum(field.type.bit_width // 8 for field in numbers)

@@ -240,6 +240,8 @@ def _estimate_layers(
         rows = windows
         # Shards also have the rows of variants over the bases from the variant on.
         twice = of_variants and not extraction.bin
+        # Two windows per row of the dataset of variants, or four.
+        compared = of_variants // (4 if settings.variants.strands == "mean" else 2)
         if extraction.bin:
             rows = sum(genome.rows[extraction.bin] for genome in genomes)
         groups = {"contig": contigs, "genome": len(genomes)}
@@ -250,14 +252,18 @@ def _estimate_layers(
             stored = filesizes.dataset(extraction, width, rows, means, strands)
             if twice:
                 size += filesizes.shard_files(extraction, width, of_variants, shards)
-                stored += filesizes.alleles(width, of_variants)
+                stored += filesizes.alleles(width, compared)
             layers.append(
                 LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, size, stored)
             )
         if extraction.scores:
             files = 2 * shards if twice else shards
             read = rows + of_variants if twice else rows
-            layers.append(_estimate_scores(name, extraction, rows, read, files))
+            scored = _estimate_scores(name, extraction, rows, read, files)
+            if twice and not extraction.layers:
+                stored = scored.dataset_bytes + filesizes.alleles(0, compared)
+                scored = replace(scored, dataset_bytes=stored)
+            layers.append(scored)
         layers += _estimate_fusions(name, extraction, rows)
     return layers
 

@@ -59,9 +59,10 @@ def shard_files(extraction: Extraction, width: int, rows: int, shards: int) -> i
 
 
 def alleles(width: int, rows: int) -> int:
-    """Bytes of the dataset of variants of a layer, with `rows` rows of both alleles: two vectors
-    and the keys per pair of them."""
-    return round(_vectors(rows, width, 4, _COMPRESSED) + rows // 2 * _ALLELES + _ALLELES_FILE)
+    """Bytes of the dataset of variants of a layer, or with a width of 0 of scores alone: two
+    vectors, keys and distances per row."""
+    vectors = _vectors(2 * rows, width, 4, _COMPRESSED) if width else 0
+    return round(vectors + rows * _ALLELES + _ALLELES_FILE)
 
 
 def scores(rows: int, files: int) -> int:

@@ -29,7 +29,8 @@ class Rule:
     needs : tuple of str
         Keys of the configuration that must all be set for the rule to have jobs.
     of_extraction : str
-        What an extraction must have for the rule to have jobs for it.
+        What an extraction must have for the rule to have jobs for it: the values of the wildcard
+        `layer`, if the rule has it.
     of_bundle : str
         What a bundle must have for the rule to have jobs at all.
     """
@@ -57,7 +58,12 @@ _RULES = (
     Rule(
         "embed_shard", "embed", {"record": f"{_SHARD}/shard.json", "speed": f"{_SHARD}/speed.json"}
     ),
-    Rule("aggregate_embeddings", "aggregate", {"record": "embeddings/{extraction}/{layer}.json"}),
+    Rule(
+        "aggregate_embeddings",
+        "aggregate",
+        {"record": "embeddings/{extraction}/{layer}.json"},
+        of_extraction=_LAYERS,
+    ),
     Rule(
         "aggregate_scores",
         "aggregate",
@@ -276,5 +282,5 @@ def _values(
         return [name for name, each in extractions.items() if getattr(each, rule.of_extraction)]
     if wildcard == "model":
         return list(dict.fromkeys(model_key(e.model) for e in extractions.values()))
-    key = {"layer": "layers", "fusion": "fusion"}[wildcard]
+    key = {"layer": rule.of_extraction, "fusion": "fusion"}[wildcard]
     return list(getattr(extractions[known["extraction"]], key))

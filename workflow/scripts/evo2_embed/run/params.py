@@ -44,6 +44,7 @@ def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) ->
     variants = {}
     if run.bundles[bundle].has_variants:
         section = run.settings.variants.to_dict()
+        del section["strands"]  # changes no window
         if not any(genome.scan for genome in run.bundles[bundle].genomes):
             del section["scan"]
         variants = {"variants": section}
@@ -110,8 +111,12 @@ def _aggregate_scores(run: Run, extraction: str, *_) -> dict:
 
 
 def _compare_alleles(run: Run, extraction: str, *_) -> dict:
-    embed = run.embed_settings(extraction)
-    return {"settings": {"code": CODE_VERSIONS["variants"], "embed": embed}}
+    settings = {
+        "code": CODE_VERSIONS["variants"],
+        "embed": run.embed_settings(extraction),
+        "strands": run.settings.variants.strands,
+    }
+    return {"settings": settings}
 
 
 def _compare(run: Run, *_) -> dict:

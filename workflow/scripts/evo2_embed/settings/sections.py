@@ -216,6 +216,11 @@ class VariantSettings(Section):
         "whole.",
         "window",
     )
+    strands: Literal["keep", "mean"] = key(
+        "Of the dataset of variants. keep: one row per variant and strand. mean: one row per "
+        "variant, with the mean of both strands; its strand is +.",
+        "keep",
+    )
     on_mismatch: Literal["error", "skip"] = key(
         "Variants whose reference allele is not in the FASTA file. error: stop. skip: leave them "
         "out and count them.",
@@ -425,8 +430,9 @@ class Extraction(Section):
 
     @property
     def allele_layers(self) -> list[str]:
-        """The layers in which the alleles of variants are compared: none of bins."""
-        return [] if self.bin else self.layers
+        """What the alleles of variants are compared by: the layers, or `SCORES` without layers; not
+        if rows are bins."""
+        return [] if self.bin else self.layers or self.outputs
 
     @property
     def outputs(self) -> list[str]:
