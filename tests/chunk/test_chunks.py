@@ -255,11 +255,11 @@ def test_bad_regions_are_refused_by_line(chunk, tmp_path, line, said):
 
 PEAK = """
 from pathlib import Path
-from evo2_embed.chunk import cut_contigs
+from evo2_embed.chunk import chunk_table, cut_contigs
 from evo2_embed.genomes import lines
 from evo2_embed.genomes.sample_sheet import Genome
 
-chunk_table.BLOCK = 500_000  # bases in memory at once
+cut_contigs.BLOCK = 500_000  # bases in memory at once
 lines._LONG = 1 << 20  # longer lines are broken first
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from evo2_embed.analysis.probes.check import check_labels
-from evo2_embed.chunk import chunk_table, measures
+from evo2_embed.chunk import cut_contigs, measures
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowLocator
@@ -114,7 +114,7 @@ def rows_of(name, strand, flank, pooling):
 def made(tmp_path, monkeypatch):
     """A function that writes the pack file of all regions."""
     monkeypatch.setattr(
-        chunk_table, "read_regions", lambda *_: {contig: regions_of(contig) for contig in CONTIGS}
+        cut_contigs, "read_regions", lambda *_: {contig: regions_of(contig) for contig in CONTIGS}
     )
     (tmp_path / "regions").write_text("as above")
 
@@ -249,7 +249,7 @@ def test_blocks_of_few_bases_give_the_same_tables(made, monkeypatch):
     wanted = [
         open_table(path, schema).read() for path, schema in zip(made(45), TABLES, strict=True)
     ]
-    for module in (chunk_table, measures, sequences):
+    for module in (cut_contigs, measures, sequences):
         monkeypatch.setattr(module, "BLOCK", 32)
     found = [open_table(path, schema).read() for path, schema in zip(made(45), TABLES, strict=True)]
     assert all(one.equals(other) for one, other in zip(found, wanted, strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from Bio import bgzf
-from evo2_embed.chunk import chunk_table as chunks
+from evo2_embed.chunk import cut_contigs
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.fasta import fetch_tokens, open_fasta
 from evo2_embed.genomes.sample_sheet import Genome, file_faults
@@ -282,7 +282,7 @@ def test_shares_are_those_of_a_plain_count_whatever_the_block(sequence, size, st
     windows |= {"lower_case": "upper", "ambiguous": {"policy": "keep", "max_share": 0.1}}
     windows |= {"context": {"span": "size", "min": 0}}
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "BLOCK", block)
+        patch.setattr(cut_contigs, "BLOCK", block)
         path = write_fasta(Path(folder) / "g.fa", [("a", sequence)])
         chunk_bundle([Genome("g", path)], windows, f"{folder}/i", f"{folder}/c.parquet", 1)
         rows = pq.read_table(f"{folder}/c.parquet").to_pylist()
