@@ -82,7 +82,10 @@ class Parts:
 
     def of(self, window: int) -> list[list[int]]:
         """Start and end of each part of one window."""
-        mine = slice(*self.edges[window : window + 2].tolist())
+        first, stop = self.edges[window : window + 2].tolist()
+        if first == stop:
+            return []
+        mine = slice(first, stop)
         return np.stack([self.start[mine], self.end[mine]], axis=1).tolist()
 
     def bases(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
