@@ -62,7 +62,7 @@ def test_the_manifest_and_the_summary_have_the_fusions(finished_run):
     speeds = [str(path) for path in results.glob("shards/both/*/*/speed.json")]
     (result,) = load_results([str(finished_run.folder / MANIFEST)], speeds)
     assert list(result.datasets) == [*LAYERS, *FUSIONS]
-    assert "2 + 2 fused" in render_summary([result])
+    assert "2 + 2 fused" in render_summary([result], [])
     assert str(finished_run.folder) not in json.dumps(manifest)
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,8 @@ from evo2_embed.io.files import read_json, write_json
 from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from evo2_embed.plan.estimate import estimate_run
+from evo2_embed.report import effects
+from evo2_embed.report.summary import load_results
 from evo2_embed.run.digests import Digests
 from evo2_embed.run.frozen import Run, load_frozen
 from evo2_embed.run.origins import check_origin
@@ -244,6 +247,40 @@ def test_headers_name_the_keys_of_the_records_of_variants(finished):
         without = [] if name.startswith("variants") else ["width"]
         assert sorted([*record, *without]) == sorted(keys)
         assert all(sorted(part) == sorted(entries["parts"]) for part in record["parts"])
+
+
+def test_the_report_shows_the_variants_with_the_largest_effects(finished, monkeypatch):
+    monkeypatch.setattr(effects, "_BATCH", 7)
+    results = finished("variants") / "results"
+    manifests = [str(path) for path in results.glob("embeddings/*/manifest.json")]
+    names = [variant[2:] for variant in variants_of(results.parent / "lambda.vcf")]
+    kinds = Counter(
+        "SNV" if len(ref + alt) == 2 else "deletion" if len(ref) > len(alt) else "other"
+        for _, ref, alt in names
+    )
+    for result in load_results(manifests, []):
+        found = effects.read_effects(result, 9)
+        layer = LAYER if result.name == "variants" else "scores"
+        table = pl.read_parquet(results / f"variants/{result.name}/{layer}/*.parquet")
+        assert (found.rows, found.layer, found.by) == (len(table), layer, "llr")
+        assert {key: found.counts[key] for key in ("SNV", "deletion")} == {
+            key: kinds[key] for key in ("SNV", "deletion")
+        }
+        assert sum(found.counts.values()) == len(names)
+        rows = sorted(table.iter_rows(named=True), key=lambda row: -abs(row["llr"]))[:10]
+        same = [[row[key] for key in ("variant", "strand", "llr")] for row in rows]
+        assert found.largest.select("variant", "strand", "llr").rows() == list(map(tuple, same))
+        nth = np.linspace(0, len(table) - 1, 9).astype(int)
+        drawn = sorted(np.concatenate(list(found.llr.values())))
+        assert drawn == sorted(table["llr"].to_numpy()[nth])
+        if layer == LAYER:
+            distances = table["euclidean_downstream"].to_numpy()[nth]
+            np.testing.assert_array_equal(found.distances[LAYER], distances)
+    page, summary = ((results / name).read_text() for name in ("report.html", "summary.txt"))
+    assert "<h2>Variants: variants</h2>" in page
+    assert "1 x symbolic allele &lt;DEL&gt;" in page
+    assert "variants of variants: 13 (9 SNV, 2 insertion, 1 deletion, 1 MNV)" in summary
+    assert rows[0]["variant"] in summary
 
 
 def test_both_strands_of_variants_are_joined_without_a_new_embedding(finished, tmp_path):

@@ -1,6 +1,7 @@
 # The report, and the summary for the terminal.
 #
-# in:  results/embeddings/{extraction}/manifest.json and the datasets that they name,
+# in:  results/embeddings/{extraction}/manifest.json and the datasets that they name, also those in
+#      results/variants/,
 #      results/shards/{extraction}/{bundle}/{shard}/speed.json and shard.json,
 #      results/chunks/{bundle}.parquet, and if the configuration asks for them:
 #      results/comparisons/{extraction}.json, results/burn_in/{extraction}.json,

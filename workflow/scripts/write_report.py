@@ -1,7 +1,8 @@
 """Write the report page and the summary for the terminal.
 
-In: manifests and the datasets beside them, the shards' speeds and records, comparisons of layers,
-burn-in, probes, the training set's summary, the chunk tables. Out: report.html, summary.txt.
+In: manifests, the datasets beside them and those of variants, the shards' speeds and records,
+comparisons of layers, burn-in, probes, the training set's summary, the chunk tables.
+Out: report.html, summary.txt.
 """
 
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from evo2_embed.analysis.probes.rows import label_rows
 from evo2_embed.io.files import atomic_path
 from evo2_embed.plan.rules import RULES
+from evo2_embed.report.effects import read_effects, summary_lines
 from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import load_results, render_summary
@@ -33,9 +35,12 @@ def main(
     labels = probe and partial(label_rows, probe=Probe.from_dict(probe), genomes=genomes)
     settings = Report.from_dict({key: settings[key] for key in ("points", "umap")})
     stages = read_stages(BENCHMARKS, [rule for rule in RULES if rule != "write_report"])
-    page = render_report(results, sources, stages, settings, labels)
+    found = {result.name: read_effects(result, settings.points) for result in results}
+    effects = {name: mine for name, mine in found.items() if mine is not None}
+    page = render_report(results, sources, stages, settings, labels, effects)
+    lines = [line for name, mine in effects.items() for line in summary_lines(name, mine)]
     with atomic_path(summary) as temporary:
-        temporary.write_text(render_summary(results), encoding="utf-8")
+        temporary.write_text(render_summary(results, lines), encoding="utf-8")
     with atomic_path(report) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -12,6 +12,7 @@ from evo2_embed.analysis.probes.extraction import PROBES
 from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import open_table
 from evo2_embed.report.burn_in import burn_in
+from evo2_embed.report.effects import Effects
 from evo2_embed.report.embeddings import Labels, embeddings
 from evo2_embed.report.html import escape
 from evo2_embed.report.layers import layers
@@ -19,6 +20,7 @@ from evo2_embed.report.overview import overview, packing, provenance, speed
 from evo2_embed.report.scores import scores
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
+from evo2_embed.report.variants import variants
 from evo2_embed.settings.sections import Report
 
 HERE = Path(__file__).resolve().parent
@@ -56,6 +58,7 @@ def render_report(
     stages: list[Stage],
     settings: Report,
     labels: Labels | None,
+    effects: dict[str, Effects],
 ) -> str:
     """The page.
 
@@ -67,6 +70,8 @@ def render_report(
     settings : Report
     labels : callable, optional
         Gives the label of each row, if there are labels.
+    effects : dict of str to Effects
+        Of the variants, by extraction; none without variants.
     """
     compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
     measured = {Path(path).stem: read_json(path) for path in sources.burn_in}
@@ -77,6 +82,7 @@ def render_report(
         sections.append(layers(result.name, compared.get(result.name), probed.get(result.name)))
         sections.append(burn_in(result.name, measured.get(result.name)))
         sections.append(scores(result, settings))
+        sections.append(variants(result, effects.get(result.name)))
         sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
     sections = [text for text in sections if text]

@@ -80,6 +80,11 @@ class Result:
         return self.manifest.get("scores")
 
     @property
+    def variants(self) -> dict[str, dict]:
+        """Entries of the manifest for the datasets of variants, by layer; none without variants."""
+        return self.manifest.get("variants", {})
+
+    @property
     def written(self) -> dict[str, dict]:
         """Entries of all datasets, with that of scores."""
         return {**self.datasets, **({SCORES: self.scores} if self.scores else {})}
@@ -139,8 +144,15 @@ def _layers(manifest: dict) -> str:
     return f"{len(manifest['layers'])}{fused}"
 
 
-def render_summary(results: list[Result]) -> str:
-    """The summary as text."""
+def render_summary(results: list[Result], variants: list[str]) -> str:
+    """The summary as text.
+
+    Parameters
+    ----------
+    results : list of Result
+    variants : list of str
+        Lines on the variants (`effects.summary_lines`).
+    """
     first = results[0]
     layer = next(iter(first.written))
     skipped = [f"skipped: {number:,} x {reason}" for reason, number in first.skipped.items()]
@@ -151,6 +163,7 @@ def render_summary(results: list[Result]) -> str:
             "",
             *(skipped or ["nothing was skipped"]),
             "",
+            *variants,
             f"dataset: {first.folder}/{layer}/",
             f'read it: pl.read_parquet("{first.folder}/{layer}/*.parquet")  # import polars as pl',
             "report:  results/report.html",
