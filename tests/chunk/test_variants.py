@@ -255,7 +255,10 @@ def test_another_assembly_is_refused_with_its_first_five_records_or_skipped(chun
         ([at(3, alt="X")], "c1:3: alternate allele 'X' is not an allele of VCF"),
         ([at(9), ("c1", "x", ".", "A", "C")], "after c1:9: cannot be read as VCF or BCF"),
         ([at(9), ("c1 3 . A C",)], "after c1:9: cannot be read as VCF or BCF"),
-        ([at(9, alt="<DEL>")], r"no variants in the file \(1 symbolic allele <DEL>\)"),
+        ([at(9, alt="<DEL>")], r"no variants in the file \(1 x symbolic allele <DEL>\)"),
+        ([at(9, alt=".")], r"no variants in the file \(1 x no alternate allele\)"),
+        ([at(9, alt="<NON_REF>")], r"no variants in the file \(1 x <NON_REF> of a gVCF\)"),
+        ([("c1", 9, ".", "A")], "in the first record: cannot be read as VCF or BCF"),
         ([], "no variants in the file"),
         ([at(9, alt="A" * 30)], "no window is left to embed .1 allele longer than variants.downs"),
     ],
@@ -273,8 +276,8 @@ def test_an_insertion_that_the_rest_of_the_contig_cannot_hold_is_counted(chunk):
     assert {row["variant"] for row in rows} == {f"c1:700:{last}:{last.translate(_SWAP)}"}
 
 
-def test_samples_are_not_read_and_take_no_memory(chunk):
-    samples = [f"s{i}" for i in range(20_000)]
+def test_samples_change_nothing(chunk):
+    samples = [f"s{i}" for i in range(1000)]
     records = [at(place) for place in range(1, 200)]
     assert chunk(vcf_of(records, samples)) == chunk(vcf_of(records))
 

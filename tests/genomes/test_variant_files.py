@@ -1,6 +1,7 @@
 """Files of variants: plain, bgzip, BCF; what is not one, or is cut off; a sample of the first."""
 
 import gzip
+import textwrap
 
 import pysam
 import pytest
@@ -8,6 +9,7 @@ from evo2_embed.genomes import variant_sample
 from evo2_embed.genomes.variant_sample import sample_sites
 from evo2_embed.genomes.variants import read_variants
 from evo2_embed.io.errors import InputError
+from runs import run_python
 from variant_files import vcf_of
 
 RECORDS = [("c1", 7 * i + 1, f"rs{i}", "A", "C,GT") for i in range(3000)]
@@ -71,6 +73,23 @@ def test_the_first_bytes_stand_for_a_longer_file(files, kind, monkeypatch):
     assert factor * len(sites["c1"]) == pytest.approx(6001, rel=0.2)
 
 
+def test_a_hundred_thousand_samples_take_little_memory(tmp_path):
+    records = [("c1", place, ".", "A", "C") for place in range(1, 201)]
+    (tmp_path / "few.vcf").write_text(vcf_of(records))
+    (tmp_path / "many.vcf").write_text(vcf_of(records, [f"s{i}" for i in range(100_000)]))
+    code = """
+        import resource
+        from evo2_embed.genomes.variants import read_variants
+        peaks = []
+        for name in ("few", "many"):
+            assert len(read_variants(f"{name}.vcf")[0]["c1"]) == 200
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        print(peaks[1] - peaks[0])
+    """
+    grown = 1024 * int(run_python(textwrap.dedent(code), tmp_path))
+    assert grown < (tmp_path / "many.vcf").stat().st_size / 2
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -79,6 +98,8 @@ def test_the_first_bytes_stand_for_a_longer_file(files, kind, monkeypatch):
         (lambda data: data[:200] + b"\0" * 50 + data[250:], "damaged bgzip|cannot be read as VCF"),
         (lambda data: gzip.compress(gzip.decompress(data)), "compressed with gzip, not with bgzip"),
         (lambda _: b"chr1\t3\t.\tA\tC\n", "not a VCF or BCF file"),
+        (lambda _: b"", "not a VCF or BCF file"),
+        (lambda _: vcf_of([])[:-1].encode() + b"\nc1\t3\t.\tA", "in the first record: cannot be"),
         (lambda _: b"##fileformat=VCFv4.2\n##contig=<ID=a>\n", "in the header: cannot be read"),
     ],
 )

@@ -71,7 +71,10 @@ def test_a_frozen_run_keeps_what_is_circular(plan):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n", "r.bed: line 1: the file is VCF (for"),
+        (
+            "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n",
+            "r.bed: line 1: the file is VCF (its place is the column variants; for BED: bcftools",
+        ),
         ("c\t0\t10\nchrc\t0\t10\n", "r.bed: line 2: no record 'chrc' in g.fa, which has c, d; "),
         ("d\t0\t401\n", "r.bed: line 1: end 401 is past the end of record 'd' (400 bases)"),
         ("c\t0\t10\nd\t9\t9\n", "r.bed: line 2: start 9 and end 9 (wanted: 0 <= start < end)"),

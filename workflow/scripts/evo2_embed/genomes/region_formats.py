@@ -23,7 +23,10 @@ DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
 _GZIP = b"\x1f\x8b"
 _ALIGNMENTS = "`bedtools bamtobed` makes a BED file of alignments"
 _UNPACK = "unpack it, or compress it with gzip"
-_VCF = "VCF", "for BED: bcftools query -f '%CHROM\\t%POS0\\t%END\\t%ID\\n'"
+_VCF = (
+    "VCF",
+    "its place is the column variants; for BED: bcftools query -f '%CHROM\\t%POS0\\t%END\\t%ID\\n'",
+)
 # First bytes of formats that are not text; behind gzip for those of samtools.
 _BYTES = {
     b"BAM\1": ("BAM", _ALIGNMENTS),

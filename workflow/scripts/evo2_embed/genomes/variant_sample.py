@@ -138,7 +138,7 @@ def _head(path: str, most: int) -> tuple[bytes, float]:
     with open(path, "rb") as handle:
         if handle.peek(2)[:2] != _GZIP:
             text = handle.read(most)
-            return text, len(text) / size
+            return text, len(text) / max(size, 1)
         pieces, length, rest = [], 0, b""
         while length < most and (rest := rest or handle.read(_READ)):
             # A block of bgzip is a gzip member of at most 64 kB, which may end in a later piece.

@@ -119,6 +119,7 @@ def _batches(path: str, counts: Counter, contigs: dict[str, int]) -> Iterator[tu
     columns = _columns()
     try:
         with _opened(path) as file:
+            where = "the first record"
             for record in file:
                 contig, position = record.chrom, record.pos
                 ref, alts, name = record.ref, record.alts, record.id
@@ -142,7 +143,7 @@ def _batches(path: str, counts: Counter, contigs: dict[str, int]) -> Iterator[tu
     except InputError as error:
         raise InputError(f"{path}: {_place(where)}: {error}") from None
     except (OSError, ValueError, NotImplementedError, UnicodeDecodeError) as error:
-        at = "in the header" if where == "the header" else f"after {_place(where)}"
+        at = f"in {where}" if isinstance(where, str) else f"after {_place(where)}"
         raise InputError(
             f"{path}: {at}: cannot be read as VCF or BCF ({shown(error)}); is a line damaged, or "
             "not separated by tabs?"
@@ -211,7 +212,7 @@ def _without_copies(variants: Variants, counts: Counter) -> Variants:
 
 
 def _skipped(counts: Counter) -> str:
-    why = [f"{n:,} {key.removeprefix('skipped: ')}" for key, n in counts.items() if ":" in key]
+    why = [f"{n:,} x {key.removeprefix('skipped: ')}" for key, n in counts.items() if ":" in key]
     return f" ({'; '.join(why)})" if why else ""
 
 
