@@ -163,8 +163,18 @@ def test_the_plan_knows_windows_and_tokens_before_the_run(chunk, complete, tmp_p
         for row in rows:
             own = row["context"] - (row["fork"] if row["parent"] is not None else 0)
             runs[row["stretch"]] = max(runs.get(row["stretch"], 0), own)
-        windows, stretches, bases = map(sum, zip(*sums, strict=True))
+        windows, stretches, bases, covered, points = map(sum, zip(*sums, strict=True))
         assert (windows, stretches, bases) == (len(rows), len(runs), sum(runs.values()))
+        parents = {(row["parent"], row["fork"]) for row in rows if row["parent"] is not None}
+        assert points == len(parents)
+        # Bases of the reference's stretches, on each strand.
+        seen = set()
+        for row in rows[::2]:
+            before = row["context"] - row["length"]
+            start = row["start"] - (before if row["strand"] == "+" else 0)
+            end = row["end"] + (before if row["strand"] == "-" else 0)
+            seen |= {(row["contig"], row["strand"], base) for base in range(start, end)}
+        assert covered == len(seen)
 
 
 SITE = CONTIGS["c1"][9:13]  # the bases at the positions 10 to 13

@@ -1,6 +1,9 @@
 """The section variants and its files when a run starts."""
 
+import json
+
 import pytest
+import show_plan
 import yaml
 from evo2_embed.config.resolve import resolve
 from evo2_embed.io.errors import InputError
@@ -137,3 +140,20 @@ def test_the_estimate_has_the_tokens_of_each_way_of_sharing(started):
     # Stretches of 400 bases have a window of 100 at their start, and one more every 7 bases.
     assert genome.shares["contig"] < whole
     assert genome.tokens == whole + 20 * n + 2 * n
+
+
+def test_the_plan_has_the_price_of_each_way_of_sharing(started, tmp_path):
+    changes = {"variants": {"size": 100, "downstream": 20}, "runtime": {"tokens_per_second": 2}}
+    started()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(merged(CONFIG, changes)))
+    prices = json.loads(show_plan.main("config.yaml", ".", True))["variants"]
+    assert [price["share"] for price in prices] == ["window", "contig", "none"]
+    tokens = [price["tokens"] for price in prices]
+    assert (tokens[0], tokens[2]) == (120 * 400, 200 * 400)
+    for price in prices:
+        assert price["hours"]["default"] == {"one job": price["tokens"] / 2 / 3600}
+    text = show_plan.main("config.yaml", ".", False)
+    lines = [line.split() for line in text.split("Variants, by")[1].splitlines()]
+    assert ["window", "48,000", "60%", "6.7", "h", "as", "set"] in lines
+    assert ["none", "80,000", "100%", "11.1", "h"] in lines
+    assert "contig is counted with windows.context.span: 400" in text

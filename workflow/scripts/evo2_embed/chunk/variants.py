@@ -26,6 +26,7 @@ windows of 8 bases, 4 of them before the variant.
 """
 
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -153,15 +154,46 @@ def _stretches(
     return np.unique(begin, return_inverse=True)[1], begin
 
 
-def count_pairs(pairs: list[tuple[str, Pairs]]) -> tuple[int, int, int]:
-    """Number of windows, of stretches that run, and of their bases."""
-    windows = stretches = bases = 0
-    for _, mine in pairs:
+class Counts(NamedTuple):
+    """Numbers of windows, of stretches that run, and of their bases; of bases on each strand that
+    these stretches cover, each counted once; and of the points where alternates begin in a
+    reference."""
+
+    windows: int
+    stretches: int
+    bases: int
+    covered: int
+    points: int
+
+
+def count_pairs(pairs: list[tuple[str, Pairs]]) -> Counts:
+    """Counts of the pairs of `plan_variants`."""
+    sums = Counts(0, 0, 0, 0, 0)
+    for strand, mine in pairs:
         own, number = mine["length"] - mine["upstream"], np.unique(mine["stretch"])
         longest = np.zeros(len(number), np.int64)
         np.maximum.at(longest, np.searchsorted(number, mine["stretch"]), mine["fork"] + own)
-        windows += 2 * len(own)
-        stretches += len(longest) + len(own)
-        bases += int(longest.sum())
-        bases += int(np.where(mine["is_fork"], own, mine["length"]).sum())
-    return windows, stretches, bases
+        alternates = np.where(mine["is_fork"], own, mine["length"])
+        points = mine["stretch"] * (mine["fork"].max(initial=0) + 1) + mine["fork"]
+        counts = (
+            2 * len(own),
+            len(longest) + len(own),
+            int(longest.sum()) + int(alternates.sum()),
+            _covered(mine, strand),
+            len(np.unique(points[mine["is_fork"]])),
+        )
+        sums = Counts(*map(sum, zip(sums, counts, strict=True)))
+    return sums
+
+
+def _covered(mine: Pairs, strand: str) -> int:
+    """Bases of the contig in the reference's stretches up to the ends of their windows."""
+    start, end = mine["start"], mine["end"]
+    if strand == "+":
+        start = mine["site"] - mine["fork"]
+    else:
+        end = mine["site_end"] + mine["fork"]
+    order = np.argsort(start, kind="stable")
+    reached = np.maximum.accumulate(end[order])
+    before = np.concatenate([start[order[:1]], reached[:-1]])
+    return int(np.maximum(reached - np.maximum(before, start[order]), 0).sum())

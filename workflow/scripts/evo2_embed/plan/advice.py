@@ -76,7 +76,7 @@ def warnings_of(
     lines += _too_many(settings, estimate)
     if any(genome.tiled for genome in estimate.genomes):
         lines += _empty_packs(settings)
-    lines += _overlaps(settings, estimate)
+    lines += _overlaps(settings, estimate) + _short_forks(settings, estimate)
     for name, extraction in settings.extractions.items():
         lines += _job_lengths(name, extraction, estimate, speeds[name])
         lines += _deeper(name, extraction)
@@ -141,6 +141,24 @@ def _empty_packs(settings: Settings) -> list[str]:
         f"packing.max_tokens: {packing.max_tokens} holds {held} window(s) of {tokens:,} tokens, "
         f"{held * tokens / packing.max_tokens:.0%} of a pack; {(held + 1) * tokens} holds "
         f"{held + 1}"
+    ]
+
+
+def _short_forks(settings: Settings, estimate: Estimate) -> list[str]:
+    """Packs that alternates cannot fill: few states of references may wait for them."""
+    points = sum(genome.points for genome in estimate.genomes)
+    if not points:
+        return []
+    from evo2_embed.pack.assign import TOKENS_PER_STATE  # imports numpy, which others do not need
+
+    tokens = sum(genome.tokens for genome in estimate.genomes if genome.points)
+    full = tokens / (points * TOKENS_PER_STATE)
+    if full >= FULL:
+        return []
+    return [
+        f"variants.downstream: {settings.variants.downstream}: alternates are so short that packs "
+        f"will be about {full:.0%} full (a job keeps one state of a reference per "
+        f"{TOKENS_PER_STATE} tokens of a pack). The same tokens run, in more forward passes"
     ]
 
 

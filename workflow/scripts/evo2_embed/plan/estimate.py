@@ -35,7 +35,9 @@ class GenomeEstimate:
     `tokens` run through the model, including a BOS before every stretch if there is one. `rows` has
     the number of rows by bin size. `exact` says whether its contigs were read, or estimated from a
     sample of the file; `tiled` whether it is cut into windows of one size. `short_regions` are left
-    out. `shares` has the tokens of its variants, without BOS, for each way of sharing.
+    out. `shares` has the tokens of its variants, without BOS, for each way of sharing; `covered` is
+    the number of bases in their windows on each strand, each counted once, and `points` the number
+    of bases at which alternates begin in a reference.
     """
 
     name: str
@@ -49,6 +51,8 @@ class GenomeEstimate:
     tiled: bool
     short_regions: int
     shares: dict[str, int] = field(default_factory=dict)
+    covered: int = 0
+    points: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,13 +143,19 @@ def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | 
     ]
     shards = sum(bundle.n_shards for bundle in bundles.values())
     windows, tokens = sum(g.windows for g in genomes), sum(g.tokens for g in genomes)
+    variants = [genome for genome in genomes if genome.shares]
+    of_variants = filesizes.OfVariants(
+        sum(g.windows for g in variants),
+        sum(g.tokens for g in variants),
+        sum(g.covered for g in variants),
+    )
     return Estimate(
         genomes,
         _estimate_layers(settings, genomes, shards),
         shards,
         count_jobs(settings, bundles),
-        filesizes.chunk_tables(windows, len(bundles)),
-        filesizes.pack_files(settings.windows, tokens, windows, shards),
+        filesizes.chunk_tables(windows, len(bundles), of_variants),
+        filesizes.pack_files(settings.windows, tokens, windows, shards, of_variants),
         filesizes.training_set(settings, tokens, windows, shards),
     )
 
@@ -201,7 +211,8 @@ def _estimate_variants(
     bases = sum(known.values()) if known else guess_bases(genome)
     tokens = counts["tokens"] + settings.packing.bos * counts["stretches"]
     numbers = (round(bases), contigs, counts["windows"], tokens, counts["rows"])
-    return GenomeEstimate(genome.name, bundle, *numbers, exact, False, 0, shares)
+    more = counts["covered"], counts["points"]
+    return GenomeEstimate(genome.name, bundle, *numbers, exact, False, 0, shares, *more)
 
 
 def _runs(

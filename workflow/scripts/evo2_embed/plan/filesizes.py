@@ -4,11 +4,15 @@ The numbers were fitted to files of `tables.parquet_writer`; tests/plan/test_est
 """
 
 import math
+from typing import NamedTuple
 
 from evo2_embed.settings.sections import Extraction, Settings, Windows
 
 _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes per window in a chunk table, and per table
 _TOKEN = 0.31  # bytes per token in a pack file; for overlapping windows only at its first copy
+# Of variants: bytes that a window has in addition, in a chunk table and in a pack file; and bytes
+# of a token in a pack file that is not its first copy.
+_VARIANT_CHUNK, _VARIANT, _AGAIN = 4, 6, 0.005
 _SEGMENT, _PACK_FILE = 16, 9_500  # bytes of a window's keys, and per file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # bytes of a row's keys, and of a file's metadata
 _SCORES, _SCORES_FILE = 17, 8_500  # bytes of a row of scores, and of a file's metadata
@@ -27,16 +31,28 @@ _DICTIONARY = 1 << 20
 _GROUP_BYTES, _GROUP_ROWS = 4 << 20, 8192  # as in tables.row_group_rows
 
 
-def chunk_tables(windows: int, bundles: int) -> int:
-    """Bytes of all chunk tables."""
-    return windows * _CHUNK + bundles * _CHUNK_FILE
+class OfVariants(NamedTuple):
+    """Windows of variants, their tokens, and the bases that they cover (`variants.Counts`)."""
+
+    windows: int
+    tokens: int
+    covered: int
 
 
-def pack_files(windows: Windows, tokens: int, count: int, shards: int) -> int:
-    """Bytes of all pack files, for `count` windows."""
+def chunk_tables(windows: int, bundles: int, variants: OfVariants) -> int:
+    """Bytes of all chunk tables; `windows` include those of variants."""
+    return windows * _CHUNK + variants.windows * _VARIANT_CHUNK + bundles * _CHUNK_FILE
+
+
+def pack_files(windows: Windows, tokens: int, count: int, shards: int, variants: OfVariants) -> int:
+    """Bytes of all pack files, for `count` windows; tokens and windows include those of
+    variants."""
     # Windows of one stretch share the tokens of their overlap.
     new = 1 if windows.has_spans else min(1, windows.stride / windows.size)
-    return round(tokens * new * _TOKEN + count * _SEGMENT + shards * _PACK_FILE)
+    again = max(variants.tokens - variants.covered, 0)
+    tiled = (tokens - variants.tokens) * new + variants.tokens - again
+    of_variants = again * _AGAIN + variants.windows * _VARIANT
+    return round(tiled * _TOKEN + count * _SEGMENT + shards * _PACK_FILE + of_variants)
 
 
 def training_set(settings: Settings, tokens: int, count: int, shards: int) -> int:

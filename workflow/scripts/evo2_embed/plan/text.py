@@ -6,6 +6,7 @@ from evo2_embed.io.text import human_bytes, text_table, wrapped
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.estimate import Estimate, GenomeEstimate
 from evo2_embed.plan.peak import SEGMENTS, Peak
+from evo2_embed.plan.prices import share_prices
 from evo2_embed.plan.speeds import Speed
 from evo2_embed.plan.tokens import tokens_of_base
 from evo2_embed.settings.sections import Settings, bin_of
@@ -65,6 +66,7 @@ def as_json(cost: Cost) -> dict:
             name: [{**asdict(speed), "hours": cost.hours(speed)} for speed in speeds]
             for name, speeds in cost.speeds.items()
         },
+        "variants": share_prices(cost.estimate, cost.speeds),
         "context_memory_bytes": cost.contexts,
         "gpu_memory_bytes": {name: asdict(peak) for name, peak in cost.peaks.items()},
         "warnings": cost.warnings,
@@ -77,6 +79,7 @@ def as_text(cost: Cost) -> str:
         ("Genomes", _genomes(cost)),
         ("Embedding jobs", _jobs(cost)),
         ("Time of embedding (GPU-hours on a GPU)", _hours(cost)),
+        ("Variants, by what their windows share", _variants(cost)),
         ("GPU memory per job (computed, not measured)", _memory(cost)),
         (
             "GPU memory per stretch, by context (computed, with weights)",
@@ -105,26 +108,7 @@ def _genomes(cost: Cost) -> str:
         times = tokens_of_base(cost.settings.windows)
         how_often = "once" if times == 1 else f"{times:.3g} times"
         notes.append(f"each base of a strand is computed {how_often}")
-    return "\n".join([text_table(rows), *notes, *_shares(cost)])
-
-
-def _shares(cost: Cost) -> list[str]:
-    """The tokens of variants for each way of sharing."""
-    mine = [genome.shares for genome in cost.estimate.genomes if genome.shares]
-    if not mine:
-        return []
-    sums = {share: sum(shares[share] for shares in mine) for share in mine[0]}
-    whole, chosen = sums["none"], cost.settings.variants.share
-    told = [
-        f"{share} {tokens:,} ({tokens / whole:.0%}{', as set' if share == chosen else ''})"
-        for share, tokens in sums.items()
-    ]
-    span = (
-        ""
-        if cost.settings.windows.has_spans
-        else (f"; contig with windows.context.span: {4 * cost.settings.variants.size}")
-    )
-    return [wrapped(f"tokens of variants by variants.share: {', '.join(told)}{span}")]
+    return "\n".join([text_table(rows), *notes])
 
 
 def _genome(genome: GenomeEstimate, shards: str) -> dict:
@@ -194,6 +178,30 @@ def _hours(cost: Cost) -> str:
             )
         )
     return "\n".join(lines)
+
+
+def _variants(cost: Cost) -> str:
+    """The price of variants for each way of sharing."""
+    prices = share_prices(cost.estimate, cost.speeds)
+    if not prices:
+        return ""
+    settings, whole = cost.settings, prices[-1]["tokens"]
+    rows = []
+    for price in prices:
+        row = {
+            "variants.share": price["share"],
+            "tokens": f"{price['tokens']:,}",
+            "of none": f"{price['tokens'] / max(whole, 1):.0%}",
+        }
+        row |= {
+            f"{name} on {device}": _duration(hours)
+            for name, devices in price["hours"].items()
+            for device, hours in devices.items()
+        }
+        row[""] = "as set" if price["share"] == settings.variants.share else ""
+        rows.append(row)
+    span = f"contig is counted with windows.context.span: {4 * settings.variants.size}"
+    return "\n".join([text_table(rows), *([] if settings.windows.has_spans else [span])])
 
 
 def _duration(hours: float) -> str:

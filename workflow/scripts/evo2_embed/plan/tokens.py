@@ -139,8 +139,9 @@ def tally_variants(
     Returns
     -------
     dict
-        `windows`, `stretches` that run, `tokens` in them (without BOS), `rows` by bin size, and
-        `exact`: whether the file was read to its end.
+        `windows`, `stretches` that run, `tokens` in them (without BOS), `covered` bases and fork
+        `points` (`variants.Counts`), `rows` by bin size, and `exact`: whether the file was read to
+        its end.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def tally_variants(
     from evo2_embed.chunk.variants import count_pairs, plan_variants
 
     sites, factor = sites_of(genome, lengths, settings)
-    counts = [0, 0, 0]
+    counts = [0, 0, 0, 0, 0]
     rows = dict.fromkeys(bins, 0)
     for contig, mine in sites.items():
         length = (lengths or {}).get(contig, 2 * MOST_BASES)
@@ -160,11 +161,13 @@ def tally_variants(
         counts = [sum(pair) for pair in zip(counts, count_pairs(pairs), strict=True)]
         for width in bins:
             rows[width] += sum(2 * int((-(-p["length"] // width)).sum()) for _, p in pairs)
-    windows, stretches, tokens = (round(count * factor) for count in counts)
+    windows, stretches, tokens, covered, points = (round(count * factor) for count in counts)
     return {
         "windows": windows,
         "stretches": stretches,
         "tokens": tokens,
+        "covered": covered,
+        "points": points,
         "rows": {width: round(number * factor) for width, number in rows.items()},
         "exact": factor == 1,
     }
