@@ -1,5 +1,8 @@
 """The pack file of the burn-in, and the measurement of the embeddings made from it."""
 
+from dataclasses import replace
+
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -21,9 +24,10 @@ from evo2_embed.io.tables import (
     vectors,
 )
 from evo2_embed.pack.read import read_chunk_keys, read_packs
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.sections import VariantSettings, Windows
 from runs import random_bases, write_fasta
 from test_burn_in import made_up_layer
+from variant_files import vcf_of
 
 
 @pytest.fixture
@@ -87,6 +91,26 @@ def test_the_packs_have_one_long_stretch_and_short_ones_of_the_longest_contig(
     assert len(pairs.short) == 3 * 384 // ROW
     assert sorted(rows["chunk"]) == list(range(len(rows)))
     assert set(rows["contig"]) == {"c"}
+
+
+def test_a_genome_with_variants_has_the_burn_in_of_its_contigs(bundle, tmp_path):
+    records = [("c", random_bases(1700, 1))]
+    chunks, genomes = bundle({"g": records}, size=500)
+    _, packs, rows = packed((chunks, genomes), tmp_path)
+    base = records[0][1][99]
+    vcf = tmp_path / "v.vcf"
+    vcf.write_text(vcf_of([("c", 100, ".", base, "AC"[base == "A"])]))
+    windows, section = Windows(size=500).to_dict(), VariantSettings(size=60, downstream=30)
+    genomes = [replace(genomes[0], variants=str(vcf))]
+    indexes = str(tmp_path / "indexes")
+    chunk_bundle(genomes, windows, indexes, chunks, 1, variants=section.to_dict())
+    (tmp_path / "burn_in").rename(tmp_path / "before")
+    _, again, same = packed((chunks, genomes), tmp_path)
+    assert len(packs) == len(again) > 1
+    for one, other in zip(packs, again, strict=True):
+        for name, value in one.items():
+            np.testing.assert_array_equal(value, other[name])
+    assert rows.to_dicts() == same.to_dicts()
 
 
 def test_the_longest_stretch_avoids_ambiguous_letters(bundle, tmp_path):
