@@ -13,6 +13,7 @@
 # make doctor     check this machine: one line per check, OK, WARN or FAIL
 # make benchmark  time the engine against the stock model on a CPU (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
+# make benchmark-variants  time of variants that share bases (a quarter of an hour or more)
 # make gpu-cost   count what the engine would run on GPUs, and predict its speed (minutes)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill and damage real runs, dozens of times (half an hour or more)
@@ -26,7 +27,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help env test-env gpu-env demo plan status verify doctor lint schema
 .PHONY: test test-gpu test-gpu-env test-slurm test-slurm-all
-.PHONY: benchmark benchmark-contexts gpu-cost scale soak contexts clean tiny-model tiny-model-card
+.PHONY: benchmark benchmark-contexts benchmark-variants gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
 # Programs of a Python environment do not start from a path with a blank.
 ifneq ($(words $(CURDIR)),1)
@@ -91,6 +92,9 @@ benchmark: test-env
 
 benchmark-contexts: test-env
 	@$(BIN)/python tests/benchmark/contexts.py
+
+benchmark-variants: test-env
+	@$(BIN)/python tests/benchmark/variants.py
 
 gpu-cost: test-env
 	@$(BIN)/python tests/benchmark/gpu_cost.py

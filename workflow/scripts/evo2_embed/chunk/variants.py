@@ -26,6 +26,7 @@ windows of 8 bases, 4 of them before the variant.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +40,8 @@ Pairs = dict[str, np.ndarray]
 
 def plan_variants(
     length: int, sites: Sites, windows: Windows, section: VariantSettings
-) -> tuple[list[tuple[str, Pairs]], Counter]:
-    """The windows of the variants of a contig.
+) -> tuple[Iterator[tuple[str, Pairs]], Counter]:
+    """The windows of the variants of a contig. One strand is in memory at a time.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def plan_variants(
 
     Returns
     -------
-    pairs : list of (str, dict of str to ndarray of int64, (n,))
+    pairs : iterator of (str, dict of str to ndarray of int64, (n,))
         By strand. Pairs of one stretch and its forks follow each other. Positions are on the
         forward strand:
 
@@ -82,14 +83,16 @@ def plan_variants(
         skipped["skipped: window too short at the end of its contig"] += int((keep & ~fits).sum())
         keep &= fits
     rows = np.flatnonzero(keep)
-    pairs = []
-    for strand in strands:
-        mine = _pairs(length, sites, rows, strand, spans[strand], windows, section)
-        first = 2 * len(sites) * len(pairs)
-        mine["stretch"] += first
-        mine["alt_stretch"] = first + len(sites) + mine["variant"]
-        pairs.append((strand, mine))
-    return pairs, +skipped
+
+    def planned() -> Iterator[tuple[str, Pairs]]:
+        for number, strand in enumerate(strands):
+            mine = _pairs(length, sites, rows, strand, spans[strand], windows, section)
+            first = 2 * len(sites) * number
+            mine["stretch"] += first
+            mine["alt_stretch"] = first + len(sites) + mine["variant"]
+            yield strand, mine
+
+    return planned(), +skipped
 
 
 def _spans(
@@ -166,7 +169,7 @@ class Counts(NamedTuple):
     points: int
 
 
-def count_pairs(pairs: list[tuple[str, Pairs]]) -> Counts:
+def count_pairs(pairs: Iterable[tuple[str, Pairs]]) -> Counts:
     """Counts of the pairs of `plan_variants`."""
     sums = Counts(0, 0, 0, 0, 0)
     for strand, mine in pairs:

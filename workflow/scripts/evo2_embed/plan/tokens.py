@@ -158,9 +158,10 @@ def tally_variants(
         length = (lengths or {}).get(contig, 2 * MOST_BASES)
         inside = mine.within(length)
         pairs, _ = plan_variants(length, inside, settings.windows, settings.variants)
-        counts = [sum(pair) for pair in zip(counts, count_pairs(pairs), strict=True)]
-        for width in bins:
-            rows[width] += sum(2 * int((-(-p["length"] // width)).sum()) for _, p in pairs)
+        for pair in pairs:
+            counts = [sum(each) for each in zip(counts, count_pairs([pair]), strict=True)]
+            for width in bins:
+                rows[width] += 2 * int((-(-pair[1]["length"] // width)).sum())
     windows, stretches, tokens, covered, points = (round(count * factor) for count in counts)
     return {
         "windows": windows,
