@@ -6,6 +6,7 @@ import pytest
 import show_plan
 import yaml
 from evo2_embed.config.resolve import resolve
+from evo2_embed.genomes import fit
 from evo2_embed.io.errors import InputError
 from evo2_embed.plan.bundles import plan_bundles
 from evo2_embed.plan.estimate import estimate_run
@@ -106,6 +107,15 @@ def test_settings_that_do_not_go_with_variants_are_refused(started, changes, sai
         started(**changes)
 
 
+def test_a_file_of_variants_that_cannot_be_read_is_named(started, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(fit, "check_file", denied)
+    with pytest.raises(InputError, match=r"^v\.vcf: Permission denied$"):
+        started()
+
+
 def test_files_are_checked_when_a_run_starts_without_htslib(started, tmp_path):
     started()
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
@@ -118,6 +128,10 @@ def test_files_are_checked_when_a_run_starts_without_htslib(started, tmp_path):
     assert modules == "[]"
     (tmp_path / "v.vcf").write_text("c\t3\t.\tA\tC\n")
     with pytest.raises(InputError, match="v.vcf: not a VCF or BCF file"):
+        started()
+    (tmp_path / "v.vcf").write_text(vcf_of([("chrc", 3, ".", BASES[2], "AC"[BASES[2] == "A"])]))
+    said = "v.vcf: chrc:3: no record 'chrc' in g.fa, .* differ in the prefix 'chr' only"
+    with pytest.raises(InputError, match=said):
         started()
     with pytest.raises(InputError, match="variants 'none.vcf'"):
         started("genome\tfasta\tvariants\ng\tg.fa\tnone.vcf\n")

@@ -13,13 +13,11 @@ from evo2_embed.chunk.scan import scan_bases
 from evo2_embed.chunk.variant_rows import check_reference, measure_pairs, pair_blocks
 from evo2_embed.chunk.variants import plan_variants
 from evo2_embed.chunk.work import Work, lengths_of
-from evo2_embed.genomes.fit import check_records, fit_regions
+from evo2_embed.genomes.fit import check_contigs, fit_regions
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.variant_sample import Sites
 from evo2_embed.genomes.variants import Variants, read_variants
-from evo2_embed.io.errors import InputError
-from evo2_embed.io.text import shown
 
 _AHEAD = 2  # blocks of variants that are measured before they are needed
 
@@ -70,11 +68,8 @@ def cut_variants(
 def _read(genome: Genome, lengths: dict[str, int], counts: Counter) -> dict[str, Variants]:
     variants, found = read_variants(genome.variants)
     counts.update(found)
-    places = {name: f"{shown(name)}:{mine.position[0] + 1}" for name, mine in variants.items()}
-    try:
-        check_records(places, lengths, genome)
-    except InputError as error:
-        raise InputError(f"{genome.variants}: {error}") from None
+    first = {contig: int(mine.position[0]) for contig, mine in variants.items()}
+    check_contigs(first, lengths, genome)
     return variants
 
 

@@ -9,9 +9,9 @@ from evo2_embed.config.complete import complete, complete_extraction
 from evo2_embed.config.faults import model_faults, settings_faults
 from evo2_embed.config.region_rows import region_row_faults
 from evo2_embed.config.schema import schema_faults
-from evo2_embed.config.variants import file_faults as variant_file_faults
 from evo2_embed.config.variants import variant_faults
 from evo2_embed.genomes.fit import region_faults
+from evo2_embed.genomes.fit import variant_faults as variant_file_faults
 from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
 from evo2_embed.io.errors import InputError
 from evo2_embed.settings.sections import Extraction, Model, RegionSettings, Settings

@@ -2,25 +2,9 @@
 
 from evo2_embed.config.context import needs_whole
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.genomes.variant_sample import check_file
-from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.settings.schema import plain
 from evo2_embed.settings.sections import Settings
-
-
-def file_faults(genomes: list[Genome]) -> list[str]:
-    """Faults of the beginning and the end of each file of variants, one line each. A job reads
-    their records."""
-    faults = []
-    for path in dict.fromkeys(genome.variants for genome in genomes if genome.variants):
-        try:
-            check_file(path)
-        except InputError as error:
-            faults.append(str(error))
-        except OSError:
-            pass  # missing: the sheet's faults say so
-    return faults
 
 
 def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:

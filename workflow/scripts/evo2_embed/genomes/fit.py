@@ -1,4 +1,4 @@
-"""Regions and the records of their FASTA file: what does not fit, and what is cut off."""
+"""Regions, variants and the records of their FASTA file: what does not fit, and what is cut off."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.region_lists import Regions
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.genomes.variant_sample import check_file, sample_sites
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown, some_of
 from evo2_embed.settings.sections import RegionSettings
@@ -75,6 +76,55 @@ def fit_regions(
         }
     except InputError as error:
         raise InputError(f"{genome.regions}: {error}") from None
+
+
+def variant_faults(genomes: list[Genome]) -> list[str]:
+    """The first fault of each file of variants, in one line.
+
+    The beginning and the end of each file are checked, and the contigs of its first records, for
+    FASTA files that are small, or have an index beside them. A job checks all records.
+    """
+    faults: dict[str, None] = {}
+    room = MOST_READ
+    for genome in genomes:
+        if not genome.variants or not Path(genome.variants).is_file():
+            continue
+        try:
+            check_file(genome.variants)
+            lengths = known_lengths(genome.fasta) if room > 0 else None
+            if lengths is not None:
+                room -= sum(lengths.values())
+                sites, _ = sample_sites(genome.variants)
+                first = {name: int(mine.position[0]) for name, mine in sites.items() if len(mine)}
+                check_contigs(first, lengths, genome)
+        except InputError as error:
+            faults[str(error)] = None  # of genomes that share a file, one
+        except OSError as error:
+            faults[f"{genome.variants}: {error.strerror or error}"] = None
+    return list(faults)
+
+
+def check_contigs(first: dict[str, int], lengths: dict[str, int], genome: Genome) -> None:
+    """Check that the contigs of a file of variants are records of its genome.
+
+    Parameters
+    ----------
+    first : dict of str to int
+        By contig, the position of its first variant, from 0.
+    lengths : dict
+        Bases of each record of the FASTA file.
+    genome : Genome
+
+    Raises
+    ------
+    InputError
+        If one is not.
+    """
+    places = {contig: f"{shown(contig)}:{position + 1}" for contig, position in first.items()}
+    try:
+        check_records(places, lengths, genome)
+    except InputError as error:
+        raise InputError(f"{genome.variants}: {error}") from None
 
 
 def check_records(found: dict[str, str], lengths: dict[str, int], genome: Genome) -> None:
