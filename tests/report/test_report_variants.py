@@ -36,6 +36,7 @@ def test_variants_are_shown_with_their_effects(tmp_path, joined, by):
     assert WILD not in page
     assert "Left out: 3 x symbolic allele &lt;script&gt;" in page
     assert "<td>12.25</td>" in page
+    assert '"x":["norm"]' in page  # no box for a layer without a distance
     assert ("<td>-2.5</td>" in page) == (by == "llr")
     assert ("<th>strand</th>" in page) == ("means of both strands" not in page) == (not joined)
     lines = "\n".join(summary_lines("default", effects_of(joined, by))).splitlines()
