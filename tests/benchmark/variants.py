@@ -14,7 +14,8 @@ Contenders, one after the other in one process:
   (`share: contig`).
 
 All contenders pack in the same way. The tokens of all variants are counted; some variants are timed
-(`--timed`), since all take hours on a CPU. Their tokens per second stand for all tokens.
+(`--timed`), since all take hours on a CPU. Their tokens per second stand for all tokens. Seconds
+are those of the processor, so other work on the machine counts little.
 
 Out: `results/benchmark/variants.json`, a list of records (`task`, `contender`, `variants`,
 `tokens`, `tokens_per_variant`, `fill` of the packs, `timed` variants, their `tokens_per_second`,
@@ -106,7 +107,7 @@ def measure(
     """Pack all stretches, and run some of them; a record."""
     tokens = sum(map(len, stretches[0]))
     packs = sum(1 for _ in stretch_packs(stretches[0], budget, budget, stretches[1]))
-    started = time.perf_counter()
+    started = time.process_time()
     for pack in stretch_packs(timed[0], budget, budget, timed[1]):
         engine.run(pack)
     return {
@@ -115,7 +116,7 @@ def measure(
         "tokens_per_variant": round(tokens / variants[0]),
         "fill": round(tokens / (packs * budget), 3),
         "timed": variants[1],
-        "tokens_per_second": round(sum(map(len, timed[0])) / (time.perf_counter() - started), 1),
+        "tokens_per_second": round(sum(map(len, timed[0])) / (time.process_time() - started), 1),
     }
 
 
