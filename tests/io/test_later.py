@@ -42,8 +42,12 @@ def test_an_older_chunk_table_is_read_as_one_of_today(today):
     older, new = (open_table(path, CHUNKS) for path in (OLDER / "chunks.parquet", today[0]))
     assert isinstance(older, OlderFile)
     assert "parts" not in pl.read_parquet(OLDER / "chunks.parquet").columns
-    assert older.read().equals(new.read())
-    assert older.read_row_group(0).equals(new.read_row_group(0))
+    # The older one has a row group per contig, with dictionaries of their own.
+    assert older.read().schema.equals(new.read().schema)
+    assert older.read().to_pylist() == new.read().to_pylist()
+    first = older.read_row_group(0).to_pylist()
+    assert 0 < len(first) < older.metadata.num_rows
+    assert first == new.read().to_pylist()[: len(first)]
     columns = ["parts", "start"]
     assert older.read(columns).equals(new.read(columns))
     assert read_rows(older, 2, 5, columns).equals(read_rows(new, 2, 5, columns))
