@@ -1,5 +1,8 @@
 """Shards to a dataset, where their chunks interleave: every row once, in the final order."""
 
+import gc
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +177,25 @@ def test_few_shards_are_open_at_a_time(complete, monkeypatch):
     bundle, how = make_shards(complete, records, windows, "mean", 20, 3)
     dataset(bundle, how)
     assert 2 <= most <= 3
+
+
+def test_outputs_that_are_read_side_by_side_share_the_rows_of_a_shard(complete):
+    records = [("a", random_bases(600, 1))]
+    bundle, how = make_shards(complete, records, {}, "mean", 2, 3)
+    extraction = Extraction.from_dict(how["embed"]["extraction"])
+
+    def rows(shard, **changes):
+        opened = Shard.open(bundle, bundle.records[shard])
+        return opened.expected_rows(replace(extraction, **changes))
+
+    mine = rows(0)
+    assert rows(0) is mine
+    others = [rows(1), rows(0, pooling="first"), rows(0, skip_first=1)]
+    assert len({id(mine), *map(id, others)}) == 4
+    known = weakref.ref(mine)
+    del mine
+    gc.collect()
+    assert known() is None
 
 
 CHUNKS = ["chunks/b.parquet", "chunks/a.1.parquet"]

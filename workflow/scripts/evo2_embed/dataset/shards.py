@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import polars as pl
@@ -77,6 +78,10 @@ class BundleFiles:
         return [BundleFiles(path, found[Path(path).stem]) for path in chunks]
 
 
+# Rows of shards as long as something uses them.
+_in_use: WeakValueDictionary[tuple, ShardRows] = WeakValueDictionary()
+
+
 @dataclass(frozen=True)
 class Shard:
     """A shard's record, and its bundle."""
@@ -101,7 +106,15 @@ class Shard:
         return self.record.get("variants", False)
 
     def expected_rows(self, extraction: Extraction) -> ShardRows:
-        """The rows that the shard should have, from the chunk table."""
+        """The rows that the shard should have, from the chunk table. Outputs that are read side by
+        side share them."""
+        key = str(self.path), self.record["digest"], repr(extraction.pooling), extraction.skip_first
+        rows = _in_use.get(key)
+        if rows is None:
+            rows = _in_use[key] = self._read_rows(extraction)
+        return rows
+
+    def _read_rows(self, extraction: Extraction) -> ShardRows:
         record, file = self.record, open_table(self.bundle.chunks, CHUNKS)
         span = record["first_chunk"], record["stop_chunk"]
         names = [*CHUNK_KEYS, *(VARIANT_KEYS if self.has_variants else ())]
