@@ -1,9 +1,15 @@
 """Datasets for tests, as the aggregation leaves them."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
-from evo2_embed.dataset.part_files import PartWriter
-from evo2_embed.io.files import atomic_directory, write_json
+from evo2_embed.analysis.fusion.writing import fuse_bundle, fuse_layers
+from evo2_embed.dataset.bundles import write_record
+from evo2_embed.dataset.dataset import Dataset
+from evo2_embed.dataset.part_files import write_parts
+from evo2_embed.dataset.part_names import bundle_of, part_name
+from evo2_embed.io.files import write_json
 from evo2_embed.io.tables import embeddings_schema, metadata_schema, vectors
 
 COMMON = ("settings", "packing", "windows", "checkpoint_sha256", "packages")
@@ -28,19 +34,41 @@ def keys_of(rows):
     return pa.table(columns)
 
 
-def write_layer(folder, layer, values, rows, dtype="float32", **changes):
-    """A dataset as the aggregation leaves it, with short row groups."""
+def write_layer(folder, layer, values, rows, dtype="float32", bundles=("g",), **changes):
+    """A dataset as the aggregation leaves it, with short row groups; each bundle has as many rows,
+    and a record with the digest of the layer, as `aggregate_bundle` leaves it."""
     record = {**dict.fromkeys(COMMON, "x"), "layer": layer, "digest": layer, **changes}
     schema = metadata_schema(embeddings_schema(values.shape[1], dtype), record)
+    table = pa.table([*keys_of(rows).columns, vectors(values.astype(dtype))], schema=schema)
+    each, parts = -(-len(rows) // len(bundles)), []
+    for number, bundle in enumerate(bundles):
+        mine = table.slice(number * each, each)
+        written = write_parts(folder / "parts", [mine], schema, values.shape[1])
+        for index, part in enumerate(written):
+            name = part_name(number, bundle, index)
+            (folder / layer).mkdir(exist_ok=True)
+            (folder / "parts" / part["file"]).replace(folder / layer / name)
+            parts.append({**part, "file": name})
+        origin = {**record, "bundle": bundle, "shards": [bundle]}
+        entry = {layer: {"digest": f"{layer} {bundle}"}}
+        write_record(str(folder / "bundles" / bundle / f"{layer}.json"), origin, entry)
+    said = {"rows": len(rows), "width": values.shape[1], "dtype": dtype, "parts": parts}
     path = folder / f"{layer}.json"
-    with atomic_directory(folder / layer) as temporary:
-        writer = PartWriter(temporary, schema, values.shape[1])
-        columns = [*keys_of(rows).columns, vectors(values.astype(dtype))]
-        writer.add(pa.table(columns, schema=schema))
-        writer.close()
-    said = {"rows": len(rows), "width": values.shape[1], "dtype": dtype, "parts": writer.files}
     write_json(path, {**record, **said})
     return str(path)
+
+
+def fuse(records, settings, parameters, output):
+    """The record of a fused dataset, made bundle by bundle from layers of `write_layer`."""
+    first = Dataset.open(records[0])
+    bundles = dict.fromkeys(bundle_of(part["file"]) for part in first.record["parts"])
+    folder, made = first.path.parent / "bundles", []
+    how = {"method": settings.method, "strands": settings.strands, "code": 1, "name": output.stem}
+    for bundle in bundles:
+        known = [str(folder / bundle / Path(path).name) for path in records]
+        made.append(str(folder / bundle / "fusions" / output.name))
+        fuse_bundle(records, known, how, str(parameters), made[-1], str(output))
+    return fuse_layers(records, made, how, str(parameters), str(output))
 
 
 def many_rows(number):

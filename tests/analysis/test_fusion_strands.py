@@ -7,14 +7,13 @@ import polars as pl
 import pytest
 from evo2_embed.analysis.fusion.fit import fit_layers
 from evo2_embed.analysis.fusion.stored import load_fusion, save_fusion
-from evo2_embed.analysis.fusion.writing import fuse_layers
 from evo2_embed.dataset.strands import join_strands
 from evo2_embed.embed.rows import locate_rows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.parts import Parts
 from evo2_embed.settings.sections import Fusion
-from layer_files import keys_of, many_rows, same_parameters, write_layer
+from layer_files import fuse, keys_of, many_rows, same_parameters, write_layer
 
 PLAIN = Fusion(method="mean")
 
@@ -102,12 +101,13 @@ def test_rows_that_come_in_batches_are_fused_as_all_at_once(
     rng = np.random.default_rng(0)
     layers = {"norm": rng.normal(size=(200, 5)), "blocks.1": rng.normal(size=(200, 12))}
     layers = {name: values.astype(np.float32) for name, values in layers.items()}
-    records = [write_layer(tmp_path, name, v, many_rows(200)) for name, v in layers.items()]
-    assert len(read_json(records[0])["parts"]) > 1
+    two = {"bundles": ("h", "g")}
+    records = [write_layer(tmp_path, name, v, many_rows(200), **two) for name, v in layers.items()]
+    assert len(read_json(records[0])["parts"]) > 2
     settings = Fusion(method=method, strands=strands)
-    parameters, output = str(tmp_path / "f.npz"), str(tmp_path / "f.json")
+    parameters, output = str(tmp_path / "f.npz"), tmp_path / "f.json"
     fusion = fit_layers(records, settings.to_dict(), parameters, None)
-    record = fuse_layers(records, "f", settings, 1, parameters, output)
+    record = fuse(records, settings, parameters, output)
     table = pl.read_parquet(tmp_path / "f" / "*.parquet")
     wanted = fusion.apply(layers)
     if strands == "mean":
@@ -117,7 +117,36 @@ def test_rows_that_come_in_batches_are_fused_as_all_at_once(
     np.testing.assert_allclose(table["embedding"].to_numpy(), wanted, atol=1e-6)
     assert (record["rows"], record["width"]) == wanted.shape
     assert record["layers"] == ["norm", "blocks.1"]
-    assert len(record["parts"]) > 1
+    assert len(record["parts"]) >= 2
+
+
+def test_parts_of_a_fusion_are_kept_unless_rows_or_parameters_changed(tmp_path):
+    values, rows = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32), many_rows(40)
+    parameters, output = tmp_path / "f.npz", tmp_path / "f.json"
+
+    def layer(bundles, mine):
+        made = write_layer(tmp_path, "norm", values[: len(mine)], mine, bundles=bundles)
+        fit_layers([made], PLAIN.to_dict(), str(parameters), None)
+        return [made]
+
+    def written():
+        return {path.name: path.stat().st_mtime_ns for path in (tmp_path / "f").iterdir()}
+
+    save = fit_layers(layer(("g",), rows[:20]), PLAIN.to_dict(), str(parameters), None)
+    fuse([str(tmp_path / "norm.json")], PLAIN, parameters, output)
+    before = written()
+    assert list(before) == ["part-00000-g-00000.parquet"]
+    records = layer(("g", "h"), rows)  # the second bundle is new
+    save_fusion(save, parameters, "of both")
+    fuse(records, PLAIN, parameters, output)
+    assert {name: written()[name] for name in before} == before
+    table = pl.read_parquet(tmp_path / "f" / "*.parquet")
+    np.testing.assert_allclose(
+        table["embedding"].to_numpy(), save.apply({"norm": values}), atol=1e-6
+    )
+    save_fusion(replace(save, weights=save.weights * 2), parameters, "of both")
+    fuse(records, PLAIN, parameters, output)
+    assert written()["part-00000-g-00000.parquet"] != before["part-00000-g-00000.parquet"]
 
 
 def test_half_precision_is_kept(tmp_path):
@@ -128,7 +157,7 @@ def test_half_precision_is_kept(tmp_path):
     same_parameters(tmp_path / "g.npz", tmp_path / "f.npz")
     with pytest.raises(InputError, match="g.npz: parameters of other layers"):
         fit_layers(records[:1], PLAIN.to_dict(), str(tmp_path / "h.npz"), str(tmp_path / "g.npz"))
-    record = fuse_layers(records, "f", PLAIN, 1, str(tmp_path / "f.npz"), str(tmp_path / "f.json"))
+    record = fuse(records, PLAIN, tmp_path / "f.npz", tmp_path / "f.json")
     table = pl.read_parquet(tmp_path / "f" / "*.parquet")
     assert record["dtype"] == "float16"
     assert table.schema["embedding"] == pl.Array(pl.Float16, 5)
@@ -141,7 +170,7 @@ def test_what_half_precision_cannot_store_is_refused_with_the_cause(tmp_path):
     fitted = load_fusion(tmp_path / "f.npz")
     save_fusion(replace(fitted, deviations=fitted.deviations * 1e-6), tmp_path / "f.npz", "")
     with pytest.raises(InputError, match="'f': values above 65,504, the most that dtype: float16"):
-        fuse_layers(records, "f", PLAIN, 1, str(tmp_path / "f.npz"), str(tmp_path / "f.json"))
+        fuse(records, PLAIN, tmp_path / "f.npz", tmp_path / "f.json")
     assert not (tmp_path / "f").exists()
 
 

@@ -32,7 +32,7 @@ CONTIGS += (80, 59, 64, 47, 51, 156, 72)
 LINE = 60
 # Columns of a benchmark file. Its CPU time is a sample that misses the end of short jobs.
 SECONDS, PEAK = "s", "max_rss"
-RULES = ("chunk_fasta", "pack_tokens", "embed_shard", "aggregate_embeddings", "write_report")
+RULES = ("chunk_fasta", "pack_tokens", "embed_shard", "aggregate_bundle", "write_report")
 
 
 def write_contigs(path: Path, lengths: list[int], rng: np.random.Generator) -> None:

@@ -52,7 +52,7 @@ def test_a_damaged_part_file_is_refused_however_it_is_read(dataset, damage):
     path.unlink()
     if damage == "flip":
         path.write_bytes(content)
-    said = f"{path}: .*delete {dataset.path} and rerun"
+    said = f"{path}: .*delete {path} and rerun" if damage == "flip" else f"{path}: .*missing; rerun"
     readers = (
         dataset.keys,
         lambda: list(dataset.row_groups()),

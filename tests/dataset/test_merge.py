@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.dataset import merge
-from evo2_embed.dataset.aggregate import aggregate_layer
+from evo2_embed.dataset.aggregate import aggregate_bundle, join_layer
 from evo2_embed.dataset.shards import BundleFiles, Shard
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.genomes.sample_sheet import Genome
@@ -85,8 +85,10 @@ def make_shards(complete, records, windows, pooling, n_shards, group):
 
 def dataset(bundle, how):
     """The dataset that is made of the shards, without its vectors, and what these say."""
-    aggregate_layer([bundle], LAYER, {**how, "code": 1}, "dataset.json")
-    table = pl.read_parquet("dataset/*.parquet")
+    settings = {**how, "code": 1}
+    aggregate_bundle(bundle, [LAYER], settings, "bundle/all.json")
+    join_layer(["bundle/all.json"], LAYER, settings, f"dataset/{LAYER}.json")
+    table = pl.read_parquet(f"dataset/{LAYER}/*.parquet")
     places = np.stack(table["embedding"].to_numpy())[:, :3].astype(int)
     return table.drop("embedding"), places
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 from evo2_embed.chunk.chunk_table import chunk_bundle
-from evo2_embed.dataset.aggregate import aggregate_layer
+from evo2_embed.dataset.aggregate import aggregate_bundle, join_layer
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.embed.embed_shard import embed_shard
 from evo2_embed.model.registry import bundled_checkpoint
@@ -58,7 +58,8 @@ def embed_bundled_genome(folder: Path, precision: str, device: str) -> int:
             packs, model, weights, settings("embed_shard"), run.settings.runtime, record, speed
         )
         records.append(record)
-    files = BundleFiles.group([chunks], [bundle.n_shards], records)
-    record = str(folder / "dataset" / f"{layer}.json")
-    aggregate_layer(files, layer, settings("aggregate_embeddings"), record)
+    (files,) = BundleFiles.group([chunks], [bundle.n_shards], records)
+    of_bundle, record = (str(folder / name / f"{layer}.json") for name in ("bundle", "dataset"))
+    aggregate_bundle(files, [layer], settings("aggregate_bundle"), of_bundle)
+    join_layer([of_bundle], layer, settings("aggregate_embeddings"), record)
     return pq.ParquetDataset(folder / "dataset" / layer).read(["start"]).num_rows

@@ -14,6 +14,7 @@ KINDS = (
     *("burn_in/*.packs.parquet", "burn_in/*/norm.parquet", "burn_in/*.json"),
     *("embeddings/both/norm.json", "embeddings/both/norm/*", "embeddings/both/manifest.json"),
     *("embeddings/both/norm.contig.parquet", "embeddings/both/directions/*", "fusions/*/*.npz"),
+    *("bundles/both/small/all.json", "bundles/both/small/levels/norm.contig.parquet"),
     *("probes/both.labels.json", "probes/both.json", "probes/both.parquet"),
     *("export/blocks.parquet", "export/*/*/packed-train.parquet", "export/*/*/export.json"),
     *("finetune/*/*.parquet", "finetune/summary.json"),
@@ -80,7 +81,7 @@ def test_a_flipped_bit_is_found_in_every_kind_of_file(folder, capsys, kind):
 @pytest.mark.parametrize(
     "lost",
     [
-        *("embeddings/both/norm", "embeddings/both/norm/part-00000.parquet"),
+        *("embeddings/both/norm", "embeddings/both/norm/part-00000-large-00000.parquet"),
         *("embeddings/both/norm.contig.parquet", "embeddings/both/norm.json"),
         *("embeddings/both/manifest.json", "probes/both.parquet", "report.html"),
         *("shards/both/small/00000/norm.parquet", "finetune/packed", "fusions/both/strands.npz"),
@@ -101,7 +102,7 @@ def test_intermediate_files_that_nothing_needs_are_not_lost(take):
 def test_a_record_has_lost_files_if_one_is_missing_or_of_another_size(take, folder):
     record = folder / "results" / "embeddings" / "both" / "norm.json"
     assert not has_lost_files(str(record))
-    part = take("embeddings/both/norm/part-00000.parquet")
+    part = take("embeddings/both/norm/part-00000-large-00000.parquet")
     assert has_lost_files(str(record))
     part.write_bytes(b"short")
     assert has_lost_files(str(record))

@@ -12,11 +12,14 @@ from evo2_embed.run.status import saved_work
 from soak.trial import TIMEOUT, Trial
 
 # The stages of a run of the campaign.
-STAGES = ("chunk_fasta", "pack_tokens", "embed_shard", "aggregate_embeddings", "write_manifest")
+STAGES = (
+    *("chunk_fasta", "pack_tokens", "embed_shard"),
+    *("aggregate_bundle", "aggregate_embeddings", "write_manifest"),
+)
 SOAK = Path(__file__).resolve().parent
 
 # Folders of files made from shards, from packs, and from chunk tables.
-BELOW_SHARDS = ("embeddings",)
+BELOW_SHARDS = ("bundles", "embeddings")
 BELOW_PACKS = ("shards", *BELOW_SHARDS)
 BELOW_CHUNKS = ("packs", *BELOW_PACKS)
 
@@ -298,7 +301,8 @@ def flip_finished(pattern: str) -> Callable[[Trial], None]:
         trial.begin(finished=True)
         flip(trial, sorted(trial.flow.folder.glob(f"results/{pattern}")))
         trial.verify()
-        trial.rerun(trial.inside(trial.follow_advice()))
+        path = trial.follow_advice()
+        trial.rerun(*([trial.inside(path)] if path.suffix == ".json" else []))
         trial.outcome = "named by make verify, redone"
 
     return fault
@@ -362,9 +366,11 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "part file lost": lose("embeddings/*/*/part-*.parquet"),
     "folder of a dataset lost": lose("embeddings/*/blocks.6.mlp.l3"),
     "record of a dataset lost": lose("embeddings/*/blocks*.json"),
+    "record of a bundle lost": lose("bundles/*/*/blocks*.json"),
     "manifest lost": lose("embeddings/*/manifest.json"),
     "bit flipped in a part file": flip_finished("embeddings/*/*/part-*.parquet"),
     "bit flipped in the record of a dataset": flip_finished("embeddings/*/blocks*.json"),
+    "bit flipped in the record of a bundle": flip_finished("bundles/*/*/blocks*.json"),
     "bit flipped in a manifest": flip_finished("embeddings/*/manifest.json"),
     "job hangs": hang,
     "second run": second_run,

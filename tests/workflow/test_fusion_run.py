@@ -9,13 +9,11 @@ import polars as pl
 import pytest
 import show_plan
 from everything import EXTRACTIONS, FUSIONS, LAYERS, configure
-from evo2_embed import CODE_VERSIONS
 from evo2_embed.analysis.fusion.fit import fit_layers
-from evo2_embed.analysis.fusion.writing import fuse_layers
+from evo2_embed.analysis.fusion.writing import fuse_bundle
 from evo2_embed.report.summary import load_results, render_summary
 from evo2_embed.run.frozen import load_frozen
 from evo2_embed.run.params import rule_params
-from evo2_embed.settings.sections import Fusion
 from layer_files import same_parameters
 
 MANIFEST = "results/embeddings/both/manifest.json"
@@ -87,7 +85,7 @@ def test_a_new_fusion_runs_no_embedding_and_may_take_parameters(finished_run, ch
     both = {**EXTRACTIONS["both"], "fusion": {**FUSIONS, "applied": applied}}
     configure(changed_run, extractions={**EXTRACTIONS, "both": both})
     planned = changed_run.planned(MANIFEST)
-    assert planned == {"fit_fusion": 1, "fuse_layers": 1, "write_manifest": 1}
+    assert planned == {"fit_fusion": 1, "fuse_bundle": 2, "fuse_layers": 1, "write_manifest": 1}
     changed_run.run("results/embeddings/both/applied.json")
     assert rows_of(changed_run, "applied").equals(rows_of(finished_run, "directions"))
     taken = changed_run.folder / "results/fusions/both/applied.npz"
@@ -96,17 +94,17 @@ def test_a_new_fusion_runs_no_embedding_and_may_take_parameters(finished_run, ch
 
 def test_the_same_layers_give_the_same_bytes(finished_run, tmp_path, monkeypatch):
     monkeypatch.chdir(finished_run.folder)
-    fusion = Fusion(**FUSIONS["directions"])
     records = [f"results/embeddings/both/{layer}.json" for layer in LAYERS]
     parameters, record = tmp_path / "directions.npz", tmp_path / "directions.json"
+    bundles = ["results/bundles/both/small/all.json"]
     run = load_frozen("results/run_config.yaml")
     settings = rule_params(run, "fit_fusion", "both", "directions")["settings"]
     fit_layers(records, settings, str(parameters), None)
-    code = CODE_VERSIONS["fuse"]
-    fuse_layers(records, "directions", fusion, code, str(parameters), str(record))
+    settings = rule_params(run, "fuse_bundle", "both", "directions")["settings"]
+    fuse_bundle(records, bundles, settings, str(parameters), str(record), "none.json")
     assert parameters.read_bytes() == (finished_run.folder / PARAMETERS).read_bytes()
-    kept = finished_run.folder / "results/embeddings/both"
-    made = [record, *(tmp_path / "directions").iterdir()]
-    assert len(made) > 1
-    for path in made:
-        assert path.read_bytes() == (kept / path.relative_to(tmp_path)).read_bytes()
+    (part,) = (tmp_path / "parts" / "directions").iterdir()
+    kept = finished_run.folder / "results/embeddings/both/directions"
+    assert part.read_bytes() == (kept / "part-00001-small-00000.parquet").read_bytes()
+    of_bundle = finished_run.folder / "results/bundles/both/small/fusions/directions.json"
+    assert record.read_bytes() == of_bundle.read_bytes()

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from evo2_embed.dataset.alleles import alleles_schema, compare_alleles
+from evo2_embed.dataset.alleles import alleles_schema, compare_bundle, join_alleles
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, write_json
@@ -216,9 +216,9 @@ def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models,
     with pytest.raises(InputError, match="variants/blocks.6.json: made from other settings"):
         check_origin(job, digests)
     record.write_bytes(before)
-    part = record.with_name(LAYER) / "part-00000.parquet"
+    part = next(record.with_name(LAYER).iterdir())
     part.rename(folder / "kept")
-    assert "part-00000.parquet: lost" in verify_run(run, folder / "results", folder).faults[0]
+    assert f"{part.name}: lost" in verify_run(run, folder / "results", folder).faults[0]
     (folder / "kept").rename(part)
     manifest = json.loads((folder / "results/embeddings/variants/manifest.json").read_text())
     assert manifest["variants"][LAYER]["rows"] == len(wanted)
@@ -239,14 +239,18 @@ def test_an_extraction_of_scores_alone_has_the_likelihood_ratios_of_variants(fin
 
 
 def test_headers_name_the_keys_of_the_records_of_variants(finished):
-    (keys, entries) = documented_keys(ROOT / "workflow/rules/variants.smk")[
-        "variants/{extraction}/{layer}.json"
-    ]
+    documented = documented_keys(ROOT / "workflow/rules/variants.smk")
+    keys, entries = documented["variants/{extraction}/{layer}.json"]
     for name in (f"variants/{LAYER}", "likelihoods/scores"):
         record = read_json(finished("variants") / f"results/variants/{name}.json")
         without = [] if name.startswith("variants") else ["width"]
         assert sorted([*record, *without]) == sorted(keys)
         assert all(sorted(part) == sorted(entries["parts"]) for part in record["parts"])
+    keys, entries = documented["bundles/{extraction}/{bundle}/variants/{layers}.json"]
+    for path in finished("variants").glob("results/bundles/variants/*/variants/*.json"):
+        record = read_json(path)
+        assert sorted(record) == sorted(keys)
+        assert sorted(record["datasets"][LAYER]) == sorted(entries["datasets"])
 
 
 def test_the_report_shows_the_variants_with_the_largest_effects(finished, monkeypatch):
@@ -296,7 +300,12 @@ def test_both_strands_of_variants_are_joined_without_a_new_embedding(finished, t
     chunks = [str(path) for path in results.glob("chunks/*.parquet")]
     shards = [str(path) for path in results.glob("shards/variants/*/*/shard.json")]
     record = tmp_path / f"{LAYER}.json"
-    compare_alleles(BundleFiles.group(chunks, [len(shards)], shards), LAYER, settings, str(record))
+    (files,), of_bundle = (
+        BundleFiles.group(chunks, [len(shards)], shards),
+        str(tmp_path / "b" / "all"),
+    )
+    compare_bundle(files, [LAYER], settings, of_bundle)
+    join_alleles([of_bundle], LAYER, settings, str(record))
     found = pl.read_parquet(tmp_path / LAYER / "*.parquet").sort("variant")
     kept = pl.read_parquet(results / f"variants/variants/{LAYER}/*.parquet").sort("variant")
     plus, minus = (kept.filter(strand=strand) for strand in "+-")

@@ -21,9 +21,11 @@ BOTH, BINS = EXTRACTIONS["both"], EXTRACTIONS["bins"]
 END = {"write_report", "all"}
 DATASET = {"write_manifest", "compare_layers", "probe_layers"} | END
 BELOW_EMBED = {"embed_shard", "embed_control", "embed_burn_in", "measure_burn_in"}
-DATASETS = {"aggregate_embeddings", "aggregate_scores"} | DATASET
+LAYERS_AGAIN = {"aggregate_bundle", "aggregate_embeddings"}
+SCORES_AGAIN = {"score_bundle", "aggregate_scores"}
+DATASETS = LAYERS_AGAIN | SCORES_AGAIN | DATASET
 BELOW_EMBED |= DATASETS
-FUSION = {"fit_fusion", "fuse_layers"}
+FUSION = {"fit_fusion", "fuse_bundle", "fuse_layers"}
 TRAINING = {"split_chunks", "export_packs", "write_finetune"}
 BELOW_PACK = {"pack_tokens", "pack_burn_in", "shuffle_windows", *BELOW_EMBED, *FUSION}
 BELOW_PACK |= {"export_packs", "write_finetune"}
@@ -42,7 +44,7 @@ CHANGES = {
     "dtype": (extraction("bins", dtype="float32"), BELOW_EMBED, 3),
     "levels": (
         extraction("both", levels=["genome"]),
-        {"aggregate_embeddings", *FUSION, *DATASET},
+        {*LAYERS_AGAIN, *FUSION, *DATASET},
         0,
     ),
     "new fusion": (
@@ -52,23 +54,23 @@ CHANGES = {
     ),
     "new extraction": (
         {"extractions": {**EXTRACTIONS, "new": {"layers": ["blocks.4"]}}},
-        BELOW_EMBED - {"aggregate_scores"} | {"pack_burn_in", "check_labels"},
+        BELOW_EMBED - SCORES_AGAIN | {"pack_burn_in", "check_labels"},
         3,
     ),
     "only scores": (
         {"extractions": {**EXTRACTIONS, "new": {"layers": [], "scores": True}}},
-        {"embed_shard", "aggregate_scores", "write_manifest", *END},
+        {"embed_shard", *SCORES_AGAIN, "write_manifest", *END},
         3,
     ),
     # The control and the burn-in compare layers; scores and skip_first do not change them.
     "no scores": (
         extraction("bins", scores=False),
-        {"embed_shard", "aggregate_embeddings"} | DATASET,
+        {"embed_shard", *LAYERS_AGAIN} | DATASET,
         3,
     ),
     "score_strands": (
         extraction("both", score_strands="keep"),
-        {"aggregate_scores", "write_manifest", *END},
+        {*SCORES_AGAIN, "write_manifest", *END},
         0,
     ),
     "skip_first": (
@@ -151,8 +153,11 @@ def test_a_raised_code_version_redoes_its_stage(changed_run, copied_workflow):
 @pytest.mark.parametrize(
     ("lost", "rules"),
     {
-        "embeddings/bins/norm/part-00000.parquet": {"aggregate_embeddings", *DATASET},
-        "embeddings/both/strands/part-00000.parquet": {"fuse_layers", "write_manifest", *END},
+        "embeddings/bins/norm/part-00000-large-00000.parquet": {*LAYERS_AGAIN, *DATASET},
+        "embeddings/both/strands/part-00001-small-00000.parquet": {
+            *("fuse_bundle", "fuse_layers", "write_manifest"),
+            *END,
+        },
         "finetune/padded/train-00000.parquet": {"write_finetune", *END},
     }.items(),
 )

@@ -67,7 +67,10 @@ def assert_planned(blocks, run):
 def test_the_table_has_every_job_its_outputs_and_its_log(finished_run, all_jobs):
     run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
     # A run with a training set has no variants.
-    assert RULES.keys() - count_jobs(run.settings, run.bundles) == {"compare_alleles"}
+    assert RULES.keys() - count_jobs(run.settings, run.bundles) == {
+        "compare_bundle",
+        "compare_alleles",
+    }
     assert_planned(all_jobs, run)
 
 
@@ -87,12 +90,17 @@ def test_rules_take_the_files_of_their_own_extraction_and_no_others(all_jobs):
     inputs = {
         _listed(block, "output")[0]: _listed(block, "input")
         for name, block in all_jobs
-        if name in ("aggregate_embeddings", "write_manifest", "write_report")
+        if name in ("aggregate_bundle", "aggregate_embeddings", "write_manifest", "write_report")
     }
     folder = "results/shards/{}/{}/{}/{}.json"
     for extraction in EXTRACTIONS:
         records = [folder.format(extraction, *shard, "shard") for shard in shards]
-        assert inputs[f"results/embeddings/{extraction}/norm.json"] == [*records, *chunks]
+        bundles = [
+            f"results/bundles/{extraction}/{name}.json" for name in ("large/norm", "small/all")
+        ]
+        assert inputs[f"results/embeddings/{extraction}/norm.json"] == bundles
+        assert inputs[bundles[0]] == [*records[:2], chunks[0]]
+        assert inputs[bundles[1]] == [records[2], chunks[1]]
     names = sorted(EXTRACTIONS)  # as the configuration file of a test has them
     speeds = [folder.format(name, *shard, "speed") for name in names for shard in shards]
     manifests = [f"results/embeddings/{name}/manifest.json" for name in names]

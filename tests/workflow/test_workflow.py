@@ -202,7 +202,7 @@ def test_manifest_and_metadata_say_what_the_dataset_is(finished_run):
     check = manifest["layers"]["norm"]["self_check"]
     assert 0 < check["difference"] <= check["tolerance"] == 1e-5
     assert check["kernels"] == "torch"
-    part = results / "embeddings" / "both" / "norm" / "part-00000.parquet"
+    part = results / "embeddings" / "both" / "norm" / "part-00000-large-00000.parquet"
     metadata = json.loads(ds.dataset(part).schema.metadata[b"evo2_embed"])
     wanted = {"model", "checkpoint_sha256", "layer", "pooling", "precision", "engine", "packages"}
     assert wanted | {"workflow", "digest"} <= set(metadata)

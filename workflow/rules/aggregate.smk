@@ -1,12 +1,24 @@
-# Shards to datasets, and the manifest of each extraction.
+# Shards to part files of their bundle, bundles to datasets, and the manifest of each extraction.
 #
 # in:  results/shards/{extraction}/{bundle}/{shard}/shard.json and the files that they name,
 #      results/chunks/{bundle}.parquet
-# out: results/embeddings/{extraction}/{layer}.json
+# out: results/bundles/{extraction}/{bundle}/{layers}.json, of the layers that one job aggregates
+#      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
+#      workflow, windows, bundle, digest, shards, datasets (digest, self_check, width, dtype, parts,
+#      levels of each); written last
+#      results/bundles/{extraction}/{bundle}/scores.json, if asked for
+#      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
+#      workflow, windows, bundle, digest, shards, datasets (digest, self_check, log_p, scored,
+#      parts, levels of each); written last
+#      results/bundles/{extraction}/{bundle}/levels/{layer}.contig.parquet and .genome.parquet
+#      columns: those of the levels of a dataset
+#      results/bundles/{extraction}/{bundle}/parts/{layer}/: part files, until all bundles of the
+#      layer are finished and they are moved
+#      results/embeddings/{extraction}/{layer}.json
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
 #      workflow, layer, self_check, windows, digest, rows, width, dtype, parts (file, rows, bytes,
 #      sha256 of each), levels; with rows of variants also: variants; written last
-#      results/embeddings/{extraction}/{layer}/part-00000.parquet and following
+#      results/embeddings/{extraction}/{layer}/part-00000-{bundle}-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
 #      with rows of variants also, after exons: variant, id, allele
 #      results/embeddings/{extraction}/{layer}.contig.parquet and .genome.parquet, if asked for
@@ -15,7 +27,7 @@
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
 #      workflow, layer, self_check, windows, digest, strands, rows, bits_per_base, parts (file,
 #      rows, bytes, sha256 of each), levels; with rows of variants also: variants; written last
-#      results/embeddings/{extraction}/scores/part-00000.parquet and following
+#      results/embeddings/{extraction}/scores/part-00000-{bundle}-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, sum,
 #      mean, scored
 #      with rows of variants also, after exons: variant, id, allele
@@ -32,52 +44,96 @@ def fusion_names(wildcards):
     return list(EXTRACTIONS[wildcards.extraction].fusion)
 
 
-rule aggregate_embeddings:
-    """Check, sort and write the dataset of layer {wildcards.layer} of {wildcards.extraction}."""
+rule aggregate_bundle:
+    """Check, sort and write bundle {wildcards.bundle} of {wildcards.extraction}: {params.layers}."""
     input:
         records=whole(
-            "results/embeddings/{extraction}/{layer}.json",
+            "results/bundles/{extraction}/{bundle}/{layers}.json",
             made_by("embed_shard", "record"),
         ),
-        chunks=made_by("chunk_fasta"),
+        chunks="results/chunks/{bundle}.parquet",
+    output:
+        record="results/bundles/{extraction}/{bundle}/{layers}.json",
+    log:
+        "logs/aggregate_bundle/{extraction}/{bundle}/{layers}.log",
+    benchmark:
+        "benchmarks/aggregate_bundle/{extraction}/{bundle}/{layers}.tsv"
+    priority: 15
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        layers=bundle_layers,
+        n_shards=bundle_shards,
+        settings=param_of("aggregate_bundle"),
+    script:
+        "../scripts/aggregate_bundle.py"
+
+
+rule aggregate_embeddings:
+    """Join the bundles of layer {wildcards.layer} of {wildcards.extraction}."""
+    input:
+        records=joined("aggregate_bundle", "results/embeddings/{extraction}/{layer}.json"),
     output:
         record="results/embeddings/{extraction}/{layer}.json",
     log:
         "logs/aggregate_embeddings/{extraction}/{layer}.log",
     benchmark:
         "benchmarks/aggregate_embeddings/{extraction}/{layer}.tsv"
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        settings=param_of("aggregate_embeddings"),
+        bundles=bundle_names,
+    script:
+        "../scripts/aggregate_embeddings.py"
+
+
+rule score_bundle:
+    """Check, sort and write the scores of bundle {wildcards.bundle} of {wildcards.extraction}."""
+    input:
+        records=made_by("embed_shard", "record"),
+        chunks="results/chunks/{bundle}.parquet",
+    output:
+        record="results/bundles/{extraction}/{bundle}/scores.json",
+    log:
+        "logs/score_bundle/{extraction}/{bundle}.log",
+    benchmark:
+        "benchmarks/score_bundle/{extraction}/{bundle}.tsv"
+    priority: 15
     conda:
         "../../envs/cpu.yaml"
     resources:
         mem_mb=2000,
     params:
-        settings=param_of("aggregate_embeddings"),
-        shard_counts=shard_counts,
+        n_shards=bundle_shards,
+        settings=param_of("score_bundle"),
     script:
-        "../scripts/aggregate_embeddings.py"
+        "../scripts/score_bundle.py"
 
 
 rule aggregate_scores:
-    """Check, sort and write the scores of {wildcards.extraction}."""
+    """Join the scores of all bundles of {wildcards.extraction}."""
     input:
-        records=whole(
-            "results/embeddings/{extraction}/scores.json",
-            made_by("embed_shard", "record"),
-        ),
-        chunks=made_by("chunk_fasta"),
+        records=joined("score_bundle", "results/embeddings/{extraction}/scores.json"),
     output:
         record="results/embeddings/{extraction}/scores.json",
     log:
         "logs/aggregate_scores/{extraction}.log",
     benchmark:
         "benchmarks/aggregate_scores/{extraction}.tsv"
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
     params:
         settings=param_of("aggregate_scores"),
-        shard_counts=shard_counts,
+        bundles=bundle_names,
     script:
         "../scripts/aggregate_scores.py"
 

@@ -17,9 +17,11 @@ from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import fault_lines
 from evo2_embed.model.weights import is_recorded
+from evo2_embed.plan.rules import ALL_LAYERS
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, differs, freeze, load_frozen, plan_run
+from evo2_embed.run.older import older_faults, older_lines
 from evo2_embed.run.params import control_bundles, rule_params
-from evo2_embed.run.record_files import has_lost_files
+from evo2_embed.run.record_files import has_lost_files, has_new_parts, lost_bundles
 from evo2_embed.run.status import saved_work
 from evo2_embed.settings.sections import SCORES
 from snakemake.settings.types import RerunTrigger
@@ -54,7 +56,16 @@ def load_run():
     """Settings and bundles of the run."""
     if not workflow.is_main_process:
         return load_frozen(RUN_CONFIG)
-    return checked(plan_run, config)
+    return checked(planned_run)
+
+
+def planned_run():
+    """The run of the configuration; an error if it would lose datasets of an earlier version."""
+    run = plan_run(config)
+    faults = older_faults(run, Path("results"))
+    if faults:
+        raise InputError("\n".join(faults))
+    return run
 
 
 RUN = load_run()
@@ -78,6 +89,7 @@ wildcard_constraints:
     shard=r"\d{5}",
     extraction=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     layer=LAYER,
+    layers=rf"{ALL_LAYERS}|{LAYER}",
     # Those of the configuration.
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
 
@@ -96,6 +108,8 @@ def prepare_run():
             "config error: the settings changed since the last run, and without the trigger `params` "
             "results of the earlier settings would be kept: run without --rerun-triggers"
         )
+    for line in older_lines(RUN, Path("results")):
+        print(line, file=sys.stderr)
     for line in beyond_training(SETTINGS):
         print(f"warning: {line}", file=sys.stderr)
     freeze(RUN, RUN_CONFIG)
@@ -167,6 +181,27 @@ def whole(record, files):
     return given
 
 
+def joined(rule, record):
+    """An input function: the records of the bundles that a dataset is joined from. Bundles of which
+    the dataset lost part files are made again. The job runs again for part files that it did not
+    move yet: if a bundle was made again with an equal record, Snakemake sees no change."""
+
+    def given(wildcards):
+        path = record.format_map(dict(wildcards.items()))
+        records = made_by(rule)(wildcards)
+        if workflow.is_main_process:
+            lost = lost_bundles(path)
+            again = [file for file in records if Path(file).relative_to("results").parts[2] in lost]
+            workflow.dag.forcefiles.update(again)
+            if has_lost_files(path) or has_new_parts(
+                records, Path(path).name.removesuffix(".json")
+            ):
+                workflow.dag.forcefiles.add(path)
+        return records
+
+    return given
+
+
 def bundle_files(wildcards):
     """FASTA files of a bundle, and its files of regions and variants."""
     genomes = RUN.bundles[wildcards.bundle].genomes
@@ -178,6 +213,23 @@ def bundle_genomes(wildcards):
     """Rows of the sample sheet that are in a bundle."""
     genomes = RUN.bundles[wildcards.bundle].genomes
     return [genome.row for genome in genomes]
+
+
+def bundle_layers(wildcards):
+    """Layers of a job that aggregates a bundle."""
+    every = wildcards.layers == ALL_LAYERS
+    return EXTRACTIONS[wildcards.extraction].layers if every else [wildcards.layers]
+
+
+def bundle_allele_layers(wildcards):
+    """Layers of a job that compares the alleles of a bundle."""
+    every = wildcards.layers == ALL_LAYERS
+    return EXTRACTIONS[wildcards.extraction].allele_layers if every else [wildcards.layers]
+
+
+def bundle_names(wildcards):
+    """Bundles in the order of the sheet, which is the order of the rows."""
+    return list(RUN.bundles)
 
 
 def shard_counts(wildcards):

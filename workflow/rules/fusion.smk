@@ -5,11 +5,15 @@
 # out: results/fusions/{extraction}/{fusion}.npz
 #      arrays: means, deviations, weights, components, explained, as far as the method has them;
 #      fusion, a JSON string with method, layers, widths, digest
+#      results/bundles/{extraction}/{bundle}/fusions/{fusion}.json
+#      keys: settings, packing, windows, checkpoint_sha256, packages, bundle, shards, model,
+#      pooling, precision, engine, workflow, parameters, digest, datasets (digest, width, dtype,
+#      parts, levels of each); written last
 #      results/embeddings/{extraction}/{fusion}.json
 #      keys: settings, packing, windows, checkpoint_sha256, packages, model, pooling, precision,
 #      engine, workflow, fusion, layers, digest, rows, width, dtype, parts (file, rows, bytes,
 #      sha256 of each), levels; written last
-#      results/embeddings/{extraction}/{fusion}/part-00000.parquet and following
+#      results/embeddings/{extraction}/{fusion}/part-00000-{bundle}-00000.parquet and following
 #      columns: genome, contig, start, end, strand, name, n_tokens, context, exons, embedding
 #      with rows of variants also, after exons: variant, id, allele
 
@@ -25,6 +29,22 @@ def fusion_layers(wildcards):
     """Records of the layers that a fusion joins."""
     layers = fusion_of(wildcards).layers
     return [f"results/embeddings/{wildcards.extraction}/{layer}.json" for layer in layers]
+
+
+def fusion_bundles(wildcards):
+    """Records of a bundle with the layers that a fusion joins."""
+    layers = fusion_of(wildcards).layers
+    jobs = RUN.jobs("aggregate_bundle", extraction=wildcards.extraction, bundle=wildcards.bundle)
+    return [
+        f"results/{job.outputs['record']}"
+        for job in jobs
+        if job.wildcards["layers"] in (ALL_LAYERS, *layers)
+    ]
+
+
+def fused_record(wildcards):
+    """Record of a fused dataset. The job keeps part files of its bundle that did not change."""
+    return f"results/embeddings/{wildcards.extraction}/{wildcards.fusion}.json"
 
 
 def fusion_parameters(wildcards):
@@ -68,10 +88,34 @@ rule fit_fusion:
         "../scripts/fit_fusion.py"
 
 
-rule fuse_layers:
-    """Write the fused dataset {wildcards.fusion} of {wildcards.extraction}."""
+rule fuse_bundle:
+    """Write bundle {wildcards.bundle} of the fusion {wildcards.fusion} of {wildcards.extraction}."""
     input:
-        records=whole("results/embeddings/{extraction}/{fusion}.json", fusion_layers),
+        records=fusion_layers,
+        bundles=fusion_bundles,
+        parameters="results/fusions/{extraction}/{fusion}.npz",
+    output:
+        record="results/bundles/{extraction}/{bundle}/fusions/{fusion}.json",
+    log:
+        "logs/fuse_bundle/{extraction}/{bundle}/{fusion}.log",
+    benchmark:
+        "benchmarks/fuse_bundle/{extraction}/{bundle}/{fusion}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        settings=param_of("fuse_bundle"),
+        fused=fused_record,
+    script:
+        "../scripts/fuse_bundle.py"
+
+
+rule fuse_layers:
+    """Join the bundles of the fusion {wildcards.fusion} of {wildcards.extraction}."""
+    input:
+        records=fusion_layers,
+        bundles=joined("fuse_bundle", "results/embeddings/{extraction}/{fusion}.json"),
         parameters="results/fusions/{extraction}/{fusion}.npz",
     output:
         record="results/embeddings/{extraction}/{fusion}.json",
@@ -79,11 +123,13 @@ rule fuse_layers:
         "logs/fuse_layers/{extraction}/{fusion}.log",
     benchmark:
         "benchmarks/fuse_layers/{extraction}/{fusion}.tsv"
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=1000,
     params:
         settings=param_of("fuse_layers"),
+        names=bundle_names,
     script:
         "../scripts/fuse_layers.py"

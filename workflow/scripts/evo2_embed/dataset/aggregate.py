@@ -1,40 +1,29 @@
-"""Shards to the dataset of one layer: checked, sorted, and written with bounded memory."""
+"""The shards of a bundle to its part files: checked, sorted, and written with bounded memory."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-import pyarrow as pa
-
-from evo2_embed import __version__
-from evo2_embed.dataset.merge import merge_shards
-from evo2_embed.dataset.part_files import write_dataset
-from evo2_embed.dataset.shards import BundleFiles, Shard, check_ranges, check_shared, worst_check
-from evo2_embed.embed.row_spans import tokens_of
-from evo2_embed.io.digests import settings_digest
-from evo2_embed.io.tables import (
-    CHUNKS,
-    embeddings_schema,
-    metadata_schema,
-    open_table,
-    table_metadata,
-)
+from evo2_embed.dataset.bundles import write_record
+from evo2_embed.dataset.checked import CheckedBundle
+from evo2_embed.dataset.join import join_bundles, shape_of
+from evo2_embed.dataset.levels import LevelMeans
+from evo2_embed.dataset.part_files import write_parts
+from evo2_embed.dataset.part_names import level_path, parts_folder
+from evo2_embed.dataset.shards import BundleFiles
+from evo2_embed.io.logs import log
+from evo2_embed.io.tables import embeddings_schema, metadata_schema
 from evo2_embed.model.registry import layer_widths
-from evo2_embed.settings.sections import Extraction
 
 
-def aggregate_layer(bundles: list[BundleFiles], layer: str, settings: dict, record: str) -> dict:
-    """Write the dataset of one layer of an extraction.
+def aggregate_bundle(files: BundleFiles, layers: list[str], settings: dict, record: str) -> None:
+    """Write the part files of a bundle for some layers of an extraction, and their levels.
 
     Parameters
     ----------
-    bundles : list of BundleFiles
-        In the order of the sheet.
-    layer : str
+    files : BundleFiles
+    layers : list of str
     settings : dict
-        `embed`, the settings of the shards, `levels` and `code`.
+        `embed`, the settings of the shards, `levels` and `code`; with rows of variants anywhere in
+        the run also `variants`.
     record : str
-        JSON file to write last: part files with rows and digests, settings and inputs. The folder
-        of the same name is replaced as a whole.
+        JSON file to write last, see `bundles.write_record`.
 
     Raises
     ------
@@ -42,84 +31,31 @@ def aggregate_layer(bundles: list[BundleFiles], layer: str, settings: dict, reco
         If a shard is missing, damaged, or has other settings or another version, or if its rows are
         not those of its chunks.
     """
-    merged = merge_bundles(bundles, layer, settings)
-    extraction = merged.extraction
+    checked = CheckedBundle.open(files, settings)
+    entries = {layer: _write_layer(checked, layer, record) for layer in layers}
+    write_record(record, checked.described, entries)
+
+
+def _write_layer(checked: CheckedBundle, layer: str, record: str) -> dict:
+    extraction, metadata = checked.extraction, checked.metadata(layer)
     width = layer_widths(extraction.model.name)[layer]
-    columns = embeddings_schema(width, extraction.dtype, variants=merged.has_variants)
-    schema = metadata_schema(columns, merged.metadata)
-    return write_dataset(record, merged.rows, schema, merged.metadata, settings["levels"])
-
-
-@dataclass(frozen=True)
-class Merged:
-    """The shards of an extraction, checked.
-
-    Attributes
-    ----------
-    extraction : Extraction
-    metadata : dict
-        What they were made from.
-    rows : iterator of Table
-        Their rows in the final order.
-    """
-
-    extraction: Extraction
-    metadata: dict
-    rows: Iterator[pa.Table]
-
-    @property
-    def has_variants(self) -> bool:
-        """Whether some rows are of variants."""
-        return self.metadata.get("variants", False)
-
-
-def merge_bundles(bundles: list[BundleFiles], layer: str, settings: dict) -> Merged:
-    """The shards of an extraction, for the dataset of a layer, or of `scores`; see `Shard.tables`.
-
-    Parameters
-    ----------
-    bundles : list of BundleFiles
-        In the order of the sheet.
-    layer : str
-    settings : dict
-        `embed`, the settings of the shards; all of them are in the digest.
-
-    Raises
-    ------
-    InputError
-        See `aggregate_layer`; some faults of rows when they are read.
-    """
-    by_bundle = [[Shard.open(bundle, path) for path in bundle.records] for bundle in bundles]
-    shards = [shard for mine in by_bundle for shard in mine]
-    variants = any(shard.has_variants for shard in shards)
-    shared = check_shared(shards, settings["embed"])
-    extraction = Extraction.from_dict(settings["embed"]["extraction"])
-    metadata = {
-        **shared,
-        **_extraction_entries(extraction),
-        "workflow": __version__,
-        "layer": layer,
-        "self_check": worst_check(shards, tokens_of(layer)[0]),
-        "windows": table_metadata(open_table(bundles[0].chunks, CHUNKS))["settings"],
-        "digest": settings_digest([settings, layer, [shard.record["digest"] for shard in shards]]),
-        **({"variants": True} if variants else {}),
-    }
-    return Merged(extraction, metadata, _rows(by_bundle, layer, extraction, variants))
-
-
-def _rows(
-    by_bundle: list[list[Shard]], layer: str, extraction: Extraction, variants: bool
-) -> Iterator[pa.Table]:
-    for shards in by_bundle:
-        check_ranges(shards)
-        filled = [shard for shard in shards if shard.record["n_chunks"]]
-        yield from merge_shards(filled, layer, extraction, variants)
-
-
-def _extraction_entries(extraction: Extraction) -> dict:
+    columns = embeddings_schema(width, extraction.dtype, variants=checked.has_variants)
+    paths = {level: level_path(record, layer, level) for level in checked.settings["levels"]}
+    with LevelMeans(paths, width) as means:
+        rows = means.watch(checked.rows(layer))
+        schema = metadata_schema(columns, metadata)
+        parts = write_parts(parts_folder(record, layer), rows, schema, width)
+    log.info("%s: %d rows", layer, sum(part["rows"] for part in parts))
     return {
-        "model": extraction.model.name,
-        "pooling": extraction.pooling,
-        "precision": extraction.precision,
-        "engine": extraction.engine,
+        "digest": metadata["digest"],
+        "self_check": metadata["self_check"],
+        "width": width,
+        "dtype": extraction.dtype,
+        "parts": parts,
+        "levels": means.files,
     }
+
+
+def join_layer(records: list[str], layer: str, settings: dict, record: str) -> dict:
+    """Join the bundles of an extraction to the dataset of a layer, see `join_bundles`."""
+    return join_bundles(records, layer, settings, record, shape_of)

@@ -7,14 +7,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from evo2_embed.dataset.aggregate import merge_bundles
+from evo2_embed.dataset.bundles import write_record
+from evo2_embed.dataset.checked import CheckedBundle
 from evo2_embed.dataset.dataset import Dataset, to_polars
-from evo2_embed.dataset.part_files import PartWriter
+from evo2_embed.dataset.join import join_bundles
+from evo2_embed.dataset.part_files import write_parts
+from evo2_embed.dataset.part_names import parts_folder
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.dataset.side_by_side import side_by_side
 from evo2_embed.embed.row_spans import DOWNSTREAM
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import atomic_directory, write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import LABEL, metadata_schema, vectors, vectors_to_numpy
 from evo2_embed.io.text import shown
@@ -77,55 +79,65 @@ def alleles_schema(width: int | None, scores: bool) -> pa.Schema:
     return pa.schema(fields)
 
 
-def compare_alleles(bundles: list[BundleFiles], layer: str, settings: dict, record: str) -> dict:
-    """Write the dataset of variants of a layer, or of scores alone, with bounded memory.
+def compare_bundle(files: BundleFiles, layers: list[str], settings: dict, record: str) -> None:
+    """Write the part files of a bundle for the datasets of variants of some layers, or of scores
+    alone, with bounded memory.
 
     Parameters
     ----------
-    bundles : list of BundleFiles
-        In the order of the sheet.
-    layer : str
+    files : BundleFiles
+    layers : list of str
     settings : dict
-        `embed`, the settings of the shards, `strands` and `code`.
+        `embed`, the settings of the shards, `variants`, `strands` and `code`.
     record : str
-        JSON file to write last: part files with rows and digests, settings and inputs. The folder
-        of the same name is replaced as a whole.
+        JSON file to write last, see `bundles.write_record`.
 
     Raises
     ------
     InputError
-        See `aggregate_layer`; also if a row of one allele, or with `strands: mean` of one strand,
+        See `aggregate_bundle`; also if a row of one allele, or with `strands: mean` of one strand,
         has no row of the other.
     """
-    merged = merge_bundles(bundles, layer, settings)
-    extraction, strands = merged.extraction, settings["strands"]
+    checked = CheckedBundle.open(files, settings)
+    entries = {layer: _compare_layer(checked, layer, record) for layer in layers}
+    write_record(record, checked.described, entries)
+
+
+def _compare_layer(checked: CheckedBundle, layer: str, record: str) -> dict:
+    extraction, metadata = checked.extraction, checked.metadata(layer)
     outputs = {} if layer == SCORES else {"embedding": layer}
     outputs |= {"sum": SCORES} if extraction.scores else {}
-    sources = {}
-    for column, output in outputs.items():
-        for part in _PARTS:
-            name = f"{output}{part.replace('_', '.')}"
-            source = merged if name == layer else merge_bundles(bundles, name, settings)
-            sources[f"{column}{part}"] = source.rows
+    sources = {
+        f"{column}{part}": checked.rows(f"{output}{part.replace('_', '.')}")
+        for column, output in outputs.items()
+        for part in _PARTS
+    }
     width = None if layer == SCORES else layer_widths(extraction.model.name)[layer]
     columns = alleles_schema(width, extraction.scores)
-    schema = metadata_schema(columns, merged.metadata)
-    with atomic_directory(record.removesuffix(".json")) as folder:
-        writer = PartWriter(folder, schema, 1 if width is None else 2 * width)
-        for alleles in _pairs(_joined(sources), layer, strands):
-            writer.add(_differences(alleles, columns))
-        writer.close()
-    result = {
-        **merged.metadata,
-        "strands": strands,
-        "rows": sum(part["rows"] for part in writer.files),
+    pairs = _pairs(_joined(sources), layer, checked.settings["strands"])
+    rows = (_differences(alleles, columns) for alleles in pairs)
+    numbers = 1 if width is None else 2 * width
+    schema = metadata_schema(columns, metadata)
+    parts = write_parts(parts_folder(record, layer), rows, schema, numbers)
+    log.info("%s: %d rows of variants", layer, sum(part["rows"] for part in parts))
+    return {
+        "digest": metadata["digest"],
+        "self_check": metadata["self_check"],
         **({} if width is None else {"width": width}),
-        "parts": writer.files,
+        "parts": parts,
         "levels": {},
     }
-    write_json(record, result)
-    log.info("%s: %d rows of variants", layer, result["rows"])
-    return result
+
+
+def join_alleles(records: list[str], layer: str, settings: dict, record: str) -> dict:
+    """Join the bundles of an extraction to the dataset of variants of a layer, see
+    `join_bundles`."""
+
+    def entries(known: list[dict]) -> dict:
+        width = {"width": known[0]["width"]} if "width" in known[0] else {}
+        return {"strands": settings["strands"], **width}
+
+    return join_bundles(records, layer, settings, record, entries)
 
 
 def _joined(sources: dict[str, Iterator[pa.Table]]) -> Iterator[pa.Table]:

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evo2_embed.dataset.part_names import bundle_of
 from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import KEYS, embeddings_schema, open_table, vectors_to_numpy
 
@@ -42,6 +43,12 @@ class Dataset:
             If the record is missing, damaged or edited.
         """
         return Dataset(Path(path), read_json(path))
+
+    def of_bundle(self, bundle: str) -> "Dataset":
+        """The rows of a bundle."""
+        parts = [part for part in self.record["parts"] if bundle_of(part["file"]) == bundle]
+        rows = sum(part["rows"] for part in parts)
+        return Dataset(self.path, {**self.record, "rows": rows, "parts": parts})
 
     @property
     def name(self) -> str:
@@ -128,7 +135,7 @@ class Dataset:
     def _part_files(self) -> Iterator[pq.ParquetFile]:
         schema = self.schema
         for part in self.record["parts"]:
-            yield open_table(self.folder / part["file"], schema, part["sha256"], self.path)
+            yield open_table(self.folder / part["file"], schema, part["sha256"])
 
 
 def to_polars(table: pa.Table) -> pl.DataFrame:

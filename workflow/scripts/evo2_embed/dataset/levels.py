@@ -1,14 +1,15 @@
 """Token-weighted means of a layer's rows: one vector per contig, or per genome, and strand."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from evo2_embed.io.digests import file_sha256
-from evo2_embed.io.tables import table_writer, vectors, vectors_to_numpy
+from evo2_embed.io.tables import row_group_rows, table_writer, vectors, vectors_to_numpy
 
 
 def level_schema(width: int) -> pa.Schema:
@@ -26,24 +27,70 @@ def level_schema(width: int) -> pa.Schema:
     )
 
 
+@contextmanager
+def level_writer(path: Path, width: int) -> Iterator["RowGroups"]:
+    """A writer of a level's table; the file appears only if the block succeeds."""
+    with table_writer(path, level_schema(width)) as writer:
+        groups = RowGroups(writer, row_group_rows(width, 4))
+        yield groups
+        groups.write()
+
+
+def level_entries(paths: dict[str, Path]) -> dict[str, dict]:
+    """Per level, `file` and `sha256` of its table."""
+    return {
+        level: {"file": path.name, "sha256": file_sha256(path)} for level, path in paths.items()
+    }
+
+
+class RowGroups:
+    """Gathers small tables to row groups of about `size` rows."""
+
+    def __init__(self, writer: pq.ParquetWriter, size: int):
+        self.writer, self.size = writer, size
+        self.tables: list[pa.Table] = []
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows; write a row group if there are enough."""
+        self.tables.append(table)
+        if sum(map(len, self.tables)) >= self.size:
+            self.write()
+
+    def write(self) -> None:
+        """Write the rows that were gathered."""
+        if self.tables:
+            self.writer.write_table(pa.concat_tables(self.tables))
+            self.tables = []
+
+
 class LevelMeans:
     """Means over contigs and genomes, from rows sorted by genome and contig.
 
-    A mean is written when the next contig, or genome, starts, so memory holds one of each. The
-    files `{output}.contig.parquet` and `{output}.genome.parquet` appear only if the block succeeds.
-    Bases in several overlapping windows count several times.
+    A mean is known when the next contig, or genome, starts. Memory holds the sums of one of each,
+    and the means of a row group. Files appear only if the block succeeds. Bases in several
+    overlapping windows count several times.
+
+    Parameters
+    ----------
+    paths : dict of str to Path
+        Per level, its file.
+    width : int
+
+    Attributes
+    ----------
+    files : dict of str to dict
+        After the block, per level, `file` and `sha256`.
     """
 
-    def __init__(self, levels: Sequence[str], output: str, width: int):
-        self.width, self.schema = width, level_schema(width)
-        self.paths = {level: Path(f"{output}.{level}.parquet") for level in levels}
-        self.sums: dict[str, dict[tuple, list]] = {level: {} for level in levels}
+    def __init__(self, paths: dict[str, Path], width: int):
+        self.width, self.schema, self.paths = width, level_schema(width), paths
+        self.sums: dict[str, dict[tuple, list]] = {level: {} for level in paths}
         self.files: dict[str, dict] = {}
         self.stack = ExitStack()
 
     def __enter__(self) -> "LevelMeans":
         self.writers = {
-            level: self.stack.enter_context(table_writer(path, self.schema))
+            level: self.stack.enter_context(level_writer(path, self.width))
             for level, path in self.paths.items()
         }
         return self
@@ -54,10 +101,13 @@ class LevelMeans:
                 self._flush(level, None)
         self.stack.__exit__(*error)
         if error[0] is None:
-            self.files = {
-                level: {"file": path.name, "sha256": file_sha256(path)}
-                for level, path in self.paths.items()
-            }
+            self.files = level_entries(self.paths)
+
+    def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same tables; each is added."""
+        for table in tables:
+            self.add(table)
+            yield table
 
     def add(self, table: pa.Table) -> None:
         """Add rows of the dataset, in its order."""
@@ -93,4 +143,4 @@ class LevelMeans:
         means = np.stack([total / n_tokens for _, n_tokens, total in sums]).astype(np.float32)
         columns = [genomes, contigs, strands, [s[0] for s in sums], [s[1] for s in sums]]
         arrays = [pa.array(c, f.type) for c, f in zip(columns, self.schema, strict=False)]
-        self.writers[level].write_table(pa.table([*arrays, vectors(means)], schema=self.schema))
+        self.writers[level].add(pa.table([*arrays, vectors(means)], schema=self.schema))

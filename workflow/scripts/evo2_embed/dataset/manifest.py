@@ -27,13 +27,13 @@ def write_manifest(
     chunks : list of str
         Chunk tables of all bundles, in the order of the sheet.
     layers : dict of str to str
-        Per layer, the record written by `aggregate_layer`.
+        Per layer, the record written by `join_layer`.
     fusions : dict of str to str
         Per fusion, the record written by `fuse_layers`.
     scores : str, optional
-        The record written by `aggregate_scores`. There are layers, or scores, or both.
+        The record written by `join_scores`. There are layers, or scores, or both.
     variants : dict of str to str
-        Per layer, or of `scores`, the record written by `compare_alleles`.
+        Per layer, or of `scores`, the record written by `join_alleles`.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]

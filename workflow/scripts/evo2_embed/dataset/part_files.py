@@ -1,69 +1,44 @@
-"""A dataset in part files, written row group by row group."""
+"""The part files of a bundle, written row group by row group."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
-from evo2_embed.dataset.levels import LevelMeans
 from evo2_embed.io.digests import file_sha256
-from evo2_embed.io.files import atomic_directory, write_json
-from evo2_embed.io.logs import log
+from evo2_embed.io.files import atomic_directory
 from evo2_embed.io.tables import SCORE_COLUMNS, parquet_writer, row_group_rows
 
 PART_BYTES = 256 << 20  # bytes of vectors, before compression
 
 
-def write_dataset(
-    record: str,
-    tables: Iterable[pa.Table],
-    schema: pa.Schema,
-    metadata: dict,
-    levels: Sequence[str] = (),
-) -> dict:
-    """Write a dataset with bounded memory: its part files, its levels and, last, its record.
+def write_parts(
+    folder: str | Path, tables: Iterable[pa.Table], schema: pa.Schema, width: int
+) -> list[dict]:
+    """Write the part files of a bundle with bounded memory.
 
     Parameters
     ----------
-    record : str
-        The record, `{name}.json`. The folder `{name}` beside it is replaced as a whole.
+    folder : path
+        Replaced as a whole.
     tables : iterable of Table
         Rows in their final order.
     schema : Schema
-        `tables.embeddings_schema`, with the metadata of the part files.
-    metadata : dict
-        What the dataset was made from.
-    levels : sequence of {"contig", "genome"}
-        Means to write beside the dataset.
+        With the metadata of the part files.
+    width : int
+        Numbers per row, for the size of row groups.
 
     Returns
     -------
-    dict
-        The record: `metadata`, `rows`, `width`, `dtype`, `parts` and `levels`.
+    list of dict
+        Of each part file `file`, `rows`, `bytes` and `sha256`.
     """
-    output, vector = record.removesuffix(".json"), schema.field("embedding").type
-    width, dtype = vector.list_size, vector.value_type.to_pandas_dtype().__name__
-    with (
-        atomic_directory(output) as folder,
-        LevelMeans(levels, output, width) as means,
-    ):
-        writer = PartWriter(folder, schema, width)
+    with atomic_directory(folder) as temporary:
+        writer = PartWriter(temporary, schema, width)
         for table in tables:
             writer.add(table)
-            means.add(table)
         writer.close()
-    result = {
-        **metadata,
-        "rows": sum(part["rows"] for part in writer.files),
-        "width": width,
-        "dtype": dtype,
-        "parts": writer.files,
-        "levels": means.files,
-    }
-    write_json(record, result)
-    name, n_parts = Path(output).name, len(writer.files)
-    log.info("%s: %d rows of width %d in %d part files", name, result["rows"], width, n_parts)
-    return result
+    return writer.files
 
 
 class PartWriter:
@@ -87,7 +62,7 @@ class PartWriter:
             self._write(self.group)
 
     def close(self) -> None:
-        """Write the remaining rows. A dataset without rows has one empty part file."""
+        """Write the remaining rows. A bundle without rows has one empty part file."""
         if self.buffered or not self.files:
             self._write(self.buffered)
         self._end_part()

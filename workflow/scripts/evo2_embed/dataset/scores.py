@@ -1,19 +1,20 @@
 """The dataset of scores: how likely the model finds the bases of each row."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from evo2_embed.dataset.aggregate import merge_bundles
+from evo2_embed.dataset.bundles import write_record
+from evo2_embed.dataset.checked import CheckedBundle
 from evo2_embed.dataset.dataset import Dataset
-from evo2_embed.dataset.part_files import PartWriter
+from evo2_embed.dataset.join import join_bundles
+from evo2_embed.dataset.part_files import write_parts
+from evo2_embed.dataset.part_names import parts_folder
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.dataset.strands import join_strands
-from evo2_embed.io.files import atomic_directory, write_json
-from evo2_embed.io.logs import log
 from evo2_embed.io.tables import KEYS, check_scores, metadata_schema, scores_schema
 from evo2_embed.settings.sections import SCORES
 
@@ -33,65 +34,66 @@ def bits_per_base(mean: np.ndarray) -> np.ndarray:
     return -mean / math.log(2)
 
 
-def aggregate_scores(bundles: list[BundleFiles], settings: dict, record: str) -> dict:
-    """Write the dataset of scores of an extraction.
+def score_bundle(files: BundleFiles, settings: dict, record: str) -> None:
+    """Write the part files of a bundle for the scores of an extraction.
 
     Parameters
     ----------
-    bundles : list of BundleFiles
-        In the order of the sheet.
+    files : BundleFiles
     settings : dict
-        `embed`, the settings of the shards, `strands` and `code`.
+        `embed`, the settings of the shards, `strands` and `code`; with rows of variants anywhere in
+        the run also `variants`.
     record : str
-        JSON file to write last: part files with rows and digests, settings and inputs, and
-        `bits_per_base`, over all scored bases. The folder of the same name is replaced as a whole.
+        JSON file to write last, see `bundles.write_record`.
 
     Raises
     ------
     InputError
-        See `aggregate_layer`; with `strands: mean` also if rows have no partner on the other
+        See `aggregate_bundle`; with `strands: mean` also if rows have no partner on the other
         strand.
     """
-    merged = merge_bundles(bundles, SCORES, settings)
-    rows, total = merged.rows, _Total()
+    checked, total = CheckedBundle.open(files, settings), _Total()
+    rows, metadata = checked.rows(SCORES), checked.metadata(SCORES)
     if settings["strands"] == "mean":
         rows = _joined(rows)
-    schema = metadata_schema(scores_schema(variants=merged.has_variants), merged.metadata)
-    with atomic_directory(record.removesuffix(".json")) as folder:
-        writer = PartWriter(folder, schema, 1)
-        for table in rows:
-            total.add(table)
-            writer.add(table)
-        writer.close()
-    result = {
-        **merged.metadata,
-        "strands": settings["strands"],
-        "rows": sum(part["rows"] for part in writer.files),
-        "bits_per_base": total.bits_per_base,
-        "parts": writer.files,
+    schema = metadata_schema(scores_schema(variants=checked.has_variants), metadata)
+    parts = write_parts(parts_folder(record, SCORES), total.watch(rows), schema, 1)
+    entry = {
+        "digest": metadata["digest"],
+        "self_check": metadata["self_check"],
+        "log_p": total.log_p,
+        "scored": total.scored,
+        "parts": parts,
         "levels": {},
     }
-    write_json(record, result)
-    log.info("scores: %d rows in %d part files", result["rows"], len(writer.files))
-    return result
+    write_record(record, checked.described, {SCORES: entry})
+
+
+def join_scores(records: list[str], settings: dict, record: str) -> dict:
+    """Join the bundles of an extraction to its dataset of scores, see `join_bundles`. Its record
+    has `bits_per_base`, over all scored bases."""
+
+    def entries(known: list[dict]) -> dict:
+        log_p, scored = (sum(entry[key] for entry in known) for key in ("log_p", "scored"))
+        bits = float(f"{bits_per_base(log_p / scored):.6g}") if scored else None
+        return {"strands": settings["strands"], "bits_per_base": bits}
+
+    return join_bundles(records, SCORES, settings, record, entries)
 
 
 @dataclass
 class _Total:
-    """The scores of all rows; a base in several rows counts several times."""
+    """The scores of the rows of a bundle; a base in several rows counts several times."""
 
     log_p: float = 0.0
     scored: int = 0
 
-    def add(self, table: pa.Table) -> None:
-        self.log_p += float(table["sum"].to_numpy().sum())
-        self.scored += int(table["scored"].to_numpy().sum())
-
-    @property
-    def bits_per_base(self) -> float | None:
-        if not self.scored:
-            return None
-        return float(f"{bits_per_base(self.log_p / self.scored):.6g}")
+    def watch(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same tables; each is added."""
+        for table in tables:
+            self.log_p += float(table["sum"].to_numpy().sum())
+            self.scored += int(table["scored"].to_numpy().sum())
+            yield table
 
 
 def _joined(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

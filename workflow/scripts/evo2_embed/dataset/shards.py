@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -35,6 +36,7 @@ from evo2_embed.settings.sections import SCORES, Extraction
 # Entries that are equal in all shards of a dataset. The settings include the version of the code,
 # which changes only with results. So shards of an older release with equal results can be used.
 SHARED = ("settings", "packing", "checkpoint_sha256", "packages")
+_AND = " and "
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class BundleFiles:
 
     chunks: str
     records: list[str]
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        return Path(self.chunks).stem
 
     @staticmethod
     def group(chunks: list[str], counts: list[int], records: list[str]) -> "list[BundleFiles]":
@@ -80,6 +87,13 @@ class BundleFiles:
 
 # Rows of shards as long as something uses them.
 _in_use: WeakValueDictionary[tuple, ShardRows] = WeakValueDictionary()
+
+
+class Recorded(Protocol):
+    """A record, and its path."""
+
+    path: Path
+    record: dict
 
 
 @dataclass(frozen=True)
@@ -198,34 +212,38 @@ def check_shared(shards: list[Shard], settings: dict) -> dict:
             raise InputError(
                 f"{shard.path}: made with other settings than this run; rerun to redo it"
             )
-        for key in SHARED:
-            if shard.record[key] != first.record[key]:
-                raise InputError(
-                    f"{shard.path}: {key} differs from that of {first.path} "
-                    f"({shard.record[key]} against {first.record[key]}): "
-                    "delete the older of the two folders and rerun"
-                )
+        check_alike(shard, first, "folders")
     return {key: first.record[key] for key in SHARED}
 
 
-def worst_check(shards: list[Shard], layer: str) -> dict | None:
-    """The engine's self-check for a layer: the largest values of all shards.
+def check_alike(one: Recorded, first: Recorded, what: str) -> None:
+    """Check that two records have equal entries `SHARED`."""
+    for key in SHARED:
+        if one.record[key] != first.record[key]:
+            raise InputError(
+                f"{one.path}: {key} differs from that of {first.path} "
+                f"({one.record[key]} against {first.record[key]}): "
+                f"delete the older of the two {what} and rerun"
+            )
+
+
+def worst_check(checks: list[dict | None]) -> dict | None:
+    """The engine's self-checks for a layer as one: the largest values.
 
     None if nothing was checked: for the stock engine, or for shards without chunks.
     """
-    checks = [shard.record["self_check"] for shard in shards if shard.record["self_check"]]
-    if not checks:
+    made = [check for check in checks if check]
+    if not made:
         return None
     # Machines differ in noise. Shards of earlier versions have no such value.
     largest = {
-        key: max(check[key] for check in checks)
-        for key in ("noise", "tolerance")
-        if all(key in check for check in checks)
+        key: max(check[key] for check in made)
+        for key in ("noise", "tolerance", "difference")
+        if all(key in check for check in made)
     }
-    difference = max(check["difference"][layer] for check in checks)
-    kernels = sorted({check["kernels"] for check in checks if "kernels" in check})
-    used = {"kernels": " and ".join(kernels)} if kernels else {}
-    return {**checks[0], **largest, "difference": difference, **used}
+    kernels = {name for check in made for name in check.get("kernels", "").split(_AND) if name}
+    used = {"kernels": _AND.join(sorted(kernels))} if kernels else {}
+    return {**made[0], **largest, **used}
 
 
 def check_ranges(shards: list[Shard]) -> None:

@@ -99,6 +99,20 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Move a file; it replaces `target` at once, also on another disk."""
+    with disk_faults(target):
+        check_write()
+        try:
+            os.replace(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)
+            source.unlink()
+
+
 def write_json(path: str | Path, value: dict) -> None:
     """Write a mapping as indented JSON with its digest, atomically."""
     with atomic_path(path) as temporary:

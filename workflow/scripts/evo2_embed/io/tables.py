@@ -263,7 +263,7 @@ def open_table(
     """
     how = f"delete {redo or path} and rerun to redo it"
     if not Path(path).is_file():
-        raise InputError(f"{path}: the file is missing; {how}")
+        raise InputError(f"{path}: the file is missing; {how if redo else 'rerun to redo it'}")
     if not (is_sealed(path) if sha256 is None else file_sha256(path) == sha256):
         raise InputError(f"{path}: damaged or changed since it was written; {how}")
     file = pq.ParquetFile(path)

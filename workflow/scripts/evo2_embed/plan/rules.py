@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -12,6 +12,8 @@ from operator import attrgetter
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.settings.sections import Model, Settings
+
+ALL_LAYERS = "all"  # a value of the wildcard `layers`
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,16 @@ class Rule:
         Its file: `workflow/rules/{stage}.smk`.
     outputs : dict of str to str
         By name, its files relative to `results/`, with wildcards in braces. The wildcards give the
-        number of jobs. The first file is complete only when the job is complete.
+        number of jobs. The first file is complete only when the job is complete. `layers` is
+        `ALL_LAYERS` for a bundle of one shard, which has little work, and else one of the layers.
     needs : tuple of str
         Keys of the configuration that must all be set for the rule to have jobs.
     of_extraction : str
         What an extraction must have for the rule to have jobs for it: the values of the wildcard
-        `layer`, if the rule has it.
+        `layer` or `layers`, if the rule has it.
     of_bundle : str
-        What a bundle must have for the rule to have jobs at all.
+        What a bundle must have for the rule to have jobs for it; if the rule has no wildcard
+        `bundle`, what at least one bundle must have.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Rule:
 
 
 _SHARD = "shards/{extraction}/{bundle}/{shard}"
+_BUNDLE = "bundles/{extraction}/{bundle}"
 _COMPARE = ("compare.rows",)
 _CONTROL = ("compare.rows", "compare.control")
 _BURN_IN = ("burn_in.length",)
@@ -58,17 +63,26 @@ _RULES = (
     Rule(
         "embed_shard", "embed", {"record": f"{_SHARD}/shard.json", "speed": f"{_SHARD}/speed.json"}
     ),
+    Rule("aggregate_bundle", "aggregate", {"record": f"{_BUNDLE}/{{layers}}.json"}, (), _LAYERS),
     Rule(
         "aggregate_embeddings",
         "aggregate",
         {"record": "embeddings/{extraction}/{layer}.json"},
         of_extraction=_LAYERS,
     ),
+    Rule("score_bundle", "aggregate", {"record": f"{_BUNDLE}/scores.json"}, (), "scores"),
     Rule(
         "aggregate_scores",
         "aggregate",
         {"record": "embeddings/{extraction}/scores.json"},
         of_extraction="scores",
+    ),
+    Rule(
+        "compare_bundle",
+        "variants",
+        {"record": f"{_BUNDLE}/variants/{{layers}}.json"},
+        of_extraction="allele_layers",
+        of_bundle="has_variants",
     ),
     Rule(
         "compare_alleles",
@@ -78,6 +92,7 @@ _RULES = (
         of_bundle="has_variants",
     ),
     Rule("fit_fusion", "fusion", {"parameters": "fusions/{extraction}/{fusion}.npz"}),
+    Rule("fuse_bundle", "fusion", {"record": f"{_BUNDLE}/fusions/{{fusion}}.json"}),
     Rule("fuse_layers", "fusion", {"record": "embeddings/{extraction}/{fusion}.json"}),
     Rule("shuffle_windows", "compare", {"packs": "controls/packs.parquet"}, _CONTROL, _LAYERS),
     Rule(
@@ -191,18 +206,29 @@ def run_jobs(
         return
     if not any(getattr(each, rule.of_extraction) for each in settings.extractions.values()):
         return
-    if rule.of_bundle and not any(getattr(each, rule.of_bundle) for each in bundles.values()):
+    names = re.findall(r"{(\w+)}", next(iter(rule.outputs.values())))
+    if rule.of_bundle and "bundle" not in names and not any(_of_rule(rule, bundles.values())):
         return
+    # Thousands of jobs each ask for those of their own bundle.
+    if given.get("bundle") in bundles:
+        bundles = {given["bundle"]: bundles[given["bundle"]]}
     chosen: list[dict[str, str]] = [{}]
-    for name in re.findall(r"{(\w+)}", next(iter(rule.outputs.values()))):
+    for name in names:
         chosen = [
             {**wildcards, name: value}
             for wildcards in chosen
             for value in _values(name, wildcards, settings, bundles, rule)
-            if given.get(name, value) == value
+            if _is_given(name, value, given)
         ]
     for wildcards in chosen:
         yield Job(rule, wildcards)
+
+
+def _is_given(name: str, value: str, given: dict[str, str]) -> bool:
+    """Whether a wildcard may have a value; jobs of all layers are also those of a given layer."""
+    if name == "layers" and "layer" in given:
+        return value in (ALL_LAYERS, given["layer"])
+    return given.get(name, value) == value
 
 
 def job_of(path: str, settings: Settings, bundles: dict[str, Bundle]) -> Job | None:
@@ -243,6 +269,10 @@ def _is_of_run(
     """Whether a run has these values of wildcards."""
     known = dict(wildcards)
     shard = known.pop("shard", None)  # there may be many
+    if "bundle" in known:  # and many of these
+        if known["bundle"] not in bundles:
+            return False
+        bundles = {known["bundle"]: bundles[known["bundle"]]}
     if any(
         value not in _values(name, known, settings, bundles, rule) for name, value in known.items()
     ):
@@ -275,12 +305,20 @@ def _values(
     """Values of a wildcard, given the values of the wildcards before it."""
     extractions = settings.extractions
     if wildcard == "bundle":
-        return list(bundles)
+        return [bundle.name for bundle in _of_rule(rule, bundles.values())]
     if wildcard == "shard":
         return bundles[known["bundle"]].shards
     if wildcard == "extraction":
         return [name for name, each in extractions.items() if getattr(each, rule.of_extraction)]
     if wildcard == "model":
         return list(dict.fromkeys(model_key(e.model) for e in extractions.values()))
-    key = {"layer": rule.of_extraction, "fusion": "fusion"}[wildcard]
+    if wildcard == "layers" and bundles[known["bundle"]].n_shards == 1:
+        return [ALL_LAYERS]
+    of = rule.of_extraction
+    key = {"layer": of, "layers": of, "fusion": "fusion"}[wildcard]
     return list(getattr(extractions[known["extraction"]], key))
+
+
+def _of_rule(rule: Rule, bundles: Iterable[Bundle]) -> Iterator[Bundle]:
+    """The bundles for which a rule has jobs."""
+    return (each for each in bundles if not rule.of_bundle or getattr(each, rule.of_bundle))

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from evo2_embed.analysis.fusion.stored import fusion_digest, recorded_fusion
+from evo2_embed.analysis.fusion.stored import (
+    fusion_digest,
+    load_fusion,
+    recorded_fusion,
+    values_digest,
+)
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
@@ -110,6 +115,11 @@ class Digests:
         rule = "aggregate_scores" if layer == SCORES else "aggregate_embeddings"
         return self._of_shards(rule, extraction, layer)
 
+    def bundle(self, rule: str, extraction: str, bundle: str) -> str:
+        """Of what a rule makes of the shards of a bundle."""
+        settings = self.settings(rule, extraction=extraction)
+        return settings_digest([settings, self._shards(extraction, bundle)])
+
     def alleles(self, extraction: str, layer: str) -> str:
         """Of the dataset of variants of a layer."""
         return self._of_shards("compare_alleles", extraction, layer)
@@ -123,12 +133,17 @@ class Digests:
         """Of what a rule makes of all shards."""
         if ("shards", extraction) not in self._digests:
             self._digests["shards", extraction] = [
-                self.embedded("embed_shard", extraction, self.packs(bundle.name, shard))
-                for bundle in self.run.bundles.values()
-                for shard in bundle.shards
+                digest for bundle in self.run.bundles for digest in self._shards(extraction, bundle)
             ]
         settings = self.settings(rule, extraction=extraction)
         return settings_digest([settings, layer, self._digests["shards", extraction]])
+
+    def _shards(self, extraction: str, bundle: str) -> list[str]:
+        """Of the shards of a bundle."""
+        return [
+            self.embedded("embed_shard", extraction, self.packs(bundle, shard))
+            for shard in self.run.bundles[bundle].shards
+        ]
 
     def scores(self, extraction: str) -> str | None:
         """Of the dataset of scores; None without one."""
@@ -148,6 +163,16 @@ class Digests:
         digests = [self.dataset(extraction, layer) for layer in chosen.layers]
         return fusion_digest(settings, digests, chosen.parameters)
 
+    def fused_bundle(self, extraction: str, fusion: str, bundle: str) -> str:
+        """Of the rows of a bundle in a fused dataset."""
+        path = self._parameters_file(extraction, fusion)
+        layers = self.run.settings.extractions[extraction].fusion[fusion].layers
+        made = self.settings("aggregate_bundle", extraction=extraction)
+        shards = self._shards(extraction, bundle)
+        rows = [settings_digest([made, layer, shards]) for layer in layers]
+        settings = self.settings("fuse_bundle", extraction=extraction, fusion=fusion)
+        return settings_digest([settings, values_digest(load_fusion(path)), rows])
+
     def fused(self, extraction: str, entry: dict) -> str:
         """Of a fused dataset with this entry `fusion` in its record."""
         layers = self.run.settings.extractions[extraction].fusion[entry["name"]].layers
@@ -164,10 +189,13 @@ class Digests:
 
     def parameters_sha256(self, extraction: str, fusion: str) -> str:
         """SHA-256 of the file with the parameters of a fusion."""
+        return file_sha256(self._parameters_file(extraction, fusion))
+
+    def _parameters_file(self, extraction: str, fusion: str) -> Path:
         path = self.results / "fusions" / extraction / f"{fusion}.npz"
         if not path.exists():
             raise UnknownDigest
-        return file_sha256(path)
+        return path
 
     def exported(self, bundle: str, shard: str) -> str:
         """Of a shard of the training set."""

@@ -1,6 +1,7 @@
 """A run: settings and plan, made once at its start and frozen for its jobs."""
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -36,6 +37,11 @@ class Run:
 
     settings: Settings
     bundles: dict[str, Bundle]
+
+    @cached_property
+    def has_variants(self) -> bool:
+        """Whether a genome has a file of variants."""
+        return any(bundle.has_variants for bundle in self.bundles.values())
 
     @property
     def model_keys(self) -> dict[str, str]:

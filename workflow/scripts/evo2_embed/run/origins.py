@@ -41,6 +41,18 @@ def _chunks(digests: Digests, found: dict, bundle: str) -> Entries:
     yield "settings or genomes", digests.fits(bundle, found), lambda: True
 
 
+def _bundle(rule: str) -> Callable[..., Entries]:
+    """A check of the record of a bundle."""
+
+    def entries(digests: Digests, found: dict, extraction: str, bundle: str, **_: str) -> Entries:
+        yield from _all_settings(digests, found, extraction, bundle)
+        yield from _digest(partial(Digests.bundle, rule=rule))(
+            digests, found, extraction=extraction, bundle=bundle
+        )
+
+    return entries
+
+
 def _dataset(digests: Digests, found: dict, extraction: str, layer: str) -> Entries:
     levels = digests.run.settings.extractions[extraction].levels
     yield from _all_settings(digests, found, extraction)
@@ -58,13 +70,25 @@ def _alleles(digests: Digests, found: dict, extraction: str, layer: str) -> Entr
     yield from _digest(Digests.alleles)(digests, found, extraction=extraction, layer=layer)
 
 
-def _all_settings(digests: Digests, found: dict, extraction: str) -> Entries:
-    """The settings of embeddings, windows and packs, as the record of a dataset has them."""
+def _all_settings(
+    digests: Digests, found: dict, extraction: str, bundle: str | None = None
+) -> Entries:
+    """The settings of embeddings, windows and packs, as the record of a bundle or of a dataset has
+    them; that of a dataset has the settings of the windows of its first bundle."""
     stages = {"settings": "embed_shard", "windows": "chunk_fasta", "packing": "pack_tokens"}
-    first = next(iter(digests.run.bundles))  # records have the settings of its windows
+    of = bundle or next(iter(digests.run.bundles))
     for key, rule in stages.items():
-        wanted = partial(digests.settings, rule, extraction=extraction, bundle=first)
+        wanted = partial(digests.settings, rule, extraction=extraction, bundle=of)
         yield "settings", found.get(key), wanted
+
+
+def _fused_bundle(
+    digests: Digests, found: dict, extraction: str, fusion: str, bundle: str
+) -> Entries:
+    yield from _all_settings(digests, found, extraction, bundle)
+    yield from _digest(Digests.fused_bundle)(
+        digests, found, extraction=extraction, fusion=fusion, bundle=bundle
+    )
 
 
 def _fused(digests: Digests, found: dict, extraction: str, fusion: str) -> Entries:
@@ -75,7 +99,7 @@ def _fused(digests: Digests, found: dict, extraction: str, fusion: str) -> Entri
 def _fusion(digests: Digests, found: dict, extraction: str, fusion: str) -> Entries:
     """What a record, or a manifest, says of a fusion."""
     entry, names = found["fusion"], {"extraction": extraction, "fusion": fusion}
-    settings = {**digests.settings("fuse_layers", **names), "name": fusion}
+    settings = digests.settings("fuse_layers", **names)
     yield "settings", {key: entry.get(key) for key in settings}, lambda: settings
     yield "parameters", entry["parameters_sha256"], partial(digests.parameters_sha256, **names)
     yield "datasets", found["digest"], partial(digests.fused, extraction, entry)
@@ -161,10 +185,14 @@ _EXPECTED: dict[str, Callable[..., Entries]] = {
     "embed_shard": _embedded("embed_shard", lambda o, bundle, shard, **_: o.packs(bundle, shard)),
     "embed_control": _embedded("embed_control", lambda digests, **_: digests.shuffled()),
     "embed_burn_in": _embedded("embed_burn_in", Digests.burn_in_packs),
+    "aggregate_bundle": _bundle("aggregate_bundle"),
     "aggregate_embeddings": _dataset,
+    "score_bundle": _bundle("score_bundle"),
     "aggregate_scores": _scores,
+    "compare_bundle": _bundle("compare_bundle"),
     "compare_alleles": _alleles,
     "fit_fusion": _digest(Digests.parameters),
+    "fuse_bundle": _fused_bundle,
     "fuse_layers": _fused,
     "write_manifest": _manifest,
     "compare_layers": _with_settings("compare_layers", _compared),

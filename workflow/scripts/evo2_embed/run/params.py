@@ -98,7 +98,7 @@ def _aggregate(run: Run, extraction: str, *_) -> dict:
         "embed": run.embed_settings(extraction),
         "levels": run.settings.extractions[extraction].levels,
     }
-    return {"settings": settings}
+    return {"settings": settings | _variants(run)}
 
 
 def _aggregate_scores(run: Run, extraction: str, *_) -> dict:
@@ -107,7 +107,7 @@ def _aggregate_scores(run: Run, extraction: str, *_) -> dict:
         "embed": run.embed_settings(extraction),
         "strands": run.settings.extractions[extraction].score_strands,
     }
-    return {"settings": settings}
+    return {"settings": settings | _variants(run)}
 
 
 def _compare_alleles(run: Run, extraction: str, *_) -> dict:
@@ -116,7 +116,12 @@ def _compare_alleles(run: Run, extraction: str, *_) -> dict:
         "embed": run.embed_settings(extraction),
         "strands": run.settings.variants.strands,
     }
-    return {"settings": settings}
+    return {"settings": settings | _variants(run)}
+
+
+def _variants(run: Run) -> dict:
+    """All bundles of a dataset have the same columns."""
+    return {"variants": True} if run.has_variants else {}
 
 
 def _compare(run: Run, *_) -> dict:
@@ -148,6 +153,7 @@ def _fuse(run: Run, extraction: str, fusion: str, *_) -> dict:
             "code": CODE_VERSIONS["fuse"],
             "method": chosen.method,
             "strands": chosen.strands,
+            "name": fusion,
         }
     }
 
@@ -207,10 +213,14 @@ _PARAMS = {
     "check_machine": _none,
     "fetch_model": _none,
     "embed_shard": _embed,
+    "aggregate_bundle": _aggregate,
     "aggregate_embeddings": _aggregate,
+    "score_bundle": _aggregate_scores,
     "aggregate_scores": _aggregate_scores,
+    "compare_bundle": _compare_alleles,
     "compare_alleles": _compare_alleles,
     "fit_fusion": _fit,
+    "fuse_bundle": _fuse,
     "fuse_layers": _fuse,
     "shuffle_windows": _shuffle,
     "embed_control": _embed_few,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from evo2_embed.dataset.part_names import bundle_of, level_path, parts_folder
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, shard_entries
 
@@ -49,9 +50,15 @@ def recorded_files(path: Path, record: dict) -> Iterator[RecordedFile]:
     beside, datasets = path.parent, path.with_name(path.name.removesuffix(".json"))
     if "parts" in record and "levels" in record:
         for entry in record["parts"]:
-            yield _recorded(datasets / entry["file"], entry, path)
+            # The next run misses it, and makes the bundle of the file again.
+            yield _recorded(datasets / entry["file"], entry, datasets / entry["file"])
         for entry in record["levels"].values():
             yield _recorded(beside / entry["file"], entry, path)
+    elif "datasets" in record and "shards" in record:
+        # Part files are moved to the dataset, whose record names them.
+        for name, entry in record["datasets"].items():
+            for level, known in entry["levels"].items():
+                yield _recorded(level_path(path, name, level), known, path)
     elif "packs_digest" in record:
         for entry in shard_entries(record):
             yield _recorded(beside / entry["file"], entry, beside)
@@ -63,6 +70,24 @@ def recorded_files(path: Path, record: dict) -> Iterator[RecordedFile]:
         for form, entries in record["forms"].items():
             for name, entry in entries["files"].items():
                 yield _recorded(beside / form / name, entry, path)
+
+
+def lost_bundles(path: str) -> set[str]:
+    """Bundles of which a dataset with this record lost part files.
+
+    Without a record these are unknown, and none is returned; the job that writes it looks.
+    """
+    try:
+        record = read_json(path)
+    except (InputError, OSError):
+        return set()
+    lost = (file.path.name for file in recorded_files(Path(path), record) if file.is_lost)
+    return {bundle for bundle in map(bundle_of, lost) if bundle}
+
+
+def has_new_parts(records: list[str], name: str) -> bool:
+    """Whether part files of a dataset wait beside the records of bundles, to be moved to it."""
+    return any(parts_folder(record, name).exists() for record in records)
 
 
 def has_lost_files(path: str) -> bool:

@@ -14,8 +14,8 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import KEYS
 
 
-def open_layers(paths: list[str]) -> list[Dataset]:
-    """Open the datasets of an extraction's layers.
+def open_layers(paths: list[str], bundle: str | None = None) -> list[Dataset]:
+    """Open the datasets of an extraction's layers, or the rows of one bundle in them.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def open_layers(paths: list[str]) -> list[Dataset]:
                     f"{other.path}: {key} differs from that of {first.path} ({other.record[key]} "
                     f"against {first.record[key]}); delete both and rerun to redo them"
                 )
-    return datasets
+    return datasets if bundle is None else [dataset.of_bundle(bundle) for dataset in datasets]
 
 
 def widths_of(datasets: list[Dataset]) -> dict[str, int]:

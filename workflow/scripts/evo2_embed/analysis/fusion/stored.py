@@ -1,5 +1,6 @@
 """Parameters of a fusion in a file. The same parameters give the same bytes."""
 
+import hashlib
 import json
 import zipfile
 import zlib
@@ -26,6 +27,16 @@ def save_fusion(fusion: FittedFusion, path: str | Path, digest: str) -> None:
     arrays = {key: getattr(fusion, key) for key in _ARRAYS if getattr(fusion, key) is not None}
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         np.savez(handle, fusion=np.array(json.dumps(settings, sort_keys=True)), **arrays)
+
+
+def values_digest(fusion: FittedFusion) -> str:
+    """Digest of the parameters themselves, whatever they were made from."""
+    arrays = {key: getattr(fusion, key) for key in _ARRAYS if getattr(fusion, key) is not None}
+    described = {
+        key: [str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+        for key, array in arrays.items()
+    }
+    return settings_digest([{key: getattr(fusion, key) for key in _SETTINGS}, described])
 
 
 def fusion_digest(settings: dict, datasets: list[str], source: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The dataset of a fusion: its parameters applied to all rows, with bounded memory."""
+"""The part files of a fusion: its parameters applied to the rows of a bundle, bounded in memory."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,44 +8,50 @@ from threadpoolctl import threadpool_limits
 
 from evo2_embed.analysis.fusion.datasets import open_layers, read_side_by_side, widths_of
 from evo2_embed.analysis.fusion.shape import joined_width
-from evo2_embed.analysis.fusion.stored import check_fits, load_fusion
+from evo2_embed.analysis.fusion.stored import check_fits, load_fusion, values_digest
 from evo2_embed.analysis.fusion.vectors import FittedFusion
+from evo2_embed.dataset.bundles import BundleRecord, write_record
 from evo2_embed.dataset.dataset import Dataset
-from evo2_embed.dataset.part_files import write_dataset
+from evo2_embed.dataset.join import join_datasets, kept_parts, shape_of
+from evo2_embed.dataset.part_files import write_parts
+from evo2_embed.dataset.part_names import parts_folder
 from evo2_embed.dataset.strands import join_strands
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.finite import NotFiniteError, as_stored
+from evo2_embed.io.logs import log
 from evo2_embed.io.tables import check_embeddings, embeddings_schema, metadata_schema, vectors
 from evo2_embed.settings.sections import Fusion
 
-# Keys of the record that are the same as in the records of the layers.
-_AS_LAYERS = (
-    *("settings", "packing", "windows", "checkpoint_sha256", "packages"),
-    *("model", "pooling", "precision", "engine", "workflow"),
+# Entries that the record of a fused bundle has in common with those of its layers.
+_FROM_LAYERS = (
+    *("settings", "packing", "windows", "checkpoint_sha256", "packages", "bundle", "shards"),
+    *("model", "pooling", "precision", "engine", "workflow", "variants"),
 )
 
 
-def fuse_layers(
-    records: list[str], name: str, fusion: Fusion, code: int, parameters: str, record: str
-) -> dict:
-    """Write the dataset of a fusion.
+def fuse_bundle(
+    layers: list[str], bundles: list[str], settings: dict, parameters: str, record: str, fused: str
+) -> None:
+    """Write the part files of a bundle for a fusion.
+
+    Those that the fused dataset has already are kept if they were made from the same rows with the
+    same parameters.
 
     Parameters
     ----------
-    records : list of str
+    layers : list of str
         Records of the layers' datasets.
-    name : str
-        Name of the fusion.
-    fusion : Fusion
-        `method` and `strands` are used.
-    code : int
-        Version of the code, for the record.
+    bundles : list of str
+        Records of the bundle with these layers, one per layer or one for all.
+    settings : dict
+        `method`, `strands`, `code`, and `name`, the name of the fusion.
     parameters : str
         File that `fit_layers` wrote.
     record : str
-        JSON file to write last, beside the folder of the dataset: the part files with their rows
-        and digests, and what they were made from.
+        JSON file to write last, see `bundles.write_record`.
+    fused : str
+        Record of the fused dataset; may be missing.
 
     Raises
     ------
@@ -53,30 +59,84 @@ def fuse_layers(
         If datasets are damaged or do not belong together, or rows have no partner on the other
         strand.
     """
-    datasets, fitted = open_layers(records), load_fusion(parameters)
+    records = [BundleRecord.open(path) for path in bundles]
+    first, name = records[0], settings["name"]
+    datasets = open_layers(layers, first.bundle)
+    fusion = Fusion(method=settings["method"], strands=settings["strands"])
+    fitted = load_fusion(parameters)
     check_fits(fitted, widths_of(datasets), fusion.method, parameters)
-    width = joined_width(fusion.method, fusion.strands, list(fitted.widths))
-    dtype = datasets[0].record["dtype"]
-    made_with = {"code": code, "method": fusion.method, "strands": fusion.strands, "name": name}
-    metadata = _metadata(datasets, fitted, made_with, file_sha256(parameters))
-    columns = embeddings_schema(width, dtype, variants=datasets[0].has_variants)
-    schema = metadata_schema(columns, metadata)
-    rows = _tables(_fused_rows(datasets, fitted, fusion.strands), schema, name)
-    with threadpool_limits(1):
-        return write_dataset(record, rows, schema, metadata)
+    known = {key: entry for each in records for key, entry in each.record["datasets"].items()}
+    values = values_digest(fitted)
+    digest = settings_digest([settings, values, [known[each.name]["digest"] for each in datasets]])
+    origin = {key: first.record[key] for key in _FROM_LAYERS if key in first.record}
+    parts = kept_parts(fused, first.bundle, digest)
+    width, dtype = _width(fitted, fusion), datasets[0].record["dtype"]
+    if parts is None:
+        entry = {**settings, "weights": _weights(fitted), "parameters": values}
+        metadata = {**origin, "fusion": entry, "layers": list(fitted.layers), "digest": digest}
+        columns = embeddings_schema(width, dtype, variants=datasets[0].has_variants)
+        schema = metadata_schema(columns, metadata)
+        rows = _tables(_fused_rows(datasets, fitted, fusion.strands), schema, name)
+        with threadpool_limits(1):
+            parts = write_parts(parts_folder(record, name), rows, schema, width)
+    else:
+        log.info("%s: the rows of %s did not change; kept", name, first.bundle)
+    made = {"digest": digest, "width": width, "dtype": dtype, "parts": parts, "levels": {}}
+    write_record(record, {**origin, "parameters": values, "digest": digest}, {name: made})
 
 
-def _metadata(datasets: list[Dataset], fitted: FittedFusion, made_with: dict, sha256: str) -> dict:
-    first = datasets[0].record
-    weights = None if fitted.weights is None else fitted.weights.tolist()
-    entry = {**made_with, "weights": weights, "parameters_sha256": sha256}
-    return {
-        **{key: first[key] for key in _AS_LAYERS},
-        **({"variants": True} if datasets[0].has_variants else {}),
+def fuse_layers(
+    layers: list[str], bundles: list[str], settings: dict, parameters: str, record: str
+) -> dict:
+    """Join the bundles of a fusion to its dataset.
+
+    Parameters
+    ----------
+    layers : list of str
+        Records of the layers' datasets.
+    bundles : list of str
+        Records that `fuse_bundle` wrote, in the order of the sheet.
+    settings : dict
+        `method`, `strands`, `code`, and `name`, the name of the fusion.
+    parameters : str
+        File that `fit_layers` wrote.
+    record : str
+        Record of the dataset, see `join.join_bundles`.
+
+    Raises
+    ------
+    InputError
+        If a bundle was fused with other parameters, or if a part file is missing.
+    """
+    datasets, fitted = open_layers(layers), load_fusion(parameters)
+    records = [BundleRecord.open(path) for path in bundles]
+    for each in records:
+        if each.record["parameters"] != values_digest(fitted):
+            raise InputError(
+                f"{each.path}: made with other parameters than {parameters}; delete {each.path} "
+                "and rerun to redo it"
+            )
+    entry = {
+        **settings,
+        "weights": _weights(fitted),
+        "parameters_sha256": file_sha256(parameters),
+    }
+    name = settings["name"]
+    entries = {
         "fusion": entry,
         "layers": list(fitted.layers),
         "digest": settings_digest([entry, [dataset.record["digest"] for dataset in datasets]]),
+        **shape_of([each.dataset(name) for each in records]),
     }
+    return join_datasets(records, name, record, entries)
+
+
+def _width(fitted: FittedFusion, fusion: Fusion) -> int:
+    return joined_width(fusion.method, fusion.strands, list(fitted.widths))
+
+
+def _weights(fitted: FittedFusion) -> list[float] | None:
+    return None if fitted.weights is None else fitted.weights.tolist()
 
 
 def _fused_rows(
