@@ -11,6 +11,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/chunk.smk"
+include: "workflow/rules/genomes.smk"
 include: "workflow/rules/pack.smk"
 include: "workflow/rules/machine.smk"
 include: "workflow/rules/model.smk"

@@ -240,7 +240,6 @@ def test_windows_longer_than_a_pack_run_in_segments(complete):
         ("genome,fasta\n", "column 'genome' is missing"),
         ("genome\tfasta\tcolour\na\tany.fa\tred\n", "unknown column 'colour'"),
         ("genome\tfasta\n", "no genomes below"),
-        ("genome\tfasta\na\tany.fa\nA\tany.fa\n", "'A' occurs twice"),
         ("genome\tfasta\n../x\tany.fa\n", "line 2: genome '../x'"),
         ("genome\tfasta\na b\tany.fa\n", "line 2: genome 'a b'"),
         ("genome\tfasta\n$(x)\tany.fa\n", "genome '$(x)'"),
@@ -256,12 +255,19 @@ def test_a_sheet_s_faults_name_the_line(tmp_path, text, said):
     assert all("sheet.tsv" in line for line in lines)
 
 
+def test_a_name_that_is_there_twice_is_refused_in_either_case(complete, tmp_path):
+    complete()
+    (tmp_path / "genomes.tsv").write_text("genome\tfasta\na\tany.fa\nA\tany.fa\n")
+    with pytest.raises(InputError, match="genome 'A' occurs twice .first as 'a'."):
+        resolve(CONFIG)
+
+
 def test_a_path_with_braces_is_refused_and_one_with_blanks_and_quotes_is_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = ["a {b}.fa", "a\x1b[31m.fa", "a\u202eaf.exe", "it's $(x) a.fa"]
     for name in names:
         (tmp_path / name).write_text(">a\nACGT\n")
-    faults = file_faults("sheet.tsv", [Genome("x", name) for name in names])
+    faults = [line for name in names for line in file_faults("sheet.tsv", Genome("x", name))]
     assert len(faults) == 3
     for fault, name in zip(faults, ["a {b}.fa", r"a\x1b[31m.fa", r"a\u202eaf.exe"], strict=True):
         assert f"genome 'x': fasta '{name}': a path must not contain {{ or }} or control" in fault
@@ -298,7 +304,7 @@ def test_a_file_from_the_future_is_refused_before_any_job(complete, tmp_path):
     os.utime(tmp_path / "weights.pt", (moment, moment))
     (tmp_path / "genomes.tsv").write_text("genome\tfasta\nany\tany.fa\n")
     genomes, _ = read_sheet("genomes.tsv")
-    (fault,) = file_faults("genomes.tsv", genomes)
+    (fault,) = file_faults("genomes.tsv", *genomes)
     assert re.search("fasta 'any.fa': modified in the future .*; touch it", fault)
     with pytest.raises(InputError, match="'weights.pt': modified in the future"):
         resolve(merged(CONFIG, {"model": {"checkpoint": "weights.pt"}}))

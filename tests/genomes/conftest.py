@@ -32,7 +32,7 @@ def refused(tmp_path, read):
         # The same is found when a run starts.
         path = tmp_path / "regions"
         genomes = [Genome(name, "missing.fa", str(path)) for name in "ab"]
-        assert region_faults(genomes, RegionSettings(**settings)) == [str(error.value)]
+        assert region_faults(genomes, RegionSettings(**settings)) == [str(error.value)] * 2
         assert "\n" not in str(error.value)
         return str(error.value).removeprefix(f"{path}: ")
 

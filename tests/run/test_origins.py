@@ -23,6 +23,7 @@ from evo2_embed.run.params import rule_params
 # By reader, the rules whose files it reads, of those with settings.
 DATASETS = {"aggregate_embeddings"}
 READS = {
+    "list_genomes": {"chunk_fasta"},
     "pack_tokens": {"chunk_fasta"},
     "embed_shard": {"pack_tokens"},
     "aggregate_bundle": {"chunk_fasta", "embed_shard"},
@@ -32,7 +33,7 @@ READS = {
     "fit_fusion": DATASETS,
     "fuse_bundle": {"fit_fusion", "aggregate_bundle", *DATASETS},
     "fuse_layers": {"fit_fusion", "fuse_bundle", *DATASETS},
-    "write_manifest": {"chunk_fasta", "fuse_layers", "aggregate_scores", *DATASETS},
+    "write_manifest": {"chunk_fasta", "list_genomes", "fuse_layers", "aggregate_scores", *DATASETS},
     "shuffle_windows": {"chunk_fasta"},
     "embed_control": {"shuffle_windows"},
     "compare_layers": {"embed_control", *DATASETS},

@@ -14,7 +14,7 @@ from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.fasta import fetch_tokens, open_fasta
 from evo2_embed.genomes.sample_sheet import Genome, file_faults
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.tables import PACKS, open_table
+from evo2_embed.io.tables import CHUNKS, PACKS, open_table, table_metadata
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_packs
 from hypothesis import given, settings
@@ -173,7 +173,7 @@ def test_missing_and_empty_files_and_folders_are_told_before_any_job(tmp_path):
     (tmp_path / "empty.fa").touch()
     files = {"gone": "no.fa", "empty": "empty.fa", "folder": "", "long": "x" * 5000}
     genomes = [Genome(name, str(tmp_path / file)) for name, file in files.items()]
-    lines = file_faults("sheet.tsv", genomes)
+    lines = [line for genome in genomes for line in file_faults("sheet.tsv", genome)]
     assert [line.rsplit(": ", 1)[1] for line in lines] == [
         "No such file or directory",
         "the file is empty",
@@ -259,14 +259,28 @@ def test_a_record_that_is_gone_after_chunking_is_named(run, tmp_path):
         run(path, pack_only=True)
 
 
-def test_all_windows_filtered_out_says_why(run, tmp_path):
-    path = write_fasta(tmp_path / "g.fa", [("a", "N" * 500), ("b", "ACGT")])
+def test_a_genome_without_a_window_says_why(run, tmp_path):
+    path = write_fasta(tmp_path / "g.fa", [("a", "N" * 40), ("b", "ACGT")])
     with pytest.raises(InputError, match="no window is left to embed") as error:
-        run(path, min_length=50, ambiguous={"policy": "skip", "max_share": 0.1})
-    assert "3 ambiguous share above max_share" in str(error.value)
-    assert "1 contig shorter than min_length" in str(error.value)
+        run(path, min_length=50)
+    assert "2 contig shorter than min_length" in str(error.value)
     assert str(path) in str(error.value)
     assert not list(Path("out").glob("*"))
+
+
+def test_a_genome_whose_windows_a_policy_skips_is_counted_and_no_error(run, tmp_path):
+    path = write_fasta(tmp_path / "g.fa", [("a", "N" * 500), ("b", "ACGT")])
+    rows, packs = run(path, min_length=50, ambiguous={"policy": "skip", "max_share": 0.1})
+    assert rows == packs == []
+    (counts,) = table_metadata(open_table("out/chunks.parquet", CHUNKS))["genomes"].values()
+    assert counts == {
+        "bases": 504,
+        "chunks": 0,
+        "contigs": 2,
+        "skipped: ambiguous share above max_share": 3,
+        "skipped: contig shorter than min_length": 1,
+        "tokens": 0,
+    }
 
 
 @given(

@@ -1,7 +1,11 @@
 """Runs that must fail: one clear line, no expensive work, no partial files."""
 
+import gzip
+import json
+import os
 import shutil
 
+import polars as pl
 import pytest
 import torch
 import yaml
@@ -26,15 +30,52 @@ def errors(output):
     return [line for line in output.splitlines() if line.startswith(("error:", "config error:"))]
 
 
-def test_a_protein_beside_a_good_genome_stops_the_run_before_embedding(flow):
-    (flow.folder / "bad.fa").write_text(">prot1\nMKVLAAGIVEQPLLRT\n")
-    flow.sheet({"good": "good.fa", "bad": "bad.fa"})
-    flow.configure(extractions=NORM, sharding={"shards": 1})
-    (line,) = errors(flow.run(fails=True))
-    assert line.startswith("error: bad.fa: record 'prot1': 'L' at base 4 is not a nucleotide")
-    assert "protein" in line
+def test_bad_genomes_stop_the_run_before_embedding_or_are_left_out_until_they_are_repaired(flow):
+    folder = flow.folder
+    (folder / "protein.fa").write_text(">prot1\nMKVLAAGIVEQPLLRT\n")
+    whole = gzip.compress((folder / "good.fa").read_bytes())
+    (folder / "half.fa.gz").write_bytes(whole[: len(whole) // 2])
+    (folder / "page.fa.gz").write_text("<html><body>404 Not Found</body></html>\n")
+    write_fasta(folder / "large.fa", [("large", random_bases(1900, 2))])
+    files = {"half": "half.fa.gz", "good": "good.fa", "large": "large.fa"}
+    files |= {"page": "page.fa.gz", "protein": "protein.fa"}
+    flow.sheet(files)
+    flow.configure(extractions=NORM, sharding={"shard_tokens": 1500})
+    lines = errors(flow.run(cores=1, fails=True))
+    # Of several bundles: all are chunked, though one failed.
+    assert len(lines) == 3
+    for said in ("half.fa.gz: the gzip", "page.fa.gz: is named", "protein.fa: record 'prot1': 'L'"):
+        assert any(line.startswith(f"error: {said}") for line in lines)
     assert not flow.files("shards/**/*.*")
-    assert not flow.files("chunks/bad.parquet")
+    assert list(flow.files("chunks/*.parquet")) == ["chunks/large.parquet"]
+
+    flow.sheet({**files, "gone": "gone.fa"})
+    skip = {"extractions": NORM, "sharding": {"shard_tokens": 1500}, "on_bad_genome": "skip"}
+    flow.configure(**skip)
+    flow.run()
+    dataset = pl.read_parquet(folder / "results" / "embeddings" / "default" / "norm" / "*.parquet")
+    assert dataset["genome"].cast(pl.String).to_list() == ["good"] * 3 + ["large"] * 10
+    bad = ["half", "page", "protein", "gone"]
+    table = pl.read_csv(folder / "results" / "skipped.tsv", separator="\t")
+    assert table["genome"].to_list() == bad
+    manifest = json.loads((folder / "results/embeddings/default/manifest.json").read_text())
+    assert [entry["genome"] for entry in manifest["genomes"]] == ["good", "large"]
+    assert [entry["genome"] for entry in manifest["skipped"]] == bad
+    assert manifest["skipped"][2]["reason"] == table["reason"][2]
+    genomes = pl.read_parquet(folder / "results" / "genomes.parquet")
+    assert dict(genomes.select("genome", "windows").iter_rows()) == {
+        **dict.fromkeys(bad, 0),
+        "good": 3,
+        "large": 10,
+    }
+    assert "4 genome(s) left out" in (folder / "results" / "summary.txt").read_text()
+    assert "4 genome(s) left out" in (folder / "results" / "report.html").read_text()
+
+    assert not flow.planned()
+    (folder / "half.fa.gz").write_bytes(whole)
+    os.utime(folder / "half.fa.gz", (1_000_000_000,) * 2)
+    jobs = flow.planned()
+    assert jobs["chunk_fasta"] == jobs["pack_tokens"] == jobs["embed_shard"] == 1
 
 
 def test_all_faults_of_a_config_are_shown_at_once_and_no_job_starts(flow):

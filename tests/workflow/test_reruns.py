@@ -29,7 +29,7 @@ FUSION = {"fit_fusion", "fuse_bundle", "fuse_layers"}
 TRAINING = {"split_chunks", "export_packs", "write_finetune"}
 BELOW_PACK = {"pack_tokens", "pack_burn_in", "shuffle_windows", *BELOW_EMBED, *FUSION}
 BELOW_PACK |= {"export_packs", "write_finetune"}
-BELOW_CHUNK = BELOW_PACK | {"chunk_fasta", "split_chunks", "check_labels"}
+BELOW_CHUNK = BELOW_PACK | {"chunk_fasta", "list_genomes", "split_chunks", "check_labels"}
 
 
 def extraction(name, **changes):

@@ -7,6 +7,13 @@
 #      results/indexes/{genome}.fai, a cache for later jobs, which make it again if it is missing
 
 
+def chunked_files(wildcards):
+    """Files of a bundle. The job runs again if a genome that it left out was repaired."""
+    if wildcards.bundle in REPAIRED:
+        workflow.dag.forcefiles.add(f"results/chunks/{wildcards.bundle}.parquet")
+    return bundle_files(wildcards)
+
+
 def chunk_threads(wildcards):
     """Two for a large genome, since other jobs wait for it; small ones run side by side."""
     return 2 if RUN.bundles[wildcards.bundle].n_shards > 1 else 1
@@ -15,7 +22,7 @@ def chunk_threads(wildcards):
 rule chunk_fasta:
     """Cut the genomes of bundle {wildcards.bundle} into windows: {params.settings[windows]}."""
     input:
-        files=bundle_files,
+        files=chunked_files,
     output:
         chunks="results/chunks/{bundle}.parquet",
     log:

@@ -22,6 +22,7 @@ from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, differs, freeze, load_fro
 from evo2_embed.run.older import older_faults, older_lines
 from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.run.record_files import has_lost_files, has_new_parts, lost_bundles
+from evo2_embed.run.repaired import repaired_bundles
 from evo2_embed.run.status import saved_work
 from evo2_embed.settings.sections import SCORES
 from snakemake.settings.types import RerunTrigger
@@ -52,6 +53,9 @@ if workflow.is_main_process:
 configfile: CONFIG
 
 
+RESULTS = Path(RUN_CONFIG).parent
+
+
 def load_run():
     """Settings and bundles of the run."""
     if not workflow.is_main_process:
@@ -62,16 +66,17 @@ def load_run():
 def planned_run():
     """The run of the configuration; an error if it would lose datasets of an earlier version."""
     run = plan_run(config)
-    faults = older_faults(run, Path("results"))
+    faults = older_faults(run, RESULTS)
     if faults:
         raise InputError("\n".join(faults))
     return run
 
 
 RUN = load_run()
+REPAIRED = checked(repaired_bundles, RUN, RESULTS) if workflow.is_main_process else set()
 SETTINGS = RUN.settings
 EXTRACTIONS = SETTINGS.extractions
-GENOMES = [genome.name for bundle in RUN.bundles.values() for genome in bundle.genomes]
+GENOMES = RUN.genome_names
 FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fusion}
 NOTHING = r"(?!)"  # a pattern that nothing matches
 LAYER = r"embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*"
@@ -108,11 +113,24 @@ def prepare_run():
             "config error: the settings changed since the last run, and without the trigger `params` "
             "results of the earlier settings would be kept: run without --rerun-triggers"
         )
-    for line in older_lines(RUN, Path("results")):
+    look_at_all_genomes(workflow.scheduler)
+    for line in older_lines(RUN, RESULTS):
         print(line, file=sys.stderr)
     for line in beyond_training(SETTINGS):
         print(f"warning: {line}", file=sys.stderr)
     freeze(RUN, RUN_CONFIG)
+
+
+def look_at_all_genomes(scheduler):
+    """Let Snakemake stop only after all genomes were looked at, so that all bad ones are named."""
+    chosen = scheduler.keepgoing
+
+    def keep_going(scheduler):
+        if chosen or not any(job.name == "chunk_fasta" for job in scheduler.failed):
+            return chosen
+        return any(job.name == "chunk_fasta" for job in scheduler.remaining_jobs)
+
+    type(scheduler).keepgoing = property(keep_going)
 
 
 def point_to_results():
@@ -124,7 +142,7 @@ def point_to_results():
 
 def explain_end():
     """After a run that did not end well: say what is kept, and whether a job failed at all."""
-    saved = saved_work(Path("results"))
+    saved = saved_work(RESULTS)
     if saved:
         print(
             f"saved work of embedding jobs is kept ({saved}): run again to continue",

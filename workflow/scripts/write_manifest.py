@@ -1,6 +1,7 @@
 """Describe the datasets of an extraction, their settings and inputs.
 
-In: the records of its layers, fusions, scores and variants, the chunk tables. Out: manifest.json.
+In: the records of its layers, fusions, scores and variants, the chunk tables, the
+table of genomes that are left out. Out: manifest.json.
 """
 
 from pathlib import Path
@@ -17,11 +18,13 @@ def main(
     scores: list[str],
     variants: list[str],
     chunks: list[str],
+    skipped: str,
     manifest: str,
 ) -> None:
     by_layer, by_fusion = dict(zip(layers, records, strict=True)), zip(fusions, fused, strict=True)
     compared = {Path(record).stem: record for record in variants}
-    write_manifest(chunks, by_layer, dict(by_fusion), next(iter(scores), None), compared, manifest)
+    scored = next(iter(scores), None)
+    write_manifest(chunks, by_layer, dict(by_fusion), scored, compared, skipped, manifest)
 
 
 if "snakemake" in globals():
@@ -34,5 +37,6 @@ if "snakemake" in globals():
             list(snakemake.input.scores),
             list(snakemake.input.variants),
             list(snakemake.input.chunks),
+            snakemake.input.skipped,
             snakemake.output.manifest,
         )

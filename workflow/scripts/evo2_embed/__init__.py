@@ -47,6 +47,7 @@ PACKAGES = (
 # neither a result nor the format of its file does not raise it.
 CODE_VERSIONS = {
     "chunk": 3,
+    "genomes": 1,
     "pack": 3,
     "embed": 3,
     "aggregate": 2,

@@ -9,7 +9,7 @@ import pyfaidx
 from evo2_embed.chunk.measures import JoinedSource, Source, measure_windows
 from evo2_embed.chunk.regions import plan_regions
 from evo2_embed.chunk.windows import plan_records, plan_windows
-from evo2_embed.chunk.work import Work, lengths_of
+from evo2_embed.chunk.work import AMBIGUOUS, Work, lengths_of
 from evo2_embed.genomes.blocks import BLOCK
 from evo2_embed.genomes.fit import fit_regions
 from evo2_embed.genomes.regions import Regions, read_regions
@@ -64,7 +64,7 @@ def cut_contigs(
         work.numbering.begin_contig(int(plan["stretch"].max(initial=-1)) + 1)
         for batch, skipped in _measured(source, plan, work):
             if skipped:
-                counts["skipped: ambiguous share above max_share"] += skipped
+                counts[AMBIGUOUS] += skipped
             yield _separate(source, batch)
 
 

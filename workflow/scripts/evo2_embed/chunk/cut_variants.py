@@ -12,7 +12,7 @@ from evo2_embed.chunk.measures import Source
 from evo2_embed.chunk.scan import scan_bases
 from evo2_embed.chunk.variant_rows import check_reference, measure_pairs, pair_blocks
 from evo2_embed.chunk.variants import plan_variants
-from evo2_embed.chunk.work import Work, lengths_of
+from evo2_embed.chunk.work import MISMATCH, Work, lengths_of
 from evo2_embed.genomes.fit import check_contigs, fit_regions
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
@@ -81,7 +81,7 @@ def _checked(
     right = check_reference(source, length, mine, genome.variants, policy)
     if right.all():
         return mine
-    counts["skipped: reference allele is not in the FASTA file"] += int((~right).sum())
+    counts[MISMATCH] += int((~right).sum())
     return mine.take(np.flatnonzero(right))
 
 

@@ -11,6 +11,11 @@ from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.settings.sections import RegionSettings, VariantSettings, Windows
 
+# What a policy of the configuration asks to skip.
+AMBIGUOUS = "skipped: ambiguous share above max_share"
+MISMATCH = "skipped: reference allele is not in the FASTA file"
+ASKED = (AMBIGUOUS, MISMATCH)
+
 
 @dataclass(frozen=True)
 class Work:

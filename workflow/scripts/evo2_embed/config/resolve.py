@@ -12,7 +12,7 @@ from evo2_embed.config.schema import schema_faults
 from evo2_embed.config.variants import variant_faults
 from evo2_embed.genomes.fit import region_faults
 from evo2_embed.genomes.fit import variant_faults as variant_file_faults
-from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
+from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet, twin_faults
 from evo2_embed.io.errors import InputError
 from evo2_embed.settings.sections import Extraction, Model, RegionSettings, Settings
 
@@ -46,8 +46,14 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
     genomes, faults = _check_sheet(settings.genomes, settings.regions)
     if settings.variants.scan:
         genomes = [replace(genome, scan=bool(genome.regions)) for genome in genomes]
+    bad = [genome for genome in genomes if genome.fault]
+    if settings.on_bad_genome == "stop":
+        faults += _lines(bad)
+    elif bad and len(bad) == len(genomes):
+        faults += _lines(bad) + ["on_bad_genome: skip: no genome is left"]
+    usable = [genome for genome in genomes if not genome.fault]
     # Regions that cannot be read have no rows.
-    faults += [] if faults else region_row_faults(settings, genomes)
+    faults += [] if faults else region_row_faults(settings, usable)
     faults += variant_faults(settings, genomes)
     in_windows = settings.regions.rows == "window"
     is_tiled = any(not g.has_variants and (in_windows or not g.regions) for g in genomes)
@@ -58,12 +64,26 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
 
 
 def _check_sheet(path: str, regions: RegionSettings | None) -> tuple[list[Genome], list[str]]:
-    """The rows of the sheet, and faults of it and its files; without settings, files of regions are
-    not read."""
+    """The rows of the sheet, of which some have a `fault`, and other faults of the sheet. Without
+    settings, files of regions are not read."""
     genomes, faults = read_sheet(path)
-    faults += file_faults(path, genomes)
-    faults += [] if faults else variant_file_faults(genomes)
-    return genomes, faults + (region_faults(genomes, regions) if regions else [])
+    found = [[line] if line else [] for line in twin_faults(path, genomes)]
+    for genome, mine in zip(genomes, found, strict=True):
+        mine += file_faults(path, genome)
+    checks = [variant_file_faults(genomes), region_faults(genomes, regions) if regions else []]
+    for lines in checks:
+        for mine, line in zip(found, lines, strict=False):
+            mine += [line] if line and not mine else []
+    genomes = [
+        replace(genome, fault="\n".join(mine)) if mine else genome
+        for genome, mine in zip(genomes, found, strict=True)
+    ]
+    return genomes, faults
+
+
+def _lines(bad: list[Genome]) -> list[str]:
+    """The faults of genomes, each once: they may share a file."""
+    return list(dict.fromkeys(line for genome in bad for line in genome.fault.split("\n")))
 
 
 def _faults_beside(config: dict) -> list[str]:
@@ -76,7 +96,10 @@ def _faults_beside(config: dict) -> list[str]:
     valid = not schema_faults({"genomes": "-", "regions": regions, "extractions": _ANY})
     if isinstance(config.get("genomes"), str):
         section = RegionSettings.from_dict(regions) if valid else None
-        faults += _check_sheet(config["genomes"], section)[1]
+        genomes, others = _check_sheet(config["genomes"], section)
+        faults += others
+        if config.get("on_bad_genome") != "skip":
+            faults += _lines([genome for genome in genomes if genome.fault])
     extractions, model = config.get("extractions"), config.get("model", {})
     for name, values in extractions.items() if isinstance(extractions, dict) else ():
         if schema_faults({"genomes": "-", "model": model, "extractions": {name: values}}):

@@ -1,6 +1,7 @@
 """The manifest of an extraction: its datasets, their settings and their inputs."""
 
 from evo2_embed import __version__
+from evo2_embed.genomes.skipped import read_skipped
 from evo2_embed.io.files import read_json, write_json
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 
@@ -18,6 +19,7 @@ def write_manifest(
     fusions: dict[str, str],
     scores: str | None,
     variants: dict[str, str],
+    skipped: str,
     output: str,
 ) -> dict:
     """Write `manifest.json`. It has no entries that differ between identical runs.
@@ -34,6 +36,8 @@ def write_manifest(
         The record written by `join_scores`. There are layers, or scores, or both.
     variants : dict of str to str
         Per layer, or of `scores`, the record written by `join_alleles`.
+    skipped : str
+        The table of genomes that are left out.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
@@ -59,12 +63,17 @@ def write_manifest(
             {**entry, "counts": table["genomes"][entry["genome"]]}
             for table in tables
             for entry in table["inputs"]
+            if entry["genome"] not in table.get("skipped", {})
         ],
         "layers": {layer: _entry(record, _OF_LAYER) for layer, record in records.items()},
         "fusions": {name: _entry(record, _OF_FUSION) for name, record in fused.items()},
         "scores": scored and _entry(scored, _OF_SCORES),
         "rows": sum(record["rows"] for record in datasets),
     }
+    left_out = read_skipped(skipped)
+    if left_out:
+        keys = ("genome", "file", "reason")
+        manifest["skipped"] = [{key: getattr(each, key) for key in keys} for each in left_out]
     if variants:
         compared = {layer: read_json(path) for layer, path in variants.items()}
         manifest["variants"] = {

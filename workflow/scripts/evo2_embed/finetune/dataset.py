@@ -177,5 +177,10 @@ def _origins(bundles: list[BundleFiles]) -> dict:
     tables = [table_metadata(open_table(bundle.chunks, CHUNKS)) for bundle in bundles]
     return {
         "windows": tables[0]["settings"]["windows"],
-        "genomes": [entry for table in tables for entry in table["inputs"]],
+        "genomes": [
+            entry
+            for table in tables
+            for entry in table["inputs"]
+            if entry["genome"] not in table.get("skipped", {})
+        ],
     }

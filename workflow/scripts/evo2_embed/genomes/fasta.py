@@ -18,8 +18,13 @@ import pyfaidx
 
 from evo2_embed.genomes.index import scan_index
 from evo2_embed.genomes.lines import file_kind, is_regular, rewrap
-from evo2_embed.io.errors import InputError
-from evo2_embed.io.files import atomic_path, is_disk_fault, temporary_names
+from evo2_embed.io.errors import InputError, MachineError
+from evo2_embed.io.files import (
+    atomic_path,
+    is_disk_fault,
+    is_machine_fault,
+    temporary_names,
+)
 from evo2_embed.io.locks import exclusive
 from evo2_embed.io.text import human_bytes, shown
 
@@ -68,7 +73,8 @@ def fetch_tokens(
     try:
         text = fasta.fetch(contig, start + 1, end)
     except (pyfaidx.FetchError, ValueError, OSError, *_DAMAGED) as error:
-        raise InputError(
+        kind = MachineError if is_machine_fault(error) else InputError
+        raise kind(
             f"{source}: record '{shown(contig)}': cannot be read ({shown(error, 300)})"
         ) from None
     letters = np.frombuffer(str(text).encode("utf-8", "surrogateescape"), np.uint8)
@@ -117,7 +123,7 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
             with _no_collection():
                 fasta = pyfaidx.Faidx(alias or path, rebuild=False, as_raw=True, **names)
         except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
-            raise InputError(_explain(path, error, alias)) from None
+            raise _refusal(path, error, alias) from None
         stack.enter_context(fasta)
         for name, record in fasta.index.items():
             if record.rlen == 0:
@@ -152,7 +158,7 @@ def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
                 lock.unlink()
             return True
     except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
-        raise InputError(_explain(path, error)) from None
+        raise _refusal(path, error) from None
     # No later job may use the index of an earlier version of the file.
     for old in (index, f"{index}.gzi"):
         Path(old).unlink(missing_ok=True)
@@ -187,11 +193,11 @@ def _rewritten(path: str, opener) -> Iterator[str]:
             with opener(path, "rb") as source, open(plain, "wb") as target:
                 rewrap(source, target)
         except (InputError, *_DAMAGED) as error:
-            raise InputError(_explain(path, error)) from None
+            raise _refusal(path, error) from None
         except OSError as error:
             if not is_disk_fault(error):
                 raise
-            raise InputError(_no_room(path, opener, os.path.dirname(scratch), error)) from error
+            raise MachineError(_no_room(path, opener, os.path.dirname(scratch), error)) from error
         yield plain
 
 
@@ -218,6 +224,12 @@ def _bad_letter(source: str, contig: str, position: int, letter: int) -> str:
         f"{source}: record '{shown(contig)}': '{seen}' at base {position + 1} is not a "
         f"nucleotide letter (allowed: {LETTERS}, upper or lower case){hint}"
     )
+
+
+def _refusal(path: str, error: Exception, alias: str | None = None) -> InputError:
+    """The error for a file that cannot be read; `alias` is its copy."""
+    kind = MachineError if is_machine_fault(error) else InputError
+    return kind(_explain(path, error, alias))
 
 
 def _explain(path: str, error: Exception, alias: str | None = None) -> str:

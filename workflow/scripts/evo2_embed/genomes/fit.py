@@ -19,15 +19,17 @@ _PREFIX, _VERSION = re.compile(r"^chr", re.IGNORECASE), re.compile(r"\.\d+$")
 _MITOCHONDRION = re.compile(r"^MT?$")
 
 
-def region_faults(genomes: list[Genome], settings: RegionSettings) -> list[str]:
-    """The first fault of each file of regions, in one line. Takes seconds per million regions.
+def region_faults(genomes: list[Genome], settings: RegionSettings) -> list[str | None]:
+    """Per genome, the first fault of its file of regions, in one line, or None. Takes seconds per
+    million regions.
 
     Contigs and ends are checked for FASTA files that are small, or have an index beside them: a job
     checks the others.
     """
-    faults: dict[str, None] = {}
+    faults: list[str | None] = []
     room = MOST_READ
     for genome in genomes:
+        faults.append(None)
         if not genome.regions or not Path(genome.regions).is_file():
             continue
         try:
@@ -37,8 +39,8 @@ def region_faults(genomes: list[Genome], settings: RegionSettings) -> list[str]:
                 room -= sum(lengths.values())
                 fit_regions(regions, lengths, genome, settings)
         except InputError as error:
-            faults[str(error)] = None  # of genomes that share a file, one
-    return list(faults)
+            faults[-1] = str(error)
+    return faults
 
 
 def fit_regions(
@@ -78,15 +80,16 @@ def fit_regions(
         raise InputError(f"{genome.regions}: {error}") from None
 
 
-def variant_faults(genomes: list[Genome]) -> list[str]:
-    """The first fault of each file of variants, in one line.
+def variant_faults(genomes: list[Genome]) -> list[str | None]:
+    """Per genome, the first fault of its file of variants, in one line, or None.
 
     The beginning and the end of each file are checked, and the contigs of its first records, for
     FASTA files that are small, or have an index beside them. A job checks all records.
     """
-    faults: dict[str, None] = {}
+    faults: list[str | None] = []
     room = MOST_READ
     for genome in genomes:
+        faults.append(None)
         if not genome.variants or not Path(genome.variants).is_file():
             continue
         try:
@@ -98,10 +101,10 @@ def variant_faults(genomes: list[Genome]) -> list[str]:
                 first = {name: int(mine.position[0]) for name, mine in sites.items() if len(mine)}
                 check_contigs(first, lengths, genome)
         except InputError as error:
-            faults[str(error)] = None  # of genomes that share a file, one
+            faults[-1] = str(error)
         except OSError as error:
-            faults[f"{genome.variants}: {error.strerror or error}"] = None
-    return list(faults)
+            faults[-1] = f"{genome.variants}: {error.strerror or error}"
+    return faults
 
 
 def check_contigs(first: dict[str, int], lengths: dict[str, int], genome: Genome) -> None:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from evo2_embed.genomes.region_formats import ALLOWED, DAMAGED, Reader, open_lines, reader_of
 from evo2_embed.genomes.region_lists import Regions
-from evo2_embed.io.errors import InputError
+from evo2_embed.io.errors import InputError, MachineError
+from evo2_embed.io.files import is_machine_fault
 from evo2_embed.io.text import numbered_lines
 from evo2_embed.settings.sections import RegionSettings
 
@@ -105,7 +106,8 @@ def _parse(version: _Version) -> dict[str, Regions]:
     except DAMAGED as error:
         raise InputError(f"{path}: truncated or damaged gzip file ({error})") from None
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+        kind = MachineError if is_machine_fault(error) else InputError
+        raise kind(f"{path}: {error.strerror or error}") from None
     if not lists or not lists.start:
         raise InputError(f"{path}: no regions in the file ({ALLOWED})")
     return lists.by_contig()

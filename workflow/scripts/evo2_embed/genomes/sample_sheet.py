@@ -1,6 +1,8 @@
 """The sheet of genomes: its rows and their errors."""
 
 import csv
+import errno
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -18,7 +20,8 @@ NOT_LITERAL = "a path must not contain { or } or control characters; rename it o
 @dataclass(frozen=True)
 class Genome:
     """A row of the sheet. `circular` is `all`, or the names of the circular records. `scan` says
-    whether each base of the regions is changed (`variants.scan`)."""
+    whether each base of the regions is changed (`variants.scan`), `fault` why a run leaves the
+    genome out."""
 
     name: str
     fasta: str
@@ -26,6 +29,7 @@ class Genome:
     circular: str | tuple[str, ...] | None = None
     variants: str | None = None
     scan: bool = False
+    fault: str | None = None
 
     def __post_init__(self):
         if isinstance(self.circular, list):  # as YAML and parameters of rules have it
@@ -90,33 +94,36 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
         )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
         genomes.append(genome)
-    return genomes, faults + _duplicate_faults(path, genomes)
+    return genomes, faults
 
 
-def file_faults(path: str, genomes: list[Genome]) -> list[str]:
-    """One line per file of the sheet that is missing, empty, from the future or not a file."""
+def file_faults(path: str, genome: Genome) -> list[str]:
+    """One line per file of a genome that is missing, empty, from the future, not a file, or that
+    may not be read."""
     faults = []
-    for genome in genomes:
-        for column in ("fasta", "regions", "variants"):
-            file = getattr(genome, column)
-            if not file:
-                continue
-            where = f"{path}: genome '{shown(genome.name)}': {column} '{shown(file, MESSAGE)}'"
-            if not is_literal(file):
-                faults.append(f"{where}: {NOT_LITERAL}")
-                continue
-            try:
-                size, future = Path(file).stat().st_size, future_fault(file)
-            except (OSError, ValueError) as error:
-                faults.append(f"{where}: {_reason(error)}")
-                continue
-            if not Path(file).is_file():
-                faults.append(f"{where}: not a file")
-            elif size == 0:
-                faults.append(f"{where}: the file is empty")
-            elif future:
-                faults.append(f"{where}: {future}")
+    for column in ("fasta", "regions", "variants"):
+        file = getattr(genome, column)
+        fault = file and _file_fault(file)
+        if fault:
+            where = f"genome '{shown(genome.name)}': {column} '{shown(file, MESSAGE)}'"
+            faults.append(f"{path}: {where}: {fault}")
     return faults
+
+
+def _file_fault(file: str) -> str | None:
+    if not is_literal(file):
+        return NOT_LITERAL
+    try:
+        size, future = Path(file).stat().st_size, future_fault(file)
+    except (OSError, ValueError) as error:
+        return _reason(error)
+    if not Path(file).is_file():
+        return "not a file"
+    if size == 0:
+        return "the file is empty"
+    if not os.access(file, os.R_OK):
+        return os.strerror(errno.EACCES)
+    return future
 
 
 def is_literal(path: str) -> bool:
@@ -177,15 +184,15 @@ def _row_faults(genome: Genome, row: list[str], header: list[str]) -> list[str]:
     return faults
 
 
-def _duplicate_faults(path: str, genomes: list[Genome]) -> list[str]:
+def twin_faults(path: str, genomes: list[Genome]) -> list[str | None]:
+    """Per genome, what is wrong if one before it has the same name, else None."""
     seen: dict[str, str] = {}
-    faults = []
+    faults: list[str | None] = []
     for genome in genomes:
         # Some file systems do not distinguish 'ecoli' and 'Ecoli'.
         key = genome.name.lower()
-        if key in seen:
-            names = f"'{shown(genome.name)}' occurs twice (first as '{shown(seen[key])}')"
-            faults.append(f"{path}: genome {names}")
+        names = f"'{shown(genome.name)}' occurs twice (first as '{shown(seen.get(key))}')"
+        faults.append(f"{path}: genome {names}" if key in seen else None)
         seen.setdefault(key, genome.name)
     return faults
 

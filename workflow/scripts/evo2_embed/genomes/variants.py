@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from evo2_embed.genomes.fasta import LETTERS
 from evo2_embed.genomes.variant_sample import Sites, check_file
-from evo2_embed.io.errors import InputError
+from evo2_embed.io.errors import InputError, MachineError
+from evo2_embed.io.files import is_machine_fault
 from evo2_embed.io.text import shown
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ def _batches(path: str, counts: Counter, contigs: dict[str, int]) -> Iterator[tu
         raise InputError(f"{path}: {_place(where)}: {error}") from None
     except (OSError, ValueError, NotImplementedError, UnicodeDecodeError) as error:
         at = f"in {where}" if isinstance(where, str) else f"after {_place(where)}"
-        raise InputError(
+        kind = MachineError if is_machine_fault(error) else InputError
+        raise kind(
             f"{path}: {at}: cannot be read as VCF or BCF ({shown(error)}); is a line damaged, or "
             "not separated by tabs?"
         ) from None

@@ -10,11 +10,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from evo2_embed.io.errors import InputError
+from evo2_embed.io.errors import InputError, MachineError
 from evo2_embed.io.integrity import open_json, seal_json
 
 # Errors of a disk that accepts no more data.
 _DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# Errors that tell nothing of the content of a file.
+_NOT_CONTENT = (
+    *_DISK_FAULTS,
+    errno.EIO,
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+)
 
 
 # Called before a file or folder appears under its name; raises if it must not.
@@ -43,6 +56,13 @@ def is_disk_fault(error: OSError) -> bool:
     return error.errno in _DISK_FAULTS
 
 
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether an error tells nothing of the content of the file that was read."""
+    if isinstance(error, OSError):
+        return error.errno in _NOT_CONTENT
+    return isinstance(error, MachineError)
+
+
 @contextmanager
 def disk_faults(path: Path) -> Iterator[None]:
     """An error of one line if the disk is full, over quota or read-only."""
@@ -52,7 +72,9 @@ def disk_faults(path: Path) -> Iterator[None]:
         if not is_disk_fault(error):
             raise
         reason = os.strerror(error.errno)
-        raise InputError(f"{path}: cannot be written: {reason}; correct this and rerun") from error
+        raise MachineError(
+            f"{path}: cannot be written: {reason}; correct this and rerun"
+        ) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from evo2_embed.io.errors import InputError, Stopped
+from evo2_embed.io.errors import InputError, InputErrors, Stopped
 from evo2_embed.io.text import MESSAGE, printable, shown
 
 log = logging.getLogger("evo2_embed")
@@ -18,9 +18,9 @@ def logged_to(path: str) -> Iterator[None]:
     """Send logging, warnings, prints and tracebacks of the block to `path`. If the block fails, end
     the process with status 1.
 
-    An error in the user's input (`InputError`), or a stop by a signal, gives one line in the log
-    and on the terminal. Any other exception writes its traceback to the log and its last line to
-    the terminal.
+    An error in the user's input (`InputError`) gives one line in the log and on the terminal
+    (`InputErrors`: one per fault), and so does a stop by a signal. Any other exception writes its
+    traceback to the log and its last line to the terminal.
     """
     terminal = os.dup(2)
     handle = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - logged to until the process ends
@@ -37,8 +37,9 @@ def logged_to(path: str) -> Iterator[None]:
     try:
         yield
     except (InputError, Stopped) as error:
-        _say(terminal, f"error: {error}")
-        log.error("%s", error)
+        for line in error.lines if isinstance(error, InputErrors) else [str(error)]:
+            _say(terminal, f"error: {line}")
+            log.error("%s", line)
         _end()
     except Exception as error:
         _say(terminal, f"error: {type(error).__name__}: {error} (traceback: {path})")

@@ -113,6 +113,20 @@ PACKS = pa.schema(
     ]
 )
 
+# One row per genome of the sheet; `skipped` counts contigs and windows, `reason` says why the
+# genome is left out.
+GENOMES = pa.schema(
+    [
+        pa.field("genome", pa.string(), nullable=False),
+        pa.field("fasta", pa.string(), nullable=False),
+        *(
+            pa.field(name, pa.int64(), nullable=False)
+            for name in ("contigs", "bases", "windows", "tokens", "skipped")
+        ),
+        pa.field("reason", pa.string()),
+    ]
+)
+
 # What the rows of a chunk of a variant depend on, beside the keys of all chunks.
 VARIANT_KEYS = ("length", "variant", "id", "allele", "fork", "insert")
 

@@ -95,7 +95,10 @@ def _left_out(settings: Settings, estimate: Estimate) -> list[str]:
     empty = [genome.name for genome in estimate.genomes if not genome.windows]
     if empty:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
-        lines.append(f"genome {empty[0]}{more}: no window is left ({shortest}); the run will stop")
+        end = "the run will stop"
+        if settings.on_bad_genome == "skip":
+            end = "the run will leave it out" if not more else "the run will leave them out"
+        lines.append(f"genome {empty[0]}{more}: no window is left ({shortest}); {end}")
     return lines
 
 

@@ -57,6 +57,7 @@ _LAYERS = "layers"
 # In the order of the data, except the training set.
 _RULES = (
     Rule("chunk_fasta", "chunk", {"chunks": "chunks/{bundle}.parquet"}),
+    Rule("list_genomes", "genomes", {"table": "genomes.parquet", "skipped": "skipped.tsv"}),
     Rule("pack_tokens", "pack", {"packs": "packs/{bundle}/{shard}.parquet"}),
     Rule("check_machine", "machine", {"record": "machine/{model}.json"}),
     Rule("fetch_model", "model", {"record": "models/{model}.json"}),

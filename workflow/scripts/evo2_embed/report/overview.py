@@ -5,7 +5,7 @@ import json
 import plotly.graph_objects as go
 
 from evo2_embed.finetune.dataset import summary_lines
-from evo2_embed.io.text import human_bytes
+from evo2_embed.io.text import MESSAGE, human_bytes, shown
 from evo2_embed.report.html import PALETTE, cards, escape, note, plot, section, table
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
@@ -26,7 +26,7 @@ def overview(results: list[Result]) -> str:
             "on disk": human_bytes(sum(result.bytes for result in results)),
         }
     )
-    shown = sorted(genomes, key=lambda genome: -genome["counts"].get("bases", 0))[:MOST_GENOMES]
+    largest = sorted(genomes, key=lambda genome: -genome["counts"].get("bases", 0))[:MOST_GENOMES]
     rows = [
         (
             genome["genome"],
@@ -38,12 +38,28 @@ def overview(results: list[Result]) -> str:
             )
             or "nothing",
         )
-        for genome in shown
+        for genome in largest
     ]
-    rest = len(genomes) - len(shown)
+    rest = len(genomes) - len(largest)
     more = note(f"and {rest:,} smaller genomes") if rest else ""
     heads = ("genome", "contigs", "bases", "chunks", "skipped")
-    return section("Overview", numbers + table(heads, rows) + more)
+    return section("Overview", numbers + table(heads, rows) + more + _left_out(first))
+
+
+def _left_out(result: Result) -> str:
+    """The genomes that were left out, and why."""
+    bad = result.left_out
+    if not bad:
+        return ""
+    rows = [
+        (shown(each["genome"]), shown(each["file"], MESSAGE), shown(each["reason"], MESSAGE))
+        for each in bad[:MOST_GENOMES]
+    ]
+    rest = len(bad) - len(rows)
+    more = note(f"and {rest:,} more, see results/skipped.tsv") if rest else ""
+    return (
+        f"<h3>{len(bad):,} genome(s) left out</h3>{table(('genome', 'file', 'reason'), rows)}{more}"
+    )
 
 
 def packing(results: list[Result], training_set: dict | None) -> str:

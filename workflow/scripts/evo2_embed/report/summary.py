@@ -5,9 +5,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from evo2_embed.io.files import read_json
-from evo2_embed.io.text import human_bytes, text_table
+from evo2_embed.io.text import human_bytes, shown, text_table, wrapped
 from evo2_embed.pack.metadata import PackCounts
 from evo2_embed.settings.sections import SCORES, Packing
+
+MOST_LEFT_OUT = 10  # genomes that the summary names
+MOST_REASON = 200  # characters of a reason there
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Result:
                 if reason.startswith("skipped: "):
                     counts[reason.removeprefix("skipped: ")] += number
         return counts
+
+    @property
+    def left_out(self) -> list[dict]:
+        """Genomes that were left out: `genome`, `file` and `reason` of each."""
+        return self.manifest.get("skipped", [])
 
     def total(self, key: str) -> float:
         """Sum over the shards."""
@@ -155,12 +163,19 @@ def render_summary(results: list[Result], variants: list[str]) -> str:
     """
     first = results[0]
     layer = next(iter(first.written))
+    bad = [
+        wrapped(f"left out: {shown(each['genome'])}: {shown(each['reason'], MOST_REASON)}")
+        for each in first.left_out[:MOST_LEFT_OUT]
+    ]
+    if bad:
+        bad += [f"{len(first.left_out):,} genome(s) left out: results/skipped.tsv", ""]
     skipped = [f"skipped: {number:,} x {reason}" for reason, number in first.skipped.items()]
     return "\n".join(
         [
             "",
             text_table(summary_rows(results)),
             "",
+            *bad,
             *(skipped or ["nothing was skipped"]),
             "",
             *variants,

@@ -87,6 +87,10 @@ class Digests:
         """Of all chunk tables, in the order of the sheet."""
         return [self.chunks(bundle) for bundle in self.run.bundles]
 
+    def genomes(self) -> str:
+        """Of the table of genomes."""
+        return settings_digest([self.settings("list_genomes"), self.all_chunks])
+
     def packs(self, bundle: str, shard: str) -> str:
         """Of the packs of a shard."""
         count = self.run.bundles[bundle].n_shards

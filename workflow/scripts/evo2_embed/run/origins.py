@@ -179,6 +179,7 @@ def _embedded(rule: str, packs: Callable[..., str]) -> Callable[..., Entries]:
 # By rule. `check_machine` and `fetch_model` depend on no settings that results depend on.
 _EXPECTED: dict[str, Callable[..., Entries]] = {
     "chunk_fasta": _chunks,
+    "list_genomes": _with_settings("list_genomes", Digests.genomes),
     "pack_tokens": _with_settings("pack_tokens", Digests.packs),
     "shuffle_windows": _with_settings("shuffle_windows", Digests.shuffled),
     "pack_burn_in": _with_settings("pack_burn_in", Digests.burn_in_packs),

@@ -6,6 +6,7 @@ again if the text of a parameter changes.
 
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.analysis.burn_in.limits import longest_context
+from evo2_embed.io.digests import settings_digest
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.run.frozen import LATER, Run
 
@@ -58,6 +59,11 @@ def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) ->
             **variants,
         }
     }
+
+
+def _list(run: Run, *_) -> dict:
+    genomes = [[*genome.row, genome.fault] for genome in run.all_genomes]
+    return {"settings": {"code": CODE_VERSIONS["genomes"], "genomes": settings_digest(genomes)}}
 
 
 def _pack(run: Run, *_) -> dict:
@@ -209,6 +215,7 @@ def _report(run: Run, *_) -> dict:
 
 _PARAMS = {
     "chunk_fasta": _chunk,
+    "list_genomes": _list,
     "pack_tokens": _pack,
     "check_machine": _none,
     "fetch_model": _none,

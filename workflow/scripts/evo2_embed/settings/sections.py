@@ -580,6 +580,11 @@ class Settings(Section):
     genomes: str = key(
         "Path of the sheet of genomes, relative to the working directory.", minLength=1
     )
+    on_bad_genome: Literal["stop", "skip"] = key(
+        "Genomes that cannot be used, such as a damaged file. stop: name all of them and stop. "
+        "skip: leave them out; results/skipped.tsv names them.",
+        "stop",
+    )
     windows: Windows = key(
         "How contigs are cut into windows. A window gives one embedding, or one per bin.",
         factory=Windows,

@@ -28,6 +28,8 @@ from evo2_embed.pack.write import PackSource, write_packs
 
 _CANDIDATES = 17  # positions where the longest stretch may start
 
+_NOTHING = {"reason": "the first genomes of the sheet have no window", "place": None}
+
 
 def pack_burn_in(
     genomes: list[Genome],
@@ -66,14 +68,16 @@ def pack_burn_in(
     file = open_table(chunks, CHUNKS)
     chunked = table_metadata(file)
     lower_case = chunked["settings"]["windows"]["lower_case"]
-    name, contig = _longest_contig(file)
-    genome = next(genome for genome in genomes if genome.name == name)
-    with (
-        index_folder(indexes, len(genomes)) as folder,
-        open_fasta(genome.fasta, fasta_index(folder, name)) as fasta,
-    ):
-        found = _choose(fasta, genome, contig, target, lower_case)
-        table = _rows(fasta, genome.fasta, found["place"], target["starts"], lower_case)
+    found, table = _NOTHING, CHUNKS.empty_table()
+    if file.metadata.num_rows:
+        name, contig = _longest_contig(file)
+        genome = next(genome for genome in genomes if genome.name == name)
+        with (
+            index_folder(indexes, len(genomes)) as folder,
+            open_fasta(genome.fasta, fasta_index(folder, name)) as fasta,
+        ):
+            found = _choose(fasta, genome, contig, target, lower_case)
+            table = _rows(fasta, genome.fasta, found["place"], target["starts"], lower_case)
     origin = {
         "settings": settings,
         "digest": settings_digest([settings, target, chunked["digest"]]),

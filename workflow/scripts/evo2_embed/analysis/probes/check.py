@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from evo2_embed.analysis.probes.design import KEYS, design_probe
 from evo2_embed.analysis.probes.labels import read_labels
@@ -15,7 +16,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.parts import Parts
-from evo2_embed.io.tables import CHUNKS, open_table
+from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 from evo2_embed.io.text import shown, some_of
 from evo2_embed.settings.sections import Probe, bin_of
 
@@ -57,11 +58,12 @@ def check_labels(
     """
     genomes = [genome.name for bundle in bundles for genome in bundle]
     columns = [*KEYS, "parts", *(["context"] if skip_first else [])]
-    tables = [open_table(path, CHUNKS).read(columns=columns) for path in chunks]
-    table = pa.concat_tables(tables)
+    files = [open_table(path, CHUNKS) for path in chunks]
+    table = pa.concat_tables([file.read(columns=columns) for file in files])
     windows = to_polars(table.drop_columns(["parts"]))
     _check_parts(windows, Parts.from_arrow(table["parts"]))
-    _check_contigs(windows, bundles, probe, indexes)
+    usable = _usable(bundles, files)
+    _check_contigs(windows, usable, len(usable) < len(genomes), probe, indexes)
     design = design_probe(rows_of_chunks(windows, pooling, skip_first), probe, genomes)
     described = design.describe(probe.gap)
     rows = {"pooling": pooling, **({"skip_first": skip_first} if skip_first else {})}
@@ -109,19 +111,35 @@ def _check_parts(windows: pl.DataFrame, parts: Parts) -> None:
     )
 
 
+def _usable(bundles: list[list[Genome]], files: list[pq.ParquetFile]) -> dict[str, Genome]:
+    """Genomes that no job left out, by name."""
+    metadata = [table_metadata(file) for file in files]
+    names = {entry["genome"] for table in metadata for entry in table["inputs"]}
+    names -= {name for table in metadata for name in table.get("skipped", {})}
+    return {genome.name: genome for mine in bundles for genome in mine if genome.name in names}
+
+
 def _check_contigs(
-    windows: pl.DataFrame, bundles: list[list[Genome]], probe: Probe, indexes: str
+    windows: pl.DataFrame,
+    usable: dict[str, Genome],
+    some_left_out: bool,
+    probe: Probe,
+    indexes: str,
 ) -> None:
-    """Check that the FASTA files have every contig of the labels, if only without windows."""
+    """Check that the FASTA files have every contig of the labels, if only without windows. Contigs
+    of genomes that are left out are not known."""
     labels = read_labels(probe)
     asked = pl.DataFrame({"contig": labels.contig})
     by = ["contig"]
     if labels.genome:
         asked, by = asked.with_columns(genome=pl.Series(labels.genome)), ["genome", "contig"]
+        asked = asked.filter(pl.col("genome").is_in(list(usable)))
+    elif some_left_out:
+        return
     asked = asked.select(by).unique(maintain_order=True)
     unknown = asked.join(windows.select(by).unique(), on=by, how="anti", maintain_order="left")
     if len(unknown):
-        unknown = unknown.join(_contigs(bundles, indexes), on=by, how="anti", maintain_order="left")
+        unknown = unknown.join(_contigs(usable, indexes), on=by, how="anti", maintain_order="left")
     if len(unknown):
         first = unknown.row(0, named=True)
         genome = f" of genome '{shown(first['genome'])}'" if "genome" in first else ""
@@ -136,13 +154,12 @@ def _check_contigs(
         )
 
 
-def _contigs(bundles: list[list[Genome]], indexes: str) -> pl.DataFrame:
+def _contigs(usable: dict[str, Genome], indexes: str) -> pl.DataFrame:
     """genome and contig of every FASTA record, with windows or without."""
     names = {"genome": [], "contig": []}
-    for genomes in bundles:
-        with index_folder(indexes, len(genomes)) as folder:
-            for genome in genomes:
-                with open_fasta(genome.fasta, fasta_index(folder, genome.name)) as fasta:
-                    names["contig"] += list(fasta.index)
-                names["genome"] += [genome.name] * (len(names["contig"]) - len(names["genome"]))
+    with index_folder(indexes, len(usable)) as folder:
+        for name, genome in usable.items():
+            with open_fasta(genome.fasta, fasta_index(folder, name)) as fasta:
+                names["contig"] += list(fasta.index)
+            names["genome"] += [name] * (len(names["contig"]) - len(names["genome"]))
     return pl.DataFrame(names)

@@ -1,0 +1,90 @@
+"""The table of the genomes of a run, and of those that it left out."""
+
+import pyarrow as pa
+
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.genomes.skipped import Skipped, read_digest, write_skipped
+from evo2_embed.io.digests import settings_digest
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.tables import (
+    CHUNKS,
+    GENOMES,
+    metadata_schema,
+    open_table,
+    table_metadata,
+    table_writer,
+)
+
+_COUNTS = {"contigs": "contigs", "bases": "bases", "windows": "chunks", "tokens": "tokens"}
+
+
+def write_genomes(
+    chunks: list[str],
+    genomes: list[Genome],
+    settings: dict,
+    table: str,
+    skipped: str,
+) -> None:
+    """Write the table of genomes, and that of genomes that are left out.
+
+    Parameters
+    ----------
+    chunks : list of str
+        Chunk tables of all bundles, in the order of the sheet.
+    genomes : list of Genome
+        All of the sheet; those with a `fault` are in no bundle.
+    settings : dict
+        Those of the rule, for the metadata of the table.
+    table, skipped : str
+        Files to write: `tables.GENOMES`, and that of `genomes.skipped`.
+
+    Raises
+    ------
+    InputError
+        If every genome is left out.
+    """
+    found = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
+    counts = {name: entry for each in found for name, entry in each["genomes"].items()}
+    bad = _skipped_by_jobs(found, genomes)
+    if len(bad) == len(counts):
+        raise InputError("every genome is left out; the first: " + next(iter(bad.values())).reason)
+    early = [Skipped(g.name, g.fasta, " ".join(g.fault.split("\n"))) for g in genomes if g.fault]
+    rows = [_row(genome, counts.get(genome.name, {}), bad) for genome in _of_table(genomes)]
+    digest = settings_digest([settings, [each["digest"] for each in found]])
+    schema = metadata_schema(GENOMES, {"settings": settings, "digest": digest})
+    with table_writer(table, schema) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema))
+    write_skipped(skipped, [*bad.values(), *early])
+
+
+def _skipped_by_jobs(found: list[dict], genomes: list[Genome]) -> dict[str, Skipped]:
+    """By name, the genomes that chunk tables leave out."""
+    files = {genome.name: genome.fasta for genome in genomes if not genome.fault}
+    result = {}
+    for each in found:
+        inputs = {entry["genome"]: entry for entry in each["inputs"]}
+        for name, reason in each.get("skipped", {}).items():
+            digest = read_digest(each["settings"], inputs[name])
+            result[name] = Skipped(name, files[name], reason, digest)
+    return result
+
+
+def _of_table(genomes: list[Genome]) -> list[Genome]:
+    """Genomes, each name once: a usable one if there is one."""
+    first: dict[str, Genome] = {}
+    for genome in sorted(genomes, key=lambda genome: bool(genome.fault)):
+        first.setdefault(genome.name, genome)
+    return [genome for genome in genomes if first[genome.name] is genome]
+
+
+def _row(genome: Genome, counts: dict, bad: dict[str, Skipped]) -> dict:
+    reason = genome.fault or (bad[genome.name].reason if genome.name in bad else None)
+    skipped = sum(n for why, n in counts.items() if why.startswith("skipped: "))
+    numbers = {name: counts.get(key, 0) for name, key in _COUNTS.items()}
+    return {
+        "genome": genome.name,
+        "fasta": genome.fasta,
+        **numbers,
+        "skipped": skipped,
+        "reason": reason,
+    }
