@@ -151,7 +151,7 @@ def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | 
     )
     return Estimate(
         genomes,
-        _estimate_layers(settings, genomes, shards),
+        _estimate_layers(settings, genomes, shards, len(bundles)),
         shards,
         count_jobs(settings, bundles),
         filesizes.chunk_tables(windows, len(bundles), of_variants),
@@ -241,7 +241,7 @@ def _regions(
 
 
 def _estimate_layers(
-    settings: Settings, genomes: list[GenomeEstimate], shards: int
+    settings: Settings, genomes: list[GenomeEstimate], shards: int, bundles: int
 ) -> list[LayerEstimate]:
     windows, contigs = sum(g.windows for g in genomes), sum(g.contigs for g in genomes)
     strands, layers = settings.windows.n_strands, []
@@ -253,6 +253,7 @@ def _estimate_layers(
         twice = of_variants and not extraction.bin
         # Two windows per row of the dataset of variants, or four.
         compared = of_variants // (4 if settings.variants.strands == "mean" else 2)
+        alleles = compared, len({genome.bundle for genome in genomes if genome.shares})
         if extraction.bin:
             rows = sum(genome.rows[extraction.bin] for genome in genomes)
         groups = {"contig": contigs, "genome": len(genomes)}
@@ -260,35 +261,37 @@ def _estimate_layers(
         for layer in extraction.layers:
             width = widths[layer]
             size = filesizes.shard_files(extraction, width, rows, shards)
-            stored = filesizes.dataset(extraction, width, rows, means, strands)
+            stored = filesizes.dataset(extraction, width, rows, bundles, means, strands)
             if twice:
                 size += filesizes.shard_files(extraction, width, of_variants, shards)
-                stored += filesizes.alleles(width, compared)
+                stored += filesizes.alleles(width, *alleles)
             layers.append(
                 LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, size, stored)
             )
         if extraction.scores:
             files = 2 * shards if twice else shards
             read = rows + of_variants if twice else rows
-            scored = _estimate_scores(name, extraction, rows, read, files)
+            scored = _estimate_scores(name, extraction, rows, read, files, bundles)
             if twice and not extraction.layers:
-                stored = scored.dataset_bytes + filesizes.alleles(0, compared)
+                stored = scored.dataset_bytes + filesizes.alleles(0, *alleles)
                 scored = replace(scored, dataset_bytes=stored)
             layers.append(scored)
-        layers += _estimate_fusions(name, extraction, rows)
+        layers += _estimate_fusions(name, extraction, rows, bundles)
     return layers
 
 
 def _estimate_scores(
-    name: str, extraction: Extraction, rows: int, in_shards: int, files: int
+    name: str, extraction: Extraction, rows: int, in_shards: int, files: int, bundles: int
 ) -> LayerEstimate:
     """The scores, which have no vector: two numbers and a count per row."""
     mine = rows if extraction.score_strands == "keep" else rows // 2
-    sizes = filesizes.scores(in_shards, max(files, 1)), filesizes.scores(mine, 1)
+    sizes = filesizes.scores(in_shards, files, 0), filesizes.scores(mine, 0, bundles)
     return LayerEstimate(name, SCORES, extraction.pooling, "float64", 2, mine, *sizes)
 
 
-def _estimate_fusions(where: str, extraction: Extraction, rows: int) -> list[LayerEstimate]:
+def _estimate_fusions(
+    where: str, extraction: Extraction, rows: int, bundles: int
+) -> list[LayerEstimate]:
     known, pooling = layer_widths(extraction.model.name), extraction.pooling
     # Fused vectors compress like means.
     stored = replace(extraction, pooling="mean")
@@ -297,6 +300,6 @@ def _estimate_fusions(where: str, extraction: Extraction, rows: int) -> list[Lay
         widths = [known[layer] for layer in fusion.layers]
         width = joined_width(fusion.method, fusion.strands, widths)
         mine = rows if fusion.strands == "keep" else rows // 2
-        size = filesizes.dataset(stored, width, mine, [], 1)
+        size = filesizes.dataset(stored, width, mine, bundles, [], 1)
         fusions.append(LayerEstimate(where, name, pooling, extraction.dtype, width, mine, 0, size))
     return fusions

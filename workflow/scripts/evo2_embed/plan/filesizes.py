@@ -15,9 +15,10 @@ _TOKEN = 0.31  # bytes per token in a pack file; for overlapping windows only at
 _VARIANT_CHUNK, _VARIANT, _AGAIN = 4, 6, 0.005
 _SEGMENT, _PACK_FILE = 16, 9_500  # bytes of a window's keys, and per file
 _KEYS, _EMBEDDING_FILE = 10, 4_500  # bytes of a row's keys, and of a file's metadata
-_SCORES, _SCORES_FILE = 17, 8_500  # bytes of a row of scores, and of a file's metadata
+_SCORES = 17  # bytes of a row of scores
+_SCORES_SHARD, _SCORES_PART = 8_500, 6_500  # bytes of the metadata of its files
 _ALLELES, _ALLELES_FILE = 60, 9_000  # bytes of a variant's keys and distances, and of a file
-_MEAN = 1_200  # bytes of a contig's or genome's row group in the table of its level
+_LEVEL_FILE = 3_000  # bytes of the metadata of a table of means over contigs or genomes
 
 # Training set, per form: bytes per token of inputs (with or without BOS) and of labels, per window
 # for its keys, and per shard for its files.
@@ -68,25 +69,26 @@ def training_set(settings: Settings, tokens: int, count: int, shards: int) -> in
     return round(2 * (tokens * (inputs + labels) + count * _KEY + shards * _FORM_FILES))
 
 
-def shard_files(extraction: Extraction, width: int, rows: int, shards: int) -> int:
-    """Bytes of one layer's shard files, with `rows` vectors of `width` dimensions."""
-    per_shard = rows / max(shards, 1)
-    return round(shards * _rows(extraction, width, per_shard))
+def shard_files(extraction: Extraction, width: int, rows: int, files: int) -> int:
+    """Bytes of files of one layer, with `rows` vectors of `width` dimensions."""
+    return round(files * _rows(extraction, width, rows / max(files, 1)))
 
 
-def alleles(width: int, rows: int) -> int:
+def alleles(width: int, rows: int, files: int) -> int:
     """Bytes of the dataset of variants of a layer, or with a width of 0 of scores alone: two
     vectors, keys and distances per row."""
     vectors = _vectors(2 * rows, width, 4, _COMPRESSED) if width else 0
-    return round(vectors + rows * _ALLELES + _ALLELES_FILE)
+    return round(vectors + rows * _ALLELES + files * _ALLELES_FILE)
 
 
-def scores(rows: int, files: int) -> int:
-    """Bytes of files with the scores of this many rows."""
-    return rows * _SCORES + files * _SCORES_FILE
+def scores(rows: int, shards: int, bundles: int) -> int:
+    """Bytes of files with the scores of this many rows: of shards, or of bundles."""
+    return rows * _SCORES + shards * _SCORES_SHARD + bundles * _SCORES_PART
 
 
-def dataset(extraction: Extraction, width: int, rows: int, means: list[int], strands: int) -> int:
+def dataset(
+    extraction: Extraction, width: int, rows: int, bundles: int, means: list[int], strands: int
+) -> int:
     """Bytes of one layer's dataset, with the tables of its levels.
 
     Parameters
@@ -94,13 +96,18 @@ def dataset(extraction: Extraction, width: int, rows: int, means: list[int], str
     extraction : Extraction
     width, rows : int
         Dimensions of a vector, and number of vectors.
+    bundles : int
+        Each has part files of its own.
     means : list of int
         Per level, its number of contigs or genomes.
     strands : int
         Rows of each of them.
     """
-    mean = _group(strands * width, 4, _COMPRESSED) + _MEAN
-    return round(_rows(extraction, width, rows) + sum(means) * mean)
+    counts = [strands * number for number in means]
+    levels = sum(
+        _vectors(count, width, 4, _COMPRESSED) + count * _KEYS + _LEVEL_FILE for count in counts
+    )
+    return round(shard_files(extraction, width, rows, bundles) + levels)
 
 
 def _rows(extraction: Extraction, width: int, rows: float) -> float:
