@@ -78,7 +78,7 @@ test-slurm-all: test-env
 lint: test-env
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/snakefmt --check Snakefile workflow/rules
+	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(BIN)/python tests/lint_workflow.py
 
 schema: env

@@ -1,11 +1,11 @@
 # evo2-embed: FASTA to a Parquet dataset of Evo 2 embeddings.
 # config/config.yaml and config/genomes.tsv say what to run; config/README.md explains both.
 
-from snakemake.utils import min_version
 
-min_version("9.0")
+include: "workflow/Snakefile"
 
 
+<<<<<<< HEAD
 report: "workflow/report/workflow.rst"
 
 
@@ -49,3 +49,7 @@ onsuccess:
 
 onerror:
     explain_end()
+=======
+# Snakemake forgets the default target of a file that is included.
+workflow.default_target = workflow.modifier.modify_rulename("all")
+>>>>>>> 3388279 (feat: another workflow can import this one as a module, also from a git commit; workflow/Snakefile for the catalog)

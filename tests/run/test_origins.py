@@ -91,7 +91,8 @@ def as_job(run, rule):
         if key in job.wildcards
     }
     params = rule_params(run, rule, **known)
-    return SimpleNamespace(rule=rule, wildcards=job.wildcards, params=params, input=inputs)
+    log = [f"logs/{job.log}"]
+    return SimpleNamespace(rule=rule, wildcards=job.wildcards, params=params, input=inputs, log=log)
 
 
 def read_from(run, job, writer):

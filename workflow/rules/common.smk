@@ -4,13 +4,51 @@
 # results/run_config.yaml. A cluster job parses the workflow again and reads them there, so an edit
 # of the configuration during a run has no effect until the next run.
 
+import os
 import re
+import subprocess
 import sys
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
+from snakemake.sourcecache import HostingProviderFile, LocalGitFile
+
+
+def find_scripts():
+    """Folder of the scripts and the library, beside the one with this file.
+
+    A workflow that another one imports may be a commit in a git repository, not a folder. Snakemake
+    reads single files of it; the library has to be a folder, so the commit is copied to one.
+    """
+    here = workflow.current_basedir
+    if isinstance(here, LocalGitFile):
+        repository = here.repo_path
+    elif isinstance(here, HostingProviderFile):
+        repository = here.hosted_repo.repo_clone
+    else:
+        return Path(here.get_path_or_uri(secret_free=True)).parent / "scripts"
+    git = ["git", "-C", str(repository)]
+    commit = subprocess.check_output([*git, "rev-parse", f"{here.ref}^{{commit}}"], text=True)
+    folder = Path(".snakemake", "evo2-embed", commit.strip()).absolute()
+    if not folder.exists():
+        new = folder.with_name(f"{folder.name}.{os.getpid()}")
+        new.mkdir(parents=True)
+        files = subprocess.check_output([*git, "archive", commit.strip()])
+        subprocess.run(["tar", "-x", "-C", str(new)], input=files, check=True)
+        try:
+            new.rename(folder)
+        except OSError:
+            if not folder.exists():  # another process was first
+                raise
+    scripts = folder / "workflow" / "scripts"
+    # Snakemake runs copies of the scripts, which do not lie beside the library.
+    paths = [str(scripts), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return scripts
+
+
+sys.path.insert(0, str(find_scripts()))
 
 from evo2_embed.config.context import beyond_training
 from evo2_embed.config.read import read_yaml
@@ -29,6 +67,11 @@ from snakemake.settings.types import RerunTrigger
 
 STARTED = time.time()
 
+if workflow.modifier.path_modifier.replace_prefix("results/", None) != "results/":
+    sys.exit(
+        "config error: a module with a prefix: jobs find their files in results/ of the folder in "
+        "which Snakemake runs; leave out `prefix`, or run this workflow in a folder of its own"
+    )
 
 CONFIG = "config/config.yaml"
 
@@ -97,6 +140,27 @@ wildcard_constraints:
     layers=rf"{ALL_LAYERS}|{LAYER}",
     # Those of the configuration.
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
+
+
+def run_first(function):
+    """Have Snakemake call a function before the first job.
+
+    `onstart` is for the main Snakefile only. A workflow that imports this one, as a module or by
+    `include`, has its own `onstart`, and it is called afterwards.
+    """
+    first = workflow.__dict__.setdefault("run_first", {})
+    first[function.__name__] = function  # a module may be read several times
+
+    def call(workflow, log):
+        for each in workflow.__dict__.get("run_first", {}).values():
+            each()
+        workflow.__dict__["_onstart"](log)
+
+    # Snakemake sets its attribute after this file is read, so a property is found before it.
+    type(workflow)._onstart = property(
+        lambda workflow: partial(call, workflow),
+        lambda workflow, given: workflow.__dict__.update(_onstart=given),
+    )
 
 
 def prepare_run():

@@ -13,7 +13,7 @@ from evo2_embed.run.digests import Digests
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.origins import check_origin
 
-RESULTS = Path(RUN_CONFIG).parent
+RESULTS, LOGS = Path(RUN_CONFIG).parent, Path("logs")
 
 _STALE = (
     "the settings or files of this job changed after it was started: it writes nothing; if no run "
@@ -32,7 +32,7 @@ def workflow_job(job) -> Iterator[None]:
     Parameters
     ----------
     job : object
-        `rule`, `wildcards`, `params`, `input` and `log`, as the workflow engine gives them to a
+        `wildcards`, `params`, `input` and `log`, as the workflow engine gives them to a
         script.
     """
     with logged_to(job.log[0]), checked_writes(write_check(job)):
@@ -88,8 +88,10 @@ def _made_inputs(job) -> list[str]:
 
 def _check_params(job, digests: Digests) -> None:
     wildcards = dict(job.wildcards.items())
+    # A workflow that imports this one may give its rules other names, but not their logs.
+    rule = Path(job.log[0]).relative_to(LOGS).parts[0].removesuffix(".log")
     try:
-        wanted = digests.params(job.rule, **wildcards)
+        wanted = digests.params(rule, **wildcards)
     except KeyError:  # of an extraction or fusion that the run no longer has
         raise InputError(_STALE) from None
     if any(job.params[name] != value for name, value in wanted.items()):
