@@ -281,6 +281,28 @@ def test_a_sheet_may_have_a_bom_comments_and_windows_line_ends(tmp_path):
     assert not lines
 
 
+def test_paths_of_the_sheet_may_have_a_tilde_or_be_addresses_of_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    path = tmp_path / "sheet.tsv"
+    cells = ["~/a.fa", "file:///data/b%20c.fa", "file://localhost/d.fa", "file:/e.fa", "x~/f.fa"]
+    rows = [f"g{n}\t{cell}\t~/r.bed" for n, cell in enumerate(cells)]
+    path.write_text("genome\tfasta\tregions\n" + "\n".join(rows))
+    genomes, lines = read_sheet(str(path))
+    assert not lines
+    wanted = ["/home/me/a.fa", "/data/b c.fa", "/d.fa", "/e.fa", "x~/f.fa"]
+    assert [genome.fasta for genome in genomes] == wanted
+    assert {genome.regions for genome in genomes} == {"/home/me/r.bed"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_sheet_that_a_spreadsheet_saved_as_utf_16_is_refused_by_name(tmp_path, encoding):
+    path = tmp_path / "sheet.tsv"
+    path.write_bytes("\ufeffgenome\tfasta\r\na\tany.fa\r\n".encode(encoding))
+    genomes, (line,) = read_sheet(str(path))
+    assert line == f"{path}: the sheet is UTF-16 text (allowed: UTF-8, separated by tabs)"
+    assert not genomes
+
+
 def test_the_shipped_configuration_is_valid(monkeypatch):
     monkeypatch.chdir(ROOT)
     settings, genomes = resolve(yaml.safe_load((ROOT / "config" / "config.yaml").read_text()))

@@ -1,7 +1,10 @@
 """Unusual or broken files: read correctly, or refused in a line that names the fault."""
 
+import bz2
 import gzip
+import lzma
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -142,10 +145,8 @@ def test_a_compressed_file_cut_anywhere_is_refused(run, tmp_path, kind):
         (b">M\xfcller\nACGT\n", "not a FASTA file in UTF-8 or ASCII text (it has the byte 0xfc)"),
         (b">a\rACGT\rACGT\r", "old Mac"),
         (b">a\nACGT\rACGT\n", "old Mac"),
-        (b">a\n\n>b\nACGT\n", "record 'a' has no sequence"),
-        (b">a\nACGT\n>b", "record 'b' has no sequence"),
         (b">a x\nACGT\n>a y\nACG\nACGT\n", "record name 'a' occurs twice"),
-        (b">a\nACGT\n> \nACGT\n", "a '>' line without a record name"),
+        (b">a\nACGT\n> \nACGT\n", "a '>' line without a record name (line 3)"),
         (b">a\nACGT\n;note\nACGT\n", "';' at base 5 is not a nucleotide letter"),
         (b">p\nMKVLAAGE\n", "record 'p': 'L' at base 4 is not a nucleotide letter"),
         (b">p\nACGT\n>q\nACGTAC.T\n", "record 'q': '.' at base 7"),
@@ -164,9 +165,44 @@ def test_a_header_without_a_name_is_told_by_its_line(run, tmp_path):
     assert "(line 3)" in refused(run, tmp_path / "bad.fa")
 
 
-def test_other_compressions_are_refused_by_name(run, tmp_path):
-    (tmp_path / "g.fa.zst").write_bytes(b"\x28\xb5\x2f\xfd1234")
-    assert "allowed: gzip, bgzip" in refused(run, tmp_path / "g.fa.zst")
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (
+            "g.fa.xz",
+            lzma.compress(b">a\nACGT\n"),
+            r"with xz .*: xz -dc .*/g.fa.xz \| bgzip > g.fa.gz",
+        ),
+        ("g.fa.gz", lzma.compress(b">a\nACGT\n"), "with xz .*: xz -dc"),
+        ("my g.fa.bz2", bz2.compress(b">a\nACGT\n"), r"bzip2 .*my g.fa.bz2' \| bgzip > 'my g"),
+        ("g.fa.zst", b"\x28\xb5\x2f\xfd1234", "with Zstandard .*: zstd -dc"),
+        ("g.zip", b"PK\3\0041234", "with ZIP .*: unzip -p"),
+        ("page.fa.gz", b"\xef\xbb\xbf\r\n<html>404</html>", "seems to be a web page: download it"),
+        ("error.fna.gz", b"<!DOCTYPE html>", "seems to be a web page: download it again"),
+    ],
+)
+def test_what_is_no_gzip_file_is_refused_by_name(run, tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    assert re.search(said, refused(run, tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "bgzip"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b">e\n>a x\nACGTAC\nGT\n>f\n>b\nTT\n>g\n",
+        b">e\r\n\r\n>a\r\nACGTACGT\r\n>f y\r\n>b\r\nTT\r\n>g",
+        b"\xef\xbb\xbf>e\n\n\n>a\nACG\nTACGT\n>f\n>b\nTT\n>g\n\n",
+    ],
+)
+def test_records_without_bases_are_counted_as_too_short(run, tmp_path, kind, content):
+    path = write_as(kind, tmp_path / "g.fa", content)
+    rows, packs = run(path)
+    assert [(row["contig"], row["end"]) for row in rows] == [("a", 8), ("b", 2)]
+    assert b"".join(row["tokens"].tobytes() for row in packs) == b"ACGTACGTTT"
+    (counts,) = table_metadata(open_table("out/chunks.parquet", CHUNKS))["genomes"].values()
+    assert counts["contigs"] == 5
+    assert counts["skipped: contig shorter than min_length"] == 3
 
 
 def test_missing_and_empty_files_and_folders_are_told_before_any_job(tmp_path):

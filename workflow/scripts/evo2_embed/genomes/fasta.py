@@ -125,9 +125,6 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
         except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
             raise _refusal(path, error, alias) from None
         stack.enter_context(fasta)
-        for name, record in fasta.index.items():
-            if record.rlen == 0:
-                raise InputError(f"{path}: record '{shown(name)}' has no sequence")
         yield fasta
 
 
@@ -243,7 +240,10 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
     text = " ".join(str(error).replace(alias or path, "the file").split())
     if text.startswith("Duplicate key"):
         name = text.removeprefix("Duplicate key").strip().strip('"')
-        return f"{path}: record name '{shown(name)}' occurs twice (names must differ)"
+        return (
+            f"{path}: record name '{shown(name)}' occurs twice (names must differ; a name ends at "
+            "the first blank of its line)"
+        )
     if "Bad sequence name" in text:
         # pyfaidx counts lines from 0; lines of a rewritten file are not those of the user's file.
         line = "" if alias else f" (line {int(text.split()[-1].rstrip('.')) + 1})"

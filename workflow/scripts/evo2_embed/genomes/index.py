@@ -97,7 +97,7 @@ class _Scan:
         """Count the lines that continue the record of the previous block."""
         count = int(headers[0]) if len(headers) else len(starts)
         if not count:
-            return not self.names or self.lines[-1] > 0
+            return True
         if not self.names or self.ended:
             return False
         if not self.lines[-1]:
@@ -115,12 +115,10 @@ class _Scan:
         widths: np.ndarray,
         base: int,
     ) -> bool:
-        """Record the records that start in a block; False if one has no name or no sequence."""
+        """Record the records that start in a block; False if one has no name."""
         offsets = np.append(starts, len(block))
         first, stop = headers + 1, np.append(headers[1:], len(starts))[: len(headers)]
         lines = stop - first
-        if (lines[:-1] == 0).any():
-            return False
         for start, end in zip(offsets[headers].tolist(), offsets[first].tolist(), strict=True):
             words = block[start + 1 : end].tobytes().decode().split()
             if not words:
@@ -135,14 +133,21 @@ class _Scan:
         return bool((begun[lines > 0] > 1).all())
 
     def text(self) -> str | None:
-        """The index; None if a name occurs twice or a record has no sequence."""
-        if not self.names or not self.lines[-1] or len(set(self.names)) < len(self.names):
+        """The index; None if a name occurs twice, or the file ends with a header without LF."""
+        if not self.names or len(set(self.names)) < len(self.names):
+            return None
+        if self.unended and not self.lines[-1]:
             return None
         ends = [1] * len(self.names)
         if self.unended and self.lines[-1] == 1:
             ends[-1] = 0
-        columns = zip(self.names, self.letters, self.offsets, self.widths, ends, strict=True)
+        # Some assemblers write records without bases.
+        widths = [
+            (width - 1, width - 1 + end) if letters else (0, 0)
+            for letters, width, end in zip(self.letters, self.widths, ends, strict=True)
+        ]
+        columns = zip(self.names, self.letters, self.offsets, widths, strict=True)
         return "".join(
-            f"{name}\t{letters}\t{offset}\t{width - 1}\t{width - 1 + end}\n"
-            for name, letters, offset, width, end in columns
+            f"{name}\t{letters}\t{offset}\t{width}\t{pitch}\n"
+            for name, letters, offset, (width, pitch) in columns
         )

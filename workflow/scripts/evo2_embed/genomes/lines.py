@@ -1,6 +1,8 @@
 """The layout of FASTA text: whether pyfaidx can index it, and how to rewrite it if not."""
 
 import gzip
+import os
+import shlex
 import struct
 import zlib
 
@@ -10,6 +12,13 @@ _LINE = 1 << 20  # bytes of a FASTA line handled at once
 _LONG = 16 * _LINE  # bytes of a line above which pyfaidx needs much memory
 _BOM = b"\xef\xbb\xbf"
 _WRAP = 80  # bases per line of a rewritten file
+# First bytes of other compressions, and the program that writes the text to its output.
+_OTHERS = {
+    b"\xfd7zXZ\0": ("xz", "xz -dc"),
+    b"BZh": ("bzip2", "bzip2 -dc"),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", "zstd -dc"),
+    b"PK\3\4": ("ZIP", "unzip -p"),
+}
 
 
 def file_kind(path: str) -> str:
@@ -24,12 +33,16 @@ def file_kind(path: str) -> str:
         head = handle.read(18)
     named_gzip = path.lower().endswith((".gz", ".bgz"))
     if head[:2] != b"\x1f\x8b":
+        for start, (kind, unpack) in _OTHERS.items():
+            if head.startswith(start):
+                raise InputError(
+                    f"{path}: compressed with {kind} (allowed: plain, bgzip or gzip; convert it: "
+                    f"{unpack} {shlex.quote(path)} | bgzip > {shlex.quote(_renamed(path))})"
+                )
         if named_gzip:
-            raise InputError(
-                f"{path}: is named like a gzip file but is not one (rename or redo it)"
-            )
-        if path.lower().endswith((".bz2", ".zip", ".xz", ".zst")):
-            raise InputError(f"{path}: unknown compression (allowed: gzip, bgzip)")
+            page = head.lstrip(_BOM + b" \t\r\n")[:1] == b"<"
+            what = "it seems to be a web page: download it again" if page else "rename or redo it"
+            raise InputError(f"{path}: is named like a gzip file but is not one ({what})")
         return "plain"
     # A bgzip block has the flag FEXTRA and the extra subfield 'BC'. pyfaidx detects it by its
     # suffix, and cannot seek in blocks of the full 65,536 bytes, which bgzip itself does not write.
@@ -38,6 +51,14 @@ def file_kind(path: str) -> str:
     with open(path, "rb") as handle:
         handle.seek(struct.unpack("<H", head[16:18])[0] - 3)
         return "gzip" if handle.read(4) == struct.pack("<I", 1 << 16) else "bgzip"
+
+
+def _renamed(path: str) -> str:
+    """A name for the file of a path, compressed with bgzip."""
+    name = os.path.basename(path)
+    for suffix in (".xz", ".bz2", ".zst", ".zip"):
+        name = name.removesuffix(suffix)
+    return f"{name}.gz"
 
 
 def is_rewritten(path: str) -> bool:
@@ -91,15 +112,18 @@ def is_regular(path: str, opener) -> bool:
 
 def rewrap(source, target) -> None:
     """Copy FASTA with lines of `_WRAP` letters; memory does not depend on the length of lines."""
-    rest, at_start, in_header, records = b"", True, False, 0
+    rest, at_start, in_header, records, number = b"", True, False, 0, 0
     while part := source.readline(_LINE):
         if at_start:
+            number += 1
             part = part.removeprefix(b"" if records else _BOM)
             in_header = part[:1] == b">" or (part[:1] == b";" and not records)
             if in_header:
                 records += part[:1] == b">"
                 target.write(rest + b"\n" if rest else b"")
                 rest = b""
+                if part[:1] == b">" and not part[1:].split():
+                    raise InputError(f"a '>' line without a record name (line {number})")
         at_start = part.endswith(b"\n")
         if records and b"\r" in part.rstrip(b"\r\n"):
             raise InputError("line ends are CR (old Mac); write the file with LF or CR LF")

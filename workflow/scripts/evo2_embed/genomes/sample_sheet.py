@@ -1,5 +1,6 @@
 """The sheet of genomes: its rows and their errors."""
 
+import codecs
 import csv
 import errno
 import os
@@ -7,6 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from evo2_embed.io.text import MESSAGE, is_printable, shown
 
@@ -14,6 +16,7 @@ COLUMNS = ("genome", "fasta", "regions", "circular", "variants")
 # Seconds that the clock of a file server may be ahead.
 CLOCK_SKEW = 5
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/.*)", re.IGNORECASE)
 NOT_LITERAL = "a path must not contain { or } or control characters; rename it or link to it"
 
 
@@ -65,7 +68,10 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
         The readable rows in order, and one line per error.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        content = Path(path).read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return [], [f"{path}: the sheet is UTF-16 text (allowed: UTF-8, separated by tabs)"]
+        text = content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         return [], [f"{path}: cannot be read as a sheet ({_reason(error)})"]
     lines = text.splitlines()
@@ -87,10 +93,10 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
         cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
         genome = Genome(
             cells.get("genome", ""),
-            cells.get("fasta", ""),
-            cells.get("regions") or None,
+            _path(cells.get("fasta", "")),
+            _path(cells.get("regions", "")) or None,
             _circular(cells.get("circular", "")),
-            cells.get("variants") or None,
+            _path(cells.get("variants", "")) or None,
         )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
         genomes.append(genome)
@@ -139,6 +145,12 @@ def future_fault(path: str) -> str | None:
         return None
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(modified))
     return f"modified in the future ({moment}); touch it, or correct the clock"
+
+
+def _path(cell: str) -> str:
+    """A path as it is opened: `~` is the home folder, and `file://` is left off."""
+    local = _FILE_URL.fullmatch(cell)
+    return os.path.expanduser(unquote(local[1]) if local else cell)
 
 
 def _circular(cell: str) -> str | tuple[str, ...] | None:
