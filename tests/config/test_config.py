@@ -238,7 +238,11 @@ def test_windows_longer_than_a_pack_run_in_segments(complete):
     [
         ("", "empty"),
         ("genome,fasta\n", "column 'genome' is missing"),
-        ("genome\tfasta\tcolour\na\tany.fa\tred\n", "unknown column 'colour'"),
+        ("genome\tfasta\tFasta\na\tany.fa\tx.fa\n", "column 'Fasta': did you mean 'fasta'?"),
+        ("genome\tfasta\tbases\na\tany.fa\t9\n", "column 'bases': the name is one of results/"),
+        ("genome\tfasta\t\na\tany.fa\t9\n", "column '': a column needs a name"),
+        ("genome\tfasta\ta\x1bb\na\tany.fa\t9\n", "no control characters"),
+        ("genome\tfasta\tyear\tyear\na\tany.fa\t1\t2\n", "column 'year' occurs twice"),
         ("genome\tfasta\n", "no genomes below"),
         ("genome\tfasta\n../x\tany.fa\n", "line 2: genome '../x'"),
         ("genome\tfasta\na b\tany.fa\n", "line 2: genome 'a b'"),

@@ -45,11 +45,14 @@ def test_text_from_outside_cannot_become_markup():
 def test_names_of_contigs_and_labels_are_shown_escaped_and_cut():
     name = "right\u202eleft" + "x" * 1_000_000
     keys = {"genome": "g", "contig": name, "start": 0, "end": 9, "strand": "+", "gc": 0.5}
-    shown = embeddings._keys(pl.DataFrame([keys]), lambda _: np.array([name], object))
-    for text in (*shown["contigs"], *shown["label"]):
+    shown = embeddings._keys(
+        pl.DataFrame([keys]), lambda _: np.array([name], object), {name: {"g": name}}
+    )
+    ((column, values),) = shown["columns"].items()
+    for text in (*shown["contigs"], *shown["label"], column, *values):
         assert text.startswith(r"right\u202eleftxxx")
         assert len(text) < 90
-    without = embeddings._keys(pl.DataFrame([keys]), lambda _: np.array([None], object))
+    without = embeddings._keys(pl.DataFrame([keys]), lambda _: np.array([None], object), {})
     assert without["label"] is None
 
 

@@ -5,9 +5,10 @@ import random
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 from evo2_embed.chunk.chunk_table import chunk_bundle
-from evo2_embed.dataset.genomes import write_genomes
+from evo2_embed.dataset.genomes import further_columns, write_genomes
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.skipped import read_skipped
 from evo2_embed.io.errors import InputError
@@ -144,6 +145,32 @@ def test_what_happens_to_a_genome_changes_no_bundle_but_its_own(complete, seed):
             assert name in touched or after[name] == genomes
         assert [g for mine in after.values() for g in mine] == [name for name, _ in rows]
         before = after
+
+
+def test_further_columns_are_in_the_table_of_genomes_and_no_job_of_embeddings_knows_them(skipped):
+    good("a"), good("b", 1100), good("c")
+    rows = ["genome\tclade (Pango)\tfasta\tyear\tshare", "a\tB.1\ta.fa\t2020\t.5"]
+    rows += ["b\t'name: x'\tb.fa\t\t1e-2", "c\tNA\tc.fa\t2021", "gone\t007\tgone.fa\t1\t2"]
+    Path("genomes.tsv").write_text("\r\n".join(rows))
+    run = skipped()
+    table = pl.read_parquet(RESULTS / "genomes.parquet")
+    assert table.columns[-3:] == ["clade (Pango)", "year", "share"]
+    assert table["clade (Pango)"].to_list() == ["B.1", "'name: x'", None, "007"]
+    assert table["year"].to_list() == [2020, None, 2021, 1]
+    assert table["share"].to_list() == [0.5, 0.01, None, 2]
+    assert bundles_of(run) == {"a": ["a"], "b": ["b"], "c": ["c"]}
+    assert further_columns(RESULTS / "genomes.parquet")["a"] == {
+        "clade (Pango)": "B.1",
+        "year": 2020,
+        "share": 0.5,
+    }
+    Path("genomes.tsv").write_text("\n".join([rows[0], rows[1].replace("B.1", "B.2"), *rows[2:]]))
+    again = planned()
+    assert rule_params(again, "list_genomes") != rule_params(run, "list_genomes")
+    for name, bundle in run.bundles.items():
+        assert [g.row for g in again.bundles[name].genomes] == [g.row for g in bundle.genomes]
+        settings = (rule_params(each, "chunk_fasta", bundle=name) for each in (run, again))
+        assert len({str(each) for each in settings}) == 1
 
 
 @pytest.fixture

@@ -50,6 +50,10 @@ def test_bad_genomes_stop_the_run_before_embedding_or_are_left_out_until_they_ar
     assert list(flow.files("chunks/*.parquet")) == ["chunks/large.parquet"]
 
     flow.sheet({**files, "gone": "gone.fa"})
+    sheet = folder / "genomes.tsv"
+    head, *rows = sheet.read_text().splitlines()
+    rows = [f"{row}\tB.{number}" for number, row in enumerate(rows)]
+    sheet.write_text("\n".join([f"{head}\tclade", *rows]) + "\n")
     skip = {"extractions": NORM, "sharding": {"shard_tokens": 1500}, "on_bad_genome": "skip"}
     flow.configure(**skip)
     flow.run()
@@ -60,6 +64,10 @@ def test_bad_genomes_stop_the_run_before_embedding_or_are_left_out_until_they_ar
     assert table["genome"].to_list() == bad
     manifest = json.loads((folder / "results/embeddings/default/manifest.json").read_text())
     assert [entry["genome"] for entry in manifest["genomes"]] == ["good", "large"]
+    assert [entry["columns"] for entry in manifest["genomes"]] == [
+        {"clade": "B.1"},
+        {"clade": "B.2"},
+    ]
     assert [entry["genome"] for entry in manifest["skipped"]] == bad
     assert manifest["skipped"][2]["reason"] == table["reason"][2]
     genomes = pl.read_parquet(folder / "results" / "genomes.parquet")
@@ -69,9 +77,13 @@ def test_bad_genomes_stop_the_run_before_embedding_or_are_left_out_until_they_ar
         "large": 10,
     }
     assert "4 genome(s) left out" in (folder / "results" / "summary.txt").read_text()
-    assert "4 genome(s) left out" in (folder / "results" / "report.html").read_text()
+    page = (folder / "results" / "report.html").read_text()
+    assert "4 genome(s) left out" in page
+    assert '<option value="sheet clade">' in page
 
     assert not flow.planned()
+    sheet.write_text(sheet.read_text().replace("B.1", "B.9"))
+    assert set(flow.planned()) == {"list_genomes", "write_manifest", "write_report", "all"}
     (folder / "half.fa.gz").write_bytes(whole)
     os.utime(folder / "half.fa.gz", (1_000_000_000,) * 2)
     jobs = flow.planned()

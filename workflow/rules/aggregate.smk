@@ -1,7 +1,7 @@
 # Shards to part files of their bundle, bundles to datasets, and the manifest of each extraction.
 #
 # in:  results/shards/{extraction}/{bundle}/{shard}/shard.json and the files that they name,
-#      results/chunks/{bundle}.parquet, results/skipped.tsv
+#      results/chunks/{bundle}.parquet, results/genomes.parquet, results/skipped.tsv
 # out: results/bundles/{extraction}/{bundle}/{layers}.json, of the layers that one job aggregates
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
 #      workflow, windows, bundle, digest, shards, datasets (digest, self_check, width, dtype, parts,
@@ -33,8 +33,8 @@
 #      with rows of variants also, after exons: variant, id, allele
 #      results/embeddings/{extraction}/manifest.json, also of fused datasets
 #      keys: workflow, model, checkpoint_sha256, precision, pooling, engine, packages, settings,
-#      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,
-#      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
+#      genomes (fasta_sha256, genome, counts of each; columns, if the sheet has further ones),
+#      layers (rows, width, dtype, parts, levels, digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
 #      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows;
 #      with variants also: variants (rows, strands, width, parts, digest of each layer);
 #      if genomes are left out also: skipped (genome, file, reason of each)
@@ -147,6 +147,7 @@ rule write_manifest:
         scores=made_by("aggregate_scores"),
         variants=made_by("compare_alleles"),
         chunks=made_by("chunk_fasta"),
+        genomes="results/genomes.parquet",
         skipped="results/skipped.tsv",
     output:
         manifest=report(

@@ -18,13 +18,14 @@ def main(
     scores: list[str],
     variants: list[str],
     chunks: list[str],
+    genomes: str,
     skipped: str,
     manifest: str,
 ) -> None:
     by_layer, by_fusion = dict(zip(layers, records, strict=True)), zip(fusions, fused, strict=True)
     compared = {Path(record).stem: record for record in variants}
     scored = next(iter(scores), None)
-    write_manifest(chunks, by_layer, dict(by_fusion), scored, compared, skipped, manifest)
+    write_manifest(chunks, by_layer, dict(by_fusion), scored, compared, genomes, skipped, manifest)
 
 
 if "snakemake" in globals():
@@ -37,6 +38,7 @@ if "snakemake" in globals():
             list(snakemake.input.scores),
             list(snakemake.input.variants),
             list(snakemake.input.chunks),
+            snakemake.input.genomes,
             snakemake.input.skipped,
             snakemake.output.manifest,
         )

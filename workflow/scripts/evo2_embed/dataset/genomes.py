@@ -1,6 +1,9 @@
 """The table of the genomes of a run, and of those that it left out."""
 
+import re
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.skipped import Skipped, read_digest, write_skipped
@@ -15,6 +18,10 @@ from evo2_embed.io.tables import (
     table_writer,
 )
 
+_NO_VALUE = ("", "NA")
+# Eighteen digits fit into 64 bits.
+_WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
+_NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})?(\.[0-9]+)?(?<=[0-9])([eE][+-]?[0-9]{1,2})?")
 _COUNTS = {"contigs": "contigs", "bases": "bases", "windows": "chunks", "tokens": "tokens"}
 
 
@@ -51,9 +58,12 @@ def write_genomes(
     early = [Skipped(g.name, g.fasta, " ".join(g.fault.split("\n"))) for g in genomes if g.fault]
     rows = [_row(genome, counts.get(genome.name, {}), bad) for genome in _of_table(genomes)]
     digest = settings_digest([settings, [each["digest"] for each in found]])
-    schema = metadata_schema(GENOMES, {"settings": settings, "digest": digest})
+    result = pa.Table.from_pylist(rows, GENOMES)
+    for name, cells in _further(_of_table(genomes)).items():
+        result = result.append_column(name, typed(cells))
+    schema = metadata_schema(result.schema, {"settings": settings, "digest": digest})
     with table_writer(table, schema) as writer:
-        writer.write_table(pa.Table.from_pylist(rows, schema))
+        writer.write_table(result.cast(schema))
     write_skipped(skipped, [*bad.values(), *early])
 
 
@@ -75,6 +85,40 @@ def _of_table(genomes: list[Genome]) -> list[Genome]:
     for genome in sorted(genomes, key=lambda genome: bool(genome.fault)):
         first.setdefault(genome.name, genome)
     return [genome for genome in genomes if first[genome.name] is genome]
+
+
+def _further(genomes: list[Genome]) -> dict[str, list[str]]:
+    """Cells of the further columns of the sheet, by name."""
+    names = [name for name, _ in genomes[0].columns]
+    return {name: [dict(genome.columns)[name] for genome in genomes] for name in names}
+
+
+def typed(cells: list[str]) -> pa.Array:
+    """Cells of a column of the sheet as whole numbers, numbers or text; nulls for cells that are
+    empty or `NA`.
+
+    Numbers with zeros before them (`007`) are text, and so is a column with any text.
+
+    >>> typed(["3", "", "-12"]).to_pylist(), typed(["3", "NA", "1e-3"]).to_pylist()
+    ([3, None, -12], [3.0, None, 0.001])
+    >>> typed(["007", "3"]).to_pylist(), str(typed(["", "NA"]).type)
+    (['007', '3'], 'string')
+    """
+    known = [cell for cell in cells if cell not in _NO_VALUE]
+    kind, parse = pa.string(), str
+    if known and all(_WHOLE.fullmatch(cell) for cell in known):
+        kind, parse = pa.int64(), int
+    elif known and all(_NUMBER.fullmatch(cell) for cell in known):
+        kind, parse = pa.float64(), float
+    return pa.array([None if cell in _NO_VALUE else parse(cell) for cell in cells], kind)
+
+
+def further_columns(table: str) -> dict[str, dict]:
+    """By genome, its values in the further columns of the sheet; nothing without such columns."""
+    rows = pq.read_table(table).drop_columns(GENOMES.names[1:])
+    if rows.num_columns == 1:
+        return {}
+    return {row.pop("genome"): row for row in rows.to_pylist()}
 
 
 def _row(genome: Genome, counts: dict, bad: dict[str, Skipped]) -> dict:

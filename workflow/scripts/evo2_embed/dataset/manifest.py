@@ -1,6 +1,7 @@
 """The manifest of an extraction: its datasets, their settings and their inputs."""
 
 from evo2_embed import __version__
+from evo2_embed.dataset.genomes import further_columns
 from evo2_embed.genomes.skipped import read_skipped
 from evo2_embed.io.files import read_json, write_json
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
@@ -19,6 +20,7 @@ def write_manifest(
     fusions: dict[str, str],
     scores: str | None,
     variants: dict[str, str],
+    genomes: str,
     skipped: str,
     output: str,
 ) -> dict:
@@ -36,8 +38,8 @@ def write_manifest(
         The record written by `join_scores`. There are layers, or scores, or both.
     variants : dict of str to str
         Per layer, or of `scores`, the record written by `join_alleles`.
-    skipped : str
-        The table of genomes that are left out.
+    genomes, skipped : str
+        The table of genomes, and that of genomes that are left out.
     output : str
     """
     tables = [table_metadata(open_table(path, CHUNKS)) for path in chunks]
@@ -70,6 +72,9 @@ def write_manifest(
         "scores": scored and _entry(scored, _OF_SCORES),
         "rows": sum(record["rows"] for record in datasets),
     }
+    columns = further_columns(genomes)
+    for entry in manifest["genomes"] if columns else []:
+        entry["columns"] = columns[entry["genome"]]
     left_out = read_skipped(skipped)
     if left_out:
         keys = ("genome", "file", "reason")

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from evo2_embed.io.text import MESSAGE, is_printable, shown
+from evo2_embed.io.text import MESSAGE, NAME, is_printable, shown
 
 COLUMNS = ("genome", "fasta", "regions", "circular", "variants")
+# Columns of results/genomes.parquet that further columns of the sheet must not replace.
+RESERVED = ("contigs", "bases", "windows", "tokens", "skipped", "reason")
 # Seconds that the clock of a file server may be ahead.
 CLOCK_SKEW = 5
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -24,7 +26,7 @@ NOT_LITERAL = "a path must not contain { or } or control characters; rename it o
 class Genome:
     """A row of the sheet. `circular` is `all`, or the names of the circular records. `scan` says
     whether each base of the regions is changed (`variants.scan`), `fault` why a run leaves the
-    genome out."""
+    genome out. `columns` has the cells of further columns, by name."""
 
     name: str
     fasta: str
@@ -33,8 +35,10 @@ class Genome:
     variants: str | None = None
     scan: bool = False
     fault: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "columns", tuple(map(tuple, self.columns)))
         if isinstance(self.circular, list):  # as YAML and parameters of rules have it
             object.__setattr__(self, "circular", tuple(self.circular))
 
@@ -97,6 +101,7 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
             _path(cells.get("regions", "")) or None,
             _circular(cells.get("circular", "")),
             _path(cells.get("variants", "")) or None,
+            columns=tuple((name, cells.get(name, "")) for name in header if name not in COLUMNS),
         )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
         genomes.append(genome)
@@ -162,11 +167,10 @@ def _circular(cell: str) -> str | tuple[str, ...] | None:
 
 
 def _header_faults(path: str, header: list[str]) -> list[str]:
-    allowed = ", ".join(COLUMNS)
     faults = [
-        f"{path}: unknown column '{shown(name)}' (allowed: {allowed})"
+        f"{path}: column '{shown(name)}': {fault}"
         for name in header
-        if name not in COLUMNS
+        if name not in COLUMNS and (fault := _name_fault(name))
     ]
     faults += [
         f"{path}: column '{name}' is missing (columns are separated by tabs)"
@@ -175,6 +179,19 @@ def _header_faults(path: str, header: list[str]) -> list[str]:
     ]
     faults += [f"{path}: column '{n}' occurs twice" for n in set(header) if header.count(n) > 1]
     return faults
+
+
+def _name_fault(name: str) -> str | None:
+    """What is wrong with the name of a further column."""
+    if not name:
+        return "a column needs a name"
+    if name.lower() in COLUMNS:
+        return f"did you mean '{name.lower()}'?"
+    if name in RESERVED:
+        return f"the name is one of results/genomes.parquet ({', '.join(RESERVED)}); rename it"
+    if len(name) > NAME or not is_printable(name):
+        return f"a name has at most {NAME} characters, and no control characters"
+    return None
 
 
 def _row_faults(genome: Genome, row: list[str], header: list[str]) -> list[str]:

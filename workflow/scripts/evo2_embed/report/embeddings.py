@@ -40,7 +40,7 @@ def embeddings(result: Result, chunks: list[str], settings: Report, labels: Labe
             continue
         opened = Dataset(result.folder / f"{name}.json", dataset)
         rows, vectors = opened.read_at(evenly(opened.rows, settings.points))
-        described = _keys(add_gc(rows, chunks), labels)
+        described = _keys(add_gc(rows, chunks), labels, result.columns)
         if described not in keys:
             keys.append(described)
         datasets[name] = {
@@ -62,7 +62,8 @@ def _figures(datasets: dict, keys: list[dict]) -> str:
     if any(entry["label"] for entry in keys):
         colours.insert(0, "label")
     chosen = choice("dataset", {name: name for name in datasets})
-    chosen += choice("colour", {name: name for name in colours})
+    further = {f"sheet {name}": name for name in keys[0]["columns"]}
+    chosen += choice("colour", {**{name: name for name in colours}, **further})
     without = [name for name, dataset in datasets.items() if not dataset["pcs"]]
     missing = note(
         f"No projection of {', '.join(without)}: it needs two different rows and two dimensions."
@@ -77,8 +78,8 @@ def _figures(datasets: dict, keys: list[dict]) -> str:
     )
 
 
-def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
-    """Coordinates, GC content and labels of rows for the page's script."""
+def _keys(keys: pl.DataFrame, labels: Labels | None, columns: dict[str, dict]) -> dict:
+    """Coordinates, GC content, labels and columns of the sheet of rows for the page's script."""
     found = None
     if labels is not None:
         values = labels(keys)
@@ -86,7 +87,17 @@ def _keys(keys: pl.DataFrame, labels: Labels | None) -> dict:
         found = [None if value is None or value != value else value for value in values.tolist()]
         found = rounded(found) if numeric else [value and shown(value) for value in found]
         found = found if any(value is not None for value in found) else None
-    return {**coordinates(keys), "gc": rounded(keys["gc"].to_list()), "label": found}
+    named = coordinates(keys)
+    # Of each genome, not of each row.
+    further = {
+        shown(name): [_cell(values[genome]) for genome in named["genomes"]]
+        for name, values in columns.items()
+    }
+    return {**named, "gc": rounded(keys["gc"].to_list()), "label": found, "columns": further}
+
+
+def _cell(value: str | float | None) -> str | float | None:
+    return shown(value) if isinstance(value, str) else value
 
 
 def coordinates(keys: pl.DataFrame) -> dict:

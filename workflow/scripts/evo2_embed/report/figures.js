@@ -27,6 +27,14 @@
     strand: (k) => ({ names: k.strand }),
   };
 
+  // A menu entry of the table above, or "sheet" and a further column of the sheet.
+  const colourOf = (entry, k) => {
+    if (colours[entry]) return colours[entry](k);
+    const values = k.columns[entry.slice("sheet ".length)];
+    const rows = k.genome.map((genome) => values[genome]);
+    return typeof values.find((x) => x !== null) === "number" ? { numbers: rows } : { names: rows };
+  };
+
   const groups = (names) => {
     const counts = new Map();
     names.forEach((name) => counts.set(name, (counts.get(name) || 0) + 1));
@@ -61,7 +69,7 @@
   const drawPoints = (root, data) => {
     const chosen = data.datasets[root.querySelector("[name=dataset]").value];
     const keys = data.keys[chosen.keys];
-    const colour = colours[root.querySelector("[name=colour]").value](keys);
+    const colour = colourOf(root.querySelector("[name=colour]").value, keys);
     const share = (i) => `PC${i + 1} (${Math.round(100 * chosen.shares[i])}%)`;
     const extra = { height: 440, showlegend: !colour.numbers };
     root.querySelector(".says-rows").textContent = chosen.note;

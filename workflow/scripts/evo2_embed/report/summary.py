@@ -43,6 +43,15 @@ class Result:
         return counts
 
     @property
+    def columns(self) -> dict[str, dict]:
+        """By further column of the sheet, the value of each genome."""
+        found: dict[str, dict] = {}
+        for genome in self.manifest["genomes"]:
+            for name, value in genome.get("columns", {}).items():
+                found.setdefault(name, {})[genome["genome"]] = value
+        return found
+
+    @property
     def left_out(self) -> list[dict]:
         """Genomes that were left out: `genome`, `file` and `reason` of each."""
         return self.manifest.get("skipped", [])

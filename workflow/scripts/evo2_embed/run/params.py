@@ -62,7 +62,7 @@ def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) ->
 
 
 def _list(run: Run, *_) -> dict:
-    genomes = [[*genome.row, genome.fault] for genome in run.all_genomes]
+    genomes = [[*genome.row, genome.fault, genome.columns] for genome in run.all_genomes]
     return {"settings": {"code": CODE_VERSIONS["genomes"], "genomes": settings_digest(genomes)}}
 
 
