@@ -107,6 +107,12 @@ def test_settings_that_do_not_go_with_variants_are_refused(started, changes, sai
         started(**changes)
 
 
+def test_windows_size_does_not_matter_to_variants(started):
+    started(
+        windows={"size": 5000, "context": {"span": 400, "min": 50}}, variants={"share": "contig"}
+    )
+
+
 def test_a_file_of_variants_that_cannot_be_read_is_named(started, monkeypatch):
     def denied(path):
         raise PermissionError(13, "Permission denied", path)

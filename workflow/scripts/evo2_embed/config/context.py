@@ -14,18 +14,11 @@ def longest_stretch(settings: Settings) -> int:
 def context_faults(settings: Settings) -> list[str]:
     """Faults of spans and segments for any model, one line each."""
     windows, packing = settings.windows, settings.packing
-    span, least = windows.context.span, windows.context.min
-    faults = []
+    least, faults = windows.context.min, []
     if not windows.has_spans and least:
         faults.append(
             f"windows.context.min: {least} bases of context need a windows.context.span "
             f"(allowed with span: size: 0)"
-        )
-    if windows.has_spans and span < least + windows.size:
-        faults.append(
-            f"windows.context.span: {span} is less than a window of {windows.size} bases and "
-            f"its {least} bases of windows.context.min (allowed: at least "
-            f"{least + windows.size}, or size)"
         )
     if packing.piece > packing.max_tokens:
         faults.append(

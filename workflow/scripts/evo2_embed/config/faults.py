@@ -81,6 +81,12 @@ def _window_faults(settings: Settings) -> list[str]:
             f"windows.min_length: {windows.min_length} is more than windows.size "
             f"({windows.size}), so every window would be skipped"
         )
+    span, least = windows.context.span, windows.context.min + windows.size
+    if windows.has_spans and span < least:
+        faults.append(
+            f"windows.context.span: {span} is less than a window of {windows.size} bases and its "
+            f"{windows.context.min} bases of windows.context.min (allowed: at least {least}, or size)"
+        )
     for name, extraction in settings.extractions.items():
         faults += _pooling_faults(f"extractions.{name}", extraction, windows)
     return faults
