@@ -84,8 +84,9 @@ def _window_faults(settings: Settings) -> list[str]:
     span, least = windows.context.span, windows.context.min + windows.size
     if windows.has_spans and span < least:
         faults.append(
-            f"windows.context.span: {span} is less than a window of {windows.size} bases and its "
-            f"{windows.context.min} bases of windows.context.min (allowed: at least {least}, or size)"
+            f"windows.context.span: {span} is less than a window of {windows.size} bases and "
+            f"its {windows.context.min} bases of windows.context.min (allowed: at least {least}, "
+            "or size)"
         )
     for name, extraction in settings.extractions.items():
         faults += _pooling_faults(f"extractions.{name}", extraction, windows)
