@@ -174,6 +174,6 @@ def test_the_plan_has_the_price_of_each_way_of_sharing(started, tmp_path):
         assert price["hours"]["default"] == {"one job": price["tokens"] / 2 / 3600}
     text = show_plan.main("config.yaml", ".", False)
     lines = [line.split() for line in text.split("Variants, by")[1].splitlines()]
-    assert ["window", "48,000", "60%", "6.7", "h", "as", "set"] in lines
-    assert ["none", "80,000", "100%", "11.1", "h"] in lines
+    assert ["default", "window", "48,000", "60%", "6.7", "h", "as", "set"] in lines
+    assert ["default", "none", "80,000", "100%", "11.1", "h"] in lines
     assert "contig is counted with windows.context.span: 400" in text

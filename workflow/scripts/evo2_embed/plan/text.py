@@ -186,22 +186,21 @@ def _variants(cost: Cost) -> str:
     if not prices:
         return ""
     settings, whole = cost.settings, prices[-1]["tokens"]
-    rows = []
-    for price in prices:
-        row = {
+    rows = [
+        {
+            "extraction": name,
             "variants.share": price["share"],
             "tokens": f"{price['tokens']:,}",
             "of none": f"{price['tokens'] / max(whole, 1):.0%}",
+            # Without the engine and its kernels, which the table of times names.
+            **{device.split(",")[0]: _duration(hours) for device, hours in devices.items()},
+            "": "as set" if price["share"] == settings.variants.share else "",
         }
-        row |= {
-            f"{name} on {device}": _duration(hours)
-            for name, devices in price["hours"].items()
-            for device, hours in devices.items()
-        }
-        row[""] = "as set" if price["share"] == settings.variants.share else ""
-        rows.append(row)
+        for price in prices
+        for name, devices in price["hours"].items()
+    ]
     span = f"contig is counted with windows.context.span: {4 * settings.variants.size}"
-    return "\n".join([text_table(rows), *([] if settings.windows.has_spans else [span])])
+    return "\n".join([text_table(rows, 2), *([] if settings.windows.has_spans else [span])])
 
 
 def _duration(hours: float) -> str:
