@@ -285,6 +285,18 @@ def test_a_sheet_may_have_a_bom_comments_and_windows_line_ends(tmp_path):
     assert not lines
 
 
+def test_names_of_circular_records_may_have_blanks_if_names_are_full(complete, tmp_path):
+    write_fasta(tmp_path / "a.fa", [("p 1", "ACGT" * 50), ("q 2", "ACGT" * 50)])
+    (tmp_path / "a.bed").write_text("q 2\t190\t210\n")
+    complete(record_names="full")
+    text = "genome\tfasta\tregions\tcircular\na\ta.fa\ta.bed\tq 2, p 1\n"
+    (tmp_path / "genomes.tsv").write_text(text)
+    _, (genome,) = resolve(merged(CONFIG, {"record_names": "full"}))
+    assert genome.circular == ("q 2", "p 1")
+    with pytest.raises(InputError, match="no record 'q 2' in a.fa"):
+        resolve(CONFIG)
+
+
 def test_paths_of_the_sheet_may_have_a_tilde_or_be_addresses_of_files(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     path = tmp_path / "sheet.tsv"

@@ -42,10 +42,10 @@ def write_as(kind, path, content):
     return path
 
 
-def records_of(path, index):
+def records_of(path, index, full_names=False):
     """Names and sequences as the library reads them, whole and 7 bases at a time."""
     result = []
-    with open_fasta(str(path), str(index), rebuild=True) as fasta:
+    with open_fasta(str(path), str(index), rebuild=True, full_names=full_names) as fasta:
         for name, entry in fasta.index.items():
             edges = [*range(0, entry.rlen, 7), entry.rlen]
             parts = [
@@ -101,12 +101,15 @@ def test_however_lines_are_broken_and_ended_the_same_bases_are_read(records, las
     text, wanted = "", []
     for number, (name, lines, end) in enumerate(records):
         text += f">{number}{name}{end}" + "".join(bases + end for bases, end in lines)
-        wanted.append((f"{number}{name}".split()[0], "".join(bases for bases, _ in lines)))
+        wanted.append((f"{number}{name}", "".join(bases for bases, _ in lines)))
     content = (text if last else text.rstrip("\r\n")).encode()
     with tempfile.TemporaryDirectory() as folder:
         for kind in ("plain", "gzip", "bgzip"):
             path = write_as(kind, Path(folder) / f"{kind}.fa", content)
-            assert records_of(path, Path(folder) / f"{kind}.fai") == wanted, kind
+            index = Path(folder) / f"{kind}.fai"
+            assert records_of(path, index, full_names=True) == wanted, kind
+            first = [(name.split()[0], bases) for name, bases in wanted]
+            assert records_of(path, index) == first, kind
 
 
 @pytest.mark.parametrize("block", [65_280, 65_536, 997])
@@ -163,6 +166,47 @@ def test_a_broken_file_is_refused_however_it_is_compressed(run, tmp_path, kind, 
 def test_a_header_without_a_name_is_told_by_its_line(run, tmp_path):
     (tmp_path / "bad.fa").write_text(">a\nACGT\n>\nACGT\n")
     assert "(line 3)" in refused(run, tmp_path / "bad.fa")
+
+
+GISAID = (
+    ">hCoV-19/Hong Kong/HKU-1/2020|EPI_ISL_1|2020-01-01\nACGTACGTAC\nGTA\n"
+    ">hCoV-19/Hong  Kong/HKU-2/2020|EPI_ISL_2|\t2020\nTTGA\n>hCoV-19/Côte d'Ivoire/3\nGGC\n"
+)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "bgzip"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_names_with_blanks_are_kept_if_wanted(complete, tmp_path, kind, end):
+    windows = complete().windows.to_dict()
+    path = write_as(kind, tmp_path / "g.fa", GISAID.replace("\n", end).encode())
+    with pytest.raises(InputError, match="'hCoV-19/Hong' occurs twice .*record_names: full"):
+        chunk_bundle([Genome("g", str(path))], windows, "indexes", "out/chunks.parquet", 1)
+    genome = Genome("g", str(path), full_names=True)
+    assert Genome(*genome.row) == genome
+    chunk_bundle([genome], windows, "indexes", "out/chunks.parquet", 1)
+    table = pq.read_table("out/chunks.parquet")
+    assert table["contig"].to_pylist() == [
+        "hCoV-19/Hong Kong/HKU-1/2020|EPI_ISL_1|2020-01-01",
+        "hCoV-19/Hong Kong/HKU-2/2020|EPI_ISL_2| 2020",
+        "hCoV-19/Côte d'Ivoire/3",
+    ]
+    packing = {"packing": complete().packing.to_dict(), "code": 1}
+    pack_shard([genome], "out/chunks.parquet", 0, 1, packing, "indexes", "out/packs.parquet")
+    (row,) = read_packs(open_table("out/packs.parquet", PACKS), "out/packs.parquet")
+    assert row["tokens"].tobytes() == b"ACGTACGTACGTATTGAGGC"
+
+
+def test_full_names_must_differ_too(complete, tmp_path):
+    path = tmp_path / "g.fa"
+    path.write_text(">a b\nACGT\n>a  b\nAC\n")
+    with pytest.raises(InputError, match="record name 'a b' occurs twice .names must differ."):
+        chunk_bundle(
+            [Genome("g", str(path), full_names=True)],
+            complete().windows.to_dict(),
+            "indexes",
+            "out/chunks.parquet",
+            1,
+        )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,10 @@ def genomes_by_bundle(wildcards):
     """Names and FASTA files of the genomes, bundle by bundle; then those that are left out."""
     bundles = [bundle.genomes for bundle in RUN.bundles.values()]
     bundles += [RUN.left_out] if RUN.left_out else []
-    return [[[genome.name, genome.fasta] for genome in genomes] for genomes in bundles]
+    return [
+        [genome.row if genome.full_names else [genome.name, genome.fasta] for genome in genomes]
+        for genomes in bundles
+    ]
 
 
 def given_parameters(wildcards):

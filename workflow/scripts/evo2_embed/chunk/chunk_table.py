@@ -167,7 +167,8 @@ def _chunk_genomes(
 
 def _chunk_genome(genome: Genome, counts: Counter, first: int, work: Work) -> Iterator[pa.Table]:
     """Chunks of a genome, the first of which has the number `first`; `counts` is added to."""
-    with open_fasta(genome.fasta, fasta_index(work.indexes, genome.name), rebuild=True) as fasta:
+    index, full_names = fasta_index(work.indexes, genome.name), genome.full_names
+    with open_fasta(genome.fasta, index, rebuild=True, full_names=full_names) as fasta:
         cut = cut_variants if genome.has_variants else cut_contigs
         for contig, batch in cut(genome, fasta, counts, work):
             n = len(batch["start"])

@@ -43,7 +43,9 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
     if faults:
         raise InputError("\n".join(faults + _faults_beside(config)))
     settings = complete(Settings.from_dict(config))
-    genomes, faults = _check_sheet(settings.genomes, settings.regions)
+    genomes, faults = _check_sheet(
+        settings.genomes, settings.regions, settings.record_names == "full"
+    )
     if settings.variants.scan:
         genomes = [replace(genome, scan=bool(genome.regions)) for genome in genomes]
     bad = [genome for genome in genomes if genome.fault]
@@ -63,10 +65,12 @@ def resolve(config: dict) -> tuple[Settings, list[Genome]]:
     return settings, genomes
 
 
-def _check_sheet(path: str, regions: RegionSettings | None) -> tuple[list[Genome], list[str]]:
+def _check_sheet(
+    path: str, regions: RegionSettings | None, full_names: bool
+) -> tuple[list[Genome], list[str]]:
     """The rows of the sheet, of which some have a `fault`, and other faults of the sheet. Without
     settings, files of regions are not read."""
-    genomes, faults = read_sheet(path)
+    genomes, faults = read_sheet(path, full_names)
     found = [[line] if line else [] for line in twin_faults(path, genomes)]
     for genome, mine in zip(genomes, found, strict=True):
         mine += file_faults(path, genome)
@@ -96,7 +100,9 @@ def _faults_beside(config: dict) -> list[str]:
     valid = not schema_faults({"genomes": "-", "regions": regions, "extractions": _ANY})
     if isinstance(config.get("genomes"), str):
         section = RegionSettings.from_dict(regions) if valid else None
-        genomes, others = _check_sheet(config["genomes"], section)
+        genomes, others = _check_sheet(
+            config["genomes"], section, config.get("record_names") == "full"
+        )
         faults += others
         if config.get("on_bad_genome") != "skip":
             faults += _lines([genome for genome in genomes if genome.fault])

@@ -91,7 +91,9 @@ def fetch_tokens(
 
 
 @contextmanager
-def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx.Faidx]:
+def open_fasta(
+    path: str, index: str, rebuild: bool = False, full_names: bool = False
+) -> Iterator[pyfaidx.Faidx]:
     """Open a FASTA file of any kind for random access.
 
     Plain and bgzip files are read where they are. An ordinary gzip file, or one that pyfaidx
@@ -105,6 +107,8 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
         Path of its `.fai` (and for bgzip its `.gzi`).
     rebuild : bool
         Build the index even if one exists that is newer than the file.
+    full_names : bool
+        Whether names of records are whole lines. bgzip files are rewritten, too, then.
 
     Raises
     ------
@@ -113,11 +117,11 @@ def open_fasta(path: str, index: str, rebuild: bool = False) -> Iterator[pyfaidx
     """
     kind = file_kind(path)
     with ExitStack() as stack:
-        if _ensure_index(path, kind, index, rebuild):
+        if _ensure_index(path, kind, index, rebuild, full_names):
             alias, names = None, {"indexname": index, "gzi_indexname": f"{index}.gzi"}
         else:
             opener = open if kind == "plain" else gzip.open
-            alias, names = stack.enter_context(_rewritten(path, opener)), {}
+            alias, names = stack.enter_context(_rewritten(path, opener, full_names)), {}
         try:
             # A copied index can be older than its file: pyfaidx must not rebuild it.
             with _no_collection():
@@ -138,15 +142,18 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _ensure_index(path: str, kind: str, index: str, rebuild: bool) -> bool:
+def _ensure_index(path: str, kind: str, index: str, rebuild: bool, full_names: bool) -> bool:
     """Make a file's index if it is missing or older; False if pyfaidx cannot index the file."""
     files = [index, f"{index}.gzi"][: 1 + (kind == "bgzip")]
-    if kind != "gzip" and not (rebuild or _is_stale(path, files)):
+    kinds = ("plain",) if full_names else ("plain", "bgzip")
+    if kind in kinds and not (rebuild or _is_stale(path, files)):
         return True
     try:
-        text = scan_index(path) if kind == "plain" else None
+        text = scan_index(path, full_names) if kind == "plain" else None
         opener = open if kind == "plain" else gzip.open
-        if text is not None or (kind != "gzip" and is_regular(path, opener)):
+        # pyfaidx knows first words only.
+        by_pyfaidx = kind in kinds and not full_names
+        if text is not None or (by_pyfaidx and is_regular(path, opener)):
             lock = Path(f"{index}.lock")
             with exclusive(lock, pause=0.1):
                 # Another job may have made it while this one waited.
@@ -171,7 +178,7 @@ def _write_index(path: str, index: str, text: str | None) -> None:
     """Write an index atomically, for other jobs read it: this text, or what pyfaidx makes."""
     if text is not None:
         with atomic_path(index) as temporary:
-            temporary.write_text(text, encoding="ascii")
+            temporary.write_text(text, encoding="utf-8")
         return
     with tempfile.TemporaryDirectory(**temporary_names(Path(index))) as scratch:
         new = {index: os.path.join(scratch, "fai"), f"{index}.gzi": os.path.join(scratch, "gzi")}
@@ -182,14 +189,17 @@ def _write_index(path: str, index: str, text: str | None) -> None:
 
 
 @contextmanager
-def _rewritten(path: str, opener) -> Iterator[str]:
-    """Path of the file, decompressed and with lines of equal length, in a temporary folder."""
+def _rewritten(path: str, opener, full_names: bool) -> Iterator[str]:
+    """Path of the file, decompressed and with lines of equal length, in a temporary folder; with
+    full names, its index is there too."""
     with tempfile.TemporaryDirectory(prefix="evo2-embed.") as scratch:
         plain = os.path.join(scratch, "genome.fa")
         try:
             with opener(path, "rb") as source, open(plain, "wb") as target:
                 rewrap(source, target)
-        except (InputError, *_DAMAGED) as error:
+            if full_names and (text := scan_index(plain, full_names)) is not None:
+                Path(f"{plain}.fai").write_text(text, encoding="utf-8")
+        except (InputError, UnicodeDecodeError, *_DAMAGED) as error:
             raise _refusal(path, error) from None
         except OSError as error:
             if not is_disk_fault(error):
@@ -242,7 +252,7 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
         name = text.removeprefix("Duplicate key").strip().strip('"')
         return (
             f"{path}: record name '{shown(name)}' occurs twice (names must differ; a name ends at "
-            "the first blank of its line)"
+            "the first blank of its line, unless record_names: full)"
         )
     if "Bad sequence name" in text:
         # pyfaidx counts lines from 0; lines of a rewritten file are not those of the user's file.

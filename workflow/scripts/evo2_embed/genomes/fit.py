@@ -34,7 +34,7 @@ def region_faults(genomes: list[Genome], settings: RegionSettings) -> list[str |
             continue
         try:
             regions = read_regions(genome.regions, settings)
-            lengths = known_lengths(genome.fasta) if room > 0 else None
+            lengths = known_lengths(genome.fasta, genome.full_names) if room > 0 else None
             if lengths is not None:
                 room -= sum(lengths.values())
                 fit_regions(regions, lengths, genome, settings)
@@ -94,7 +94,7 @@ def variant_faults(genomes: list[Genome]) -> list[str | None]:
             continue
         try:
             check_file(genome.variants)
-            lengths = known_lengths(genome.fasta) if room > 0 else None
+            lengths = known_lengths(genome.fasta, genome.full_names) if room > 0 else None
             if lengths is not None:
                 room -= sum(lengths.values())
                 sites, _ = sample_sites(genome.variants)

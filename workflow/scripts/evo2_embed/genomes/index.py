@@ -6,24 +6,31 @@ shorter last line. pyfaidx reads all other files, or reports their errors.
 """
 
 import os
+from collections import Counter
 
 import numpy as np
+
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown
 
 _BLOCK = 1 << 22  # bytes read at once; a file with a longer line is not ordinary
 
 
-def scan_index(path: str) -> str | None:
-    """The text of a plain file's `.fai`, or None if the file is not ordinary."""
+def scan_index(path: str, full_names: bool = False) -> str | None:
+    """The text of a plain file's `.fai`, or None if the file is not ordinary.
+
+    With `full_names`, names are whole lines, in UTF-8; an `InputError` if two are equal.
+    """
     # Small files need small buffers, with space for an LF that the last line may lack.
     buffer, rest, base = bytearray(min(_BLOCK, os.path.getsize(path) + 1)), 0, 0
-    scan = _Scan(len(buffer))
+    scan = _Scan(len(buffer), full_names)
     view = np.frombuffer(buffer, np.uint8)
     with open(path, "rb", buffering=0) as handle:
         while read := handle.readinto(memoryview(buffer)[rest:]):
             filled = rest + read
             lines = buffer.rfind(b"\n", 0, filled) + 1
             # An unfinished line is handled together with its rest.
-            if not buffer.isascii() or buffer.find(b"\r", 0, filled) >= 0:
+            if not (full_names or buffer.isascii()) or buffer.find(b"\r", 0, filled) >= 0:
                 return None
             done = scan.pass_lines(view[:lines])
             if not scan.add(view[done:lines], base + done):
@@ -44,7 +51,8 @@ def scan_index(path: str) -> str | None:
 class _Scan:
     """The records found so far. Widths of lines include their LF."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, full_names: bool):
+        self.full_names = full_names
         self.names: list[str] = []
         self.offsets: list[int] = []  # offsets of the sequences
         self.widths: list[int] = []  # width of the first line
@@ -123,7 +131,7 @@ class _Scan:
             words = block[start + 1 : end].tobytes().decode().split()
             if not words:
                 return False
-            self.names.append(words[0])
+            self.names.append(" ".join(words) if self.full_names else words[0])
         self.offsets += (offsets[first] + base).tolist()
         self.lines += lines.tolist()
         self.letters += (offsets[stop] - offsets[first] - lines).tolist()
@@ -134,7 +142,12 @@ class _Scan:
 
     def text(self) -> str | None:
         """The index; None if a name occurs twice, or the file ends with a header without LF."""
-        if not self.names or len(set(self.names)) < len(self.names):
+        if not self.names:
+            return None
+        if len(set(self.names)) < len(self.names):
+            if self.full_names:
+                name, _ = Counter(self.names).most_common(1)[0]
+                raise InputError(f"record name '{shown(name)}' occurs twice (names must differ)")
             return None
         if self.unended and not self.lines[-1]:
             return None

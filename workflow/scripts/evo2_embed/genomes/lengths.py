@@ -12,12 +12,14 @@ MOST_BYTES, MOST_TEXT = 8 << 20, 32 << 20
 _BLANKS = b" \t\r\n"
 
 
-def known_lengths(path: str) -> dict[str, int] | None:
+def known_lengths(path: str, full_names: bool = False) -> dict[str, int] | None:
     """Bases of each record by name: from the index beside the file (`.fai`) if that is not older,
     or from the file itself if it is small. None if that does not tell: a job reads the file later.
     """
     try:
-        return read_index(Path(f"{path}.fai"), Path(path)) or _read_small(path)
+        # The index that other tools make has first words.
+        index = None if full_names else read_index(Path(f"{path}.fai"), Path(path))
+        return index or _read_small(path, full_names)
     except (OSError, EOFError, zlib.error):
         return None
 
@@ -33,7 +35,7 @@ def read_index(index: Path, fasta: Path) -> dict[str, int] | None:
         return None
 
 
-def _read_small(path: str) -> dict[str, int] | None:
+def _read_small(path: str, full_names: bool) -> dict[str, int] | None:
     if Path(path).stat().st_size > MOST_BYTES:
         return None
     with open(path, "rb") as plain:
@@ -45,7 +47,8 @@ def _read_small(path: str) -> dict[str, int] | None:
     lengths: dict[str, int] = {}
     for record in text[1:].split(b"\n>"):
         header, _, sequence = record.partition(b"\n")
-        name = header.split(None, 1)[0].decode("utf-8", "replace") if header.strip() else ""
+        words = header.decode("utf-8", "replace").split()
+        name = " ".join(words if full_names else words[:1])
         if name in lengths:
             return None
         lengths[name] = len(sequence.translate(None, _BLANKS))

@@ -128,12 +128,12 @@ def rewrap(source, target) -> None:
         if records and b"\r" in part.rstrip(b"\r\n"):
             raise InputError("line ends are CR (old Mac); write the file with LF or CR LF")
         if in_header:
-            target.write(part)
+            target.write(part[:-2] + b"\n" if part.endswith(b"\r\n") else part)
             continue
         rest += part.rstrip(b"\r\n")
         full = len(rest) // _WRAP * _WRAP
         for start in range(0, full, _WRAP):
             target.write(rest[start : start + _WRAP] + b"\n")
         rest = rest[full:]
-    if rest:
+    if rest or not at_start:
         target.write(rest + b"\n")

@@ -26,7 +26,8 @@ NOT_LITERAL = "a path must not contain { or } or control characters; rename it o
 class Genome:
     """A row of the sheet. `circular` is `all`, or the names of the circular records. `scan` says
     whether each base of the regions is changed (`variants.scan`), `fault` why a run leaves the
-    genome out. `columns` has the cells of further columns, by name."""
+    genome out. `columns` has the cells of further columns, by name. `full_names`
+    says whether names of its records are whole lines (`record_names`)."""
 
     name: str
     fasta: str
@@ -34,6 +35,7 @@ class Genome:
     circular: str | tuple[str, ...] | None = None
     variants: str | None = None
     scan: bool = False
+    full_names: bool = False
     fault: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
 
@@ -55,16 +57,20 @@ class Genome:
     def row(self) -> list:
         """The genome as parameter of a rule. Without regions nothing depends on `circular`."""
         row = [self.name, self.fasta, self.regions]
+        circular = self.circular if isinstance(self.circular, str) else list(self.circular or ())
+        if self.full_names:
+            around = circular or None if self.regions else None
+            return [*row, around, self.variants, self.scan, True]
         if self.variants:
             return [*row, None, self.variants]
-        circular = self.circular if isinstance(self.circular, str) else list(self.circular or ())
         if self.scan:
             return [*row, circular or None, None, True]
         return [*row, circular] if self.regions and circular else row
 
 
-def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
-    """Read the sheet (tab-separated; columns genome, fasta and, if wanted, the others).
+def read_sheet(path: str, full_names: bool = False) -> tuple[list[Genome], list[str]]:
+    """Read the sheet (tab-separated; columns genome, fasta and, if wanted, the others). With
+    `full_names`, names of records are whole lines.
 
     Returns
     -------
@@ -99,8 +105,9 @@ def read_sheet(path: str) -> tuple[list[Genome], list[str]]:
             cells.get("genome", ""),
             _path(cells.get("fasta", "")),
             _path(cells.get("regions", "")) or None,
-            _circular(cells.get("circular", "")),
+            _circular(cells.get("circular", ""), full_names),
             _path(cells.get("variants", "")) or None,
+            full_names=full_names,
             columns=tuple((name, cells.get(name, "")) for name in header if name not in COLUMNS),
         )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
@@ -158,12 +165,13 @@ def _path(cell: str) -> str:
     return os.path.expanduser(unquote(local[1]) if local else cell)
 
 
-def _circular(cell: str) -> str | tuple[str, ...] | None:
+def _circular(cell: str, full_names: bool) -> str | tuple[str, ...] | None:
     """`all` for true, None for false; else the names of records."""
     words = {"true": "all", "false": None, "": None}
     if cell.lower() in words:
         return words[cell.lower()]
-    return tuple(name for name in re.split(r"[,\s]+", cell) if name)
+    names = cell.split(",") if full_names else re.split(r"[,\s]+", cell)
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _header_faults(path: str, header: list[str]) -> list[str]:

@@ -129,7 +129,9 @@ class Sequences:
                 self.open.pop(next(iter(self.open)))[1].close()
             stack = ExitStack()
             index = fasta_index(self.indexes, name)
-            fasta = stack.enter_context(open_fasta(self.genomes[name].fasta, index))
+            mine = self.genomes[name]
+            opened = open_fasta(mine.fasta, index, full_names=mine.full_names)
+            fasta = stack.enter_context(opened)
             self.open[name] = (fasta, stack)
         return self.open[name][0]
 

@@ -37,6 +37,7 @@ _COLUMNS = [each.name for each in fields(Skipped)]
 def input_digests(genome: Genome) -> dict:
     """What a chunk table says of the files of a genome."""
     digests = {"genome": genome.name, "fasta_sha256": file_sha256(genome.fasta)}
+    digests |= {"record_names": "full"} if genome.full_names else {}
     if genome.regions:
         digests["regions_sha256"] = file_sha256(genome.regions)
         digests |= {"circular": genome.circular} if genome.circular else {}

@@ -176,7 +176,11 @@ def _estimate_genome(
     tiled = not genome.regions or settings.regions.rows == "window"
     if not tiled:
         needed = settings.regions.flank > 0 or settings.regions.off_contig == "clip"
-        known = indexed_lengths(genome, index) or (needed and known_lengths(genome.fasta)) or None
+        known = (
+            indexed_lengths(genome, index)
+            or (needed and known_lengths(genome.fasta, genome.full_names))
+            or None
+        )
         counts = tally_regions(genome, known, windows, settings.regions, bins)
         stretches, run = counts["windows"], counts["tokens"]
         exact = known is not None or not needed
@@ -203,7 +207,9 @@ def _estimate_variants(
     genome: Genome, bundle: str, settings: Settings, bins: set[int], indexes: Path
 ) -> GenomeEstimate:
     """Of a genome with variants; its bases are those of the FASTA file."""
-    known = indexed_lengths(genome, indexes / f"{genome.name}.fai") or known_lengths(genome.fasta)
+    known = indexed_lengths(genome, indexes / f"{genome.name}.fai") or known_lengths(
+        genome.fasta, genome.full_names
+    )
     counts = tally_variants(genome, known, settings, bins)
     shares = shared_tokens(genome, known, settings)
     exact = counts["exact"] and known is not None

@@ -59,7 +59,8 @@ class Digests:
 
     def fits(self, bundle: str, chunked: dict) -> bool:
         """Whether the metadata of a chunk table has the settings and genomes of the run."""
-        rows = [genome.row for genome in self.run.bundles[bundle].genomes]
+        mine = self.run.bundles[bundle].genomes
+        rows = [genome.row for genome in mine]
         genomes = plain([[row[0], [circular for circular in row[3:4] if circular]] for row in rows])
         settings = plain(self.settings("chunk_fasta", bundle=bundle))
         known = [
@@ -68,6 +69,8 @@ class Digests:
         ]
         digest = settings_digest([chunked["settings"], chunked["inputs"]])
         fits = chunked["settings"] == settings and known == genomes
+        full = [entry.get("record_names") == "full" for entry in chunked["inputs"]]
+        fits = fits and full == [genome.full_names for genome in mine]
         return fits and chunked["digest"] == digest
 
     def chunks(self, bundle: str) -> str:

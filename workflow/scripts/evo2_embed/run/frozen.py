@@ -34,7 +34,7 @@ _BUNDLES = ("unused", "bundles")
 _DIVIDE = ("windows", "regions", "variants", "sharding")
 _NAME = re.compile(r"^(  )?- name: ['\"]?([^'\"\n]*)", re.MULTILINE)
 # Keys of a genome that the file has only if they have a value.
-_OFTEN_NONE = ("fault", "columns")
+_OFTEN_NONE = ("full_names", "fault", "columns")
 
 # Keys of an extraction that an earlier version of the workflow did not have.
 LATER = ("scores", "skip_first")

@@ -580,6 +580,11 @@ class Settings(Section):
     genomes: str = key(
         "Path of the sheet of genomes, relative to the working directory.", minLength=1
     )
+    record_names: Literal["first_word", "full"] = key(
+        "Names of FASTA records. first_word: up to the first blank of the line, as in most tools. "
+        "full: the whole line, with one blank for several.",
+        "first_word",
+    )
     on_bad_genome: Literal["stop", "skip"] = key(
         "Genomes that cannot be used, such as a damaged file. stop: name all of them and stop. "
         "skip: leave them out; results/skipped.tsv names them.",

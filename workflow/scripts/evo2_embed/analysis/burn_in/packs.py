@@ -74,7 +74,9 @@ def pack_burn_in(
         genome = next(genome for genome in genomes if genome.name == name)
         with (
             index_folder(indexes, len(genomes)) as folder,
-            open_fasta(genome.fasta, fasta_index(folder, name)) as fasta,
+            open_fasta(
+                genome.fasta, fasta_index(folder, name), full_names=genome.full_names
+            ) as fasta,
         ):
             found = _choose(fasta, genome, contig, target, lower_case)
             table = _rows(fasta, genome.fasta, found["place"], target["starts"], lower_case)

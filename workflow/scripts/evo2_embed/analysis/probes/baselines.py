@@ -51,7 +51,8 @@ def gc_kmers(keys: pl.DataFrame, bundles: list[list[Genome]], indexes: str) -> n
             continue
         with index_folder(indexes, len(genomes)) as folder:
             for genome in mine:
-                with open_fasta(genome.fasta, fasta_index(folder, genome.name)) as fasta:
+                index, full_names = fasta_index(folder, genome.name), genome.full_names
+                with open_fasta(genome.fasta, index, full_names=full_names) as fasta:
                     for row in rows[genome.name,].iter_rows(named=True):
                         span = row["contig"], row["start"], row["end"]
                         tokens = fetch_tokens(fasta, *span, "upper", genome.fasta)

@@ -159,7 +159,8 @@ def _contigs(usable: dict[str, Genome], indexes: str) -> pl.DataFrame:
     names = {"genome": [], "contig": []}
     with index_folder(indexes, len(usable)) as folder:
         for name, genome in usable.items():
-            with open_fasta(genome.fasta, fasta_index(folder, name)) as fasta:
+            index, full_names = fasta_index(folder, name), genome.full_names
+            with open_fasta(genome.fasta, index, full_names=full_names) as fasta:
                 names["contig"] += list(fasta.index)
             names["genome"] += [name] * (len(names["contig"]) - len(names["genome"]))
     return pl.DataFrame(names)
