@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.tables import check_embeddings, embeddings_schema, vectors
+from evo2_embed.io.row_checks import check_embeddings
+from evo2_embed.io.tables import embeddings_schema, vectors
 
 ROW = {
     "genome": "g", "contig": "c", "start": 0, "end": 6, "strand": "+", "name": None,

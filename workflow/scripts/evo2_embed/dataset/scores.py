@@ -15,7 +15,8 @@ from evo2_embed.dataset.part_files import write_parts
 from evo2_embed.dataset.part_names import parts_folder
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.dataset.strands import join_strands
-from evo2_embed.io.tables import KEYS, check_scores, metadata_schema, scores_schema
+from evo2_embed.io.row_checks import check_scores
+from evo2_embed.io.tables import KEYS, metadata_schema, scores_schema
 from evo2_embed.settings.sections import SCORES
 
 

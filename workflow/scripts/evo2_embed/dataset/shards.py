@@ -16,11 +16,10 @@ from evo2_embed.embed.row_spans import DOWNSTREAM, tokens_of
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
+from evo2_embed.io.row_checks import check_embeddings, check_scores
 from evo2_embed.io.tables import (
     CHUNKS,
     VARIANT_KEYS,
-    check_embeddings,
-    check_scores,
     embeddings_schema,
     open_table,
     read_rows,

@@ -9,9 +9,8 @@ import pyarrow as pa
 from evo2_embed.embed.row_spans import DOWNSTREAM, tokens_of
 from evo2_embed.embed.store import RowStore
 from evo2_embed.io.digests import file_sha256
+from evo2_embed.io.row_checks import check_embeddings, check_scores
 from evo2_embed.io.tables import (
-    check_embeddings,
-    check_scores,
     embeddings_schema,
     metadata_schema,
     row_group_rows,

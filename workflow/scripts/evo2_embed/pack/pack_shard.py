@@ -8,7 +8,8 @@ from evo2_embed.chunk.stretches import count_bases
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.tables import CHUNKS, check_chunks, open_table, read_rows, table_metadata
+from evo2_embed.io.row_checks import check_chunks
+from evo2_embed.io.tables import CHUNKS, open_table, read_rows, table_metadata
 from evo2_embed.pack.metadata import PackMetadata
 from evo2_embed.pack.rows import fork_columns
 from evo2_embed.pack.write import PackSource, write_packs

@@ -20,7 +20,8 @@ from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.finite import NotFiniteError, as_stored
 from evo2_embed.io.logs import log
-from evo2_embed.io.tables import check_embeddings, embeddings_schema, metadata_schema, vectors
+from evo2_embed.io.row_checks import check_embeddings
+from evo2_embed.io.tables import embeddings_schema, metadata_schema, vectors
 from evo2_embed.settings.sections import Fusion
 
 # Entries that the record of a fused bundle has in common with those of its layers.
