@@ -1,7 +1,7 @@
 """The workflow's tables: their columns, and how they are read and written.
 
-Every table is checked when it is written and when it is read (`row_checks`). The file's metadata has one JSON
-document under the key `evo2_embed`: the settings and inputs of the table.
+Every table is checked when it is written and when it is read (`row_checks`). The file's metadata
+has one JSON document under the key `evo2_embed`: the settings and inputs of the table.
 """
 
 import json
