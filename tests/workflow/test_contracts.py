@@ -114,7 +114,7 @@ def test_headers_name_the_keys_of_no_other_files():
 
 
 def test_the_snakefile_is_a_table_of_contents():
-    text = (ROOT / "Snakefile").read_text()
+    text = (ROOT / "workflow" / "Snakefile").read_text()
     assert len(text.splitlines()) < 60
     assert re.findall(r"^rule (\w+):", text, re.M) == ["all"]
 
