@@ -10,6 +10,7 @@
 # make plan       estimate a run: windows, jobs, hours, memory, sizes
 # make status     show progress: shards done, speed, time left, failures
 # make verify     read all files of a run: names those that are lost or damaged
+# make tidy       delete the pack files and shards of a finished run
 # make doctor     check this machine: one line per check, OK, WARN or FAIL
 # make benchmark  time the engine against the stock model on a CPU (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
@@ -25,7 +26,7 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env gpu-env demo plan status verify doctor lint schema
+.PHONY: help env test-env gpu-env demo plan status verify tidy doctor lint schema
 .PHONY: test test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts benchmark-variants gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
@@ -58,6 +59,9 @@ status: $(VENV)/.env
 
 verify: $(VENV)/.env
 	@$(VENV)/bin/python workflow/scripts/verify_results.py
+
+tidy: $(VENV)/.env
+	@$(VENV)/bin/python workflow/scripts/tidy_results.py
 
 test: test-env
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

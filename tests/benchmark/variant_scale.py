@@ -133,14 +133,14 @@ def write_shards(run, share: str, shards: range) -> None:
 
 
 def compare(run, share: str, shards: range) -> None:
-    from evo2_embed.dataset.alleles import compare_alleles
+    from evo2_embed.dataset.alleles import compare_bundle
     from evo2_embed.dataset.shards import BundleFiles
     from evo2_embed.run.params import rule_params
 
     records = [f"{share}/shards/g/{shard:05d}/shard.json" for shard in shards]
-    settings = rule_params(run, "compare_alleles", extraction="default")["settings"]
-    files = [BundleFiles(f"{share}/g.parquet", records)]
-    compare_alleles(files, LAYER, settings, f"{share}/variants/{LAYER}.json")
+    settings = rule_params(run, "compare_bundle", extraction="default")["settings"]
+    files = BundleFiles(f"{share}/g.parquet", records)
+    compare_bundle(files, [LAYER], settings, f"{share}/variants/all.json")
 
 
 def alone(name: str, step, *files: str) -> None:

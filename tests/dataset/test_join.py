@@ -1,6 +1,7 @@
 """Bundles joined to a dataset: rows in the order of the sheet, no file copied, none left over."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,7 @@ def test_a_part_file_that_is_not_of_its_record_is_refused(damage):
     with pytest.raises(InputError, match=said):
         joined(*records)
     if damage != "of another run":
-        assert lost_bundles(OUTPUT) == {"b"}
+        assert lost_bundles(OUTPUT, records) == records[1:]
         assert has_lost_files(OUTPUT)
 
 
@@ -175,12 +176,22 @@ def test_a_damaged_table_of_a_level_names_the_record_of_its_bundle():
         joined(*records)
 
 
-def test_without_a_record_no_bundle_is_known_to_be_lost():
-    assert lost_bundles(OUTPUT) == set()
+def test_without_a_record_the_folder_tells_which_bundles_are_lost():
+    records = [bundle("a", 0), bundle("b", 1), "bundles/default/c/all.json"]
+    assert lost_bundles(OUTPUT, records) == []
+    joined(*records[:2])
+    assert lost_bundles(OUTPUT, records) == []
+    Path(OUTPUT).unlink()
+    assert lost_bundles(OUTPUT, records) == []
+    shutil.rmtree(FOLDER)
+    assert lost_bundles(OUTPUT, records) == records[:2]
+
+
+def test_a_dataset_without_bundles_lost_none():
     write_json(
         "older.json", {"parts": [{"file": "part-00000.parquet", "sha256": ""}], "levels": {}}
     )
-    assert lost_bundles("older.json") == set()
+    assert lost_bundles("older.json", ["bundles/default/a/all.json"]) == []
     assert has_lost_files("older.json")
 
 

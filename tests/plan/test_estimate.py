@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_files_are_as_large_as_their_plan_said(finished):
         assert layer["dataset_bytes"] == pytest.approx(
             size(f"{folder}/*.parquet") + size(f"{folder}.*.parquet"), rel=SIZE_TOLERANCE
         )
+
+
+def test_with_keep_datasets_only_the_largest_bundle_has_packs_and_shards(finished):
+    _, plan = finished
+    totals, tokens = plan["totals"], Counter()
+    for genome in plan["genomes"]:
+        tokens[genome["bundle"]] += genome["tokens"]
+    assert len(tokens) > 1
+    share = max(tokens.values()) / sum(tokens.values())
+    removed = (1 - share) * (totals["pack_bytes"] + totals["shard_bytes"])
+    assert totals["bytes_with_keep_datasets"] == pytest.approx(totals["bytes"] - removed, abs=2)
 
 
 def test_a_finished_run_gives_the_speed_of_the_next(finished):

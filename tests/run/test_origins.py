@@ -46,7 +46,8 @@ READS = {
     "export_packs": {"pack_tokens", "split_chunks"},
     "write_finetune": {"chunk_fasta", "split_chunks", "export_packs"},
     "write_report": {
-        *("chunk_fasta", "embed_shard", "write_manifest", "compare_layers", "measure_burn_in"),
+        *("chunk_fasta", "aggregate_bundle", "write_manifest", "compare_layers"),
+        "measure_burn_in",
         *("probe_layers", "write_finetune"),
     },
 }

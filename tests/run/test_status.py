@@ -172,6 +172,7 @@ def run_of_all(run):
             "extractions": {"x": extraction},
             "probe": {"labels": "labels.bed"},
             "export": "finetune",
+            "keep": "datasets",
         }
     )
 

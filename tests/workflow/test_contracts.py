@@ -87,8 +87,8 @@ JSON_OUTPUTS = [
 
 @pytest.mark.parametrize(
     ("rule", "output"),
-    # The finished run has no variants: test_region_examples.py looks at their records.
-    [entry for entry in JSON_OUTPUTS if entry[0].stage != "variants"],
+    # The finished run keeps all, and has no variants: test_region_examples.py looks at these.
+    [entry for entry in JSON_OUTPUTS if entry[0].stage not in ("variants", "tidy")],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_headers_name_the_keys_of_the_json_files_of_a_run(finished_run, rule, output):

@@ -57,8 +57,11 @@ def test_the_manifest_and_the_summary_have_the_fusions(finished_run):
         manifest["scores"],
     ]
     assert manifest["rows"] == sum(entry["rows"] for entry in known)
-    speeds = [str(path) for path in results.glob("shards/both/*/*/speed.json")]
-    (result,) = load_results([str(finished_run.folder / MANIFEST)], speeds)
+    shards = [str(path) for path in results.glob("bundles/both/*/shards/*.json")]
+    (result,) = load_results([str(finished_run.folder / MANIFEST)], shards)
+    assert sorted(each["shard"] for each in result.shards) == [
+        *("large/00000", "large/00001", "small/00000")
+    ]
     assert list(result.datasets) == [*LAYERS, *FUSIONS]
     assert "2 + 2 fused" in render_summary([result], [])
     assert str(finished_run.folder) not in json.dumps(manifest)

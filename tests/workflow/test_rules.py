@@ -66,10 +66,11 @@ def assert_planned(blocks, run):
 
 def test_the_table_has_every_job_its_outputs_and_its_log(finished_run, all_jobs):
     run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
-    # A run with a training set has no variants.
+    # A run with a training set has no variants, and this one keeps all.
     assert RULES.keys() - count_jobs(run.settings, run.bundles) == {
         "compare_bundle",
         "compare_alleles",
+        "tidy_bundle",
     }
     assert_planned(all_jobs, run)
 
@@ -78,7 +79,7 @@ def test_the_table_has_no_job_that_the_configuration_does_not_ask_for(tmp_path, 
     flow = Workflow(tmp_path / "flow")
     write_fasta(flow.folder / "small.fa", [("small", random_bases(600, 2))])
     flow.sheet({"small": "small.fa"})
-    flow.configure(compare={"rows": 0, "control": 4})
+    flow.configure(compare={"rows": 0, "control": 4}, keep="datasets")
     monkeypatch.chdir(flow.folder)
     run = plan_run(yaml.safe_load((flow.folder / "config" / "config.yaml").read_text()))
     assert_planned(planned_jobs(flow), run)
@@ -94,21 +95,33 @@ def test_rules_take_the_files_of_their_own_extraction_and_no_others(all_jobs):
     }
     folder = "results/shards/{}/{}/{}/{}.json"
     for extraction in EXTRACTIONS:
-        records = [folder.format(extraction, *shard, "shard") for shard in shards]
+        records, speeds = (
+            [folder.format(extraction, *shard, name) for shard in shards]
+            for name in ("shard", "speed")
+        )
         bundles = [
             f"results/bundles/{extraction}/{name}.json" for name in ("large/norm", "small/all")
         ]
         assert inputs[f"results/embeddings/{extraction}/norm.json"] == bundles
-        assert inputs[bundles[0]] == [*records[:2], chunks[0]]
-        assert inputs[bundles[1]] == [records[2], chunks[1]]
+        assert inputs[bundles[0]] == [*records[:2], *speeds[:2], chunks[0]]
+        assert inputs[bundles[1]] == [records[2], speeds[2], chunks[1]]
     names = sorted(EXTRACTIONS)  # as the configuration file of a test has them
-    speeds = [folder.format(name, *shard, "speed") for name in names for shard in shards]
+    of_bundles = [f"results/bundles/{name}/{{}}.json" for name in names]
+    layers = [("large/shards/norm", "small/shards/all")] + [
+        (*(f"large/shards/{layer}" for layer in LAYERS), "small/shards/all")
+    ]
+    numbers = [
+        folder.format(file)
+        for folder, files in zip(of_bundles, layers, strict=True)
+        for file in files
+    ]
     manifests = [f"results/embeddings/{name}/manifest.json" for name in names]
-    assert inputs["results/report.html"][:8] == [*manifests, *speeds]
+    assert inputs["results/report.html"][:7] == [*manifests, *numbers]
     assert inputs["results/report.html"][-2:] == chunks
     assert inputs["results/embeddings/both/manifest.json"] == [
         *(f"results/embeddings/both/{name}.json" for name in [*LAYERS, *FUSIONS, "scores"]),
         *chunks,
+        "results/skipped.tsv",
     ]
 
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 
-import aggregate_embeddings
+import aggregate_bundle
 import duckdb
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ import torch
 from everything import COMPLEMENT, CONTIGS, LAYERS, MIRRORED, SMALL, configure, prepare
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json
 from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
 from evo2_embed.run.frozen import load_frozen
@@ -224,6 +225,7 @@ def test_one_core_and_two_give_the_same_bytes(finished_run, tmp_path):
 
 
 def test_more_shards_than_chunks_and_padding_flow_through(finished_run, separate_calls, tmp_path):
+    """And `keep: datasets`: packs and shards go during the run, and are not made again."""
     flow = Workflow(tmp_path / "flow")
     name, bases = SMALL[0]
     flow.sheet({"small": write_fasta(flow.folder / "small.fa", [(name, bases[:200])])})
@@ -234,10 +236,17 @@ def test_more_shards_than_chunks_and_padding_flow_through(finished_run, separate
         sharding={"shards": 2},
         probe=None,
         export=None,
+        keep="datasets",
         extractions={"both": {"layers": ["norm"]}},
     )
-    flow.run("results/embeddings/both/manifest.json")
-    assert len(flow.files("packs/*/*.parquet")) == 2
+    targets = ("results/embeddings/both/manifest.json", "results/tidied/small.json")
+    flow.run(*targets)
+    assert not flow.files("packs/**/*") | flow.files("shards/**/*")
+    bundle = flow.folder / "results/bundles/both/small"
+    assert list(read_json(bundle / "shards/norm.json")["shards"]) == ["00000", "00001"]
+    # Of each shard its packs, rows, record and speed.
+    assert read_json(flow.folder / targets[1])["files"] == 2 * 4
+    assert not flow.planned(*targets)
     padded = rows_of(flow, "both", "norm")
     packed = rows_of(finished_run, "both", "norm").filter(contig="chr|1", strand="+", start=0)
     assert len(padded) == 1
@@ -270,16 +279,19 @@ def test_a_damaged_shard_names_itself(changed_run, monkeypatch, how):
     monkeypatch.chdir(changed_run.folder)
     run = load_frozen("results/run_config.yaml")
     settings = {"code": CODE_VERSIONS["aggregate"], "embed": run.embed_settings("both")}
+    jobs = run.jobs("embed_shard", extraction="both", bundle="large")
     arguments = (
-        [f"results/{job.outputs['record']}" for job in run.jobs("embed_shard", extraction="both")],
-        [f"results/chunks/{bundle}.parquet" for bundle in run.bundles],
-        [bundle.n_shards for bundle in run.bundles.values()],
-        "norm",
+        [f"results/{job.outputs['record']}" for job in jobs],
+        "results/chunks/large.parquet",
+        [],
+        len(jobs),
+        ["norm"],
         {**settings, "levels": []},
-        "new.json",
+        "new/norm.json",
+        "new/shards.json",
     )
     with pytest.raises(InputError, match=f"{SHARD}/norm.parquet.* rerun"):
-        aggregate_embeddings.main(*arguments)
+        aggregate_bundle.main(*arguments)
 
 
 def test_after_its_shard_was_damaged_a_run_recovers_as_it_says(finished_run, changed_run):

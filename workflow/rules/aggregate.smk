@@ -4,11 +4,15 @@
 #      results/chunks/{bundle}.parquet, results/genomes.parquet, results/skipped.tsv
 # out: results/bundles/{extraction}/{bundle}/{layers}.json, of the layers that one job aggregates
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
-#      workflow, windows, bundle, digest, shards, datasets (digest, self_check, width, dtype, parts,
+#      workflow, windows, bundle, digest, shards, genomes, datasets (digest, self_check, width, dtype, parts,
 #      levels of each); written last
+#      results/bundles/{extraction}/{bundle}/shards/{layers}.json, what the report says of shards
+#      keys: shards (first_stretch, n_stretches, first_chunk, stop_chunk, n_chunks, n_packs,
+#      n_tokens, n_bases, budget_tokens, padded_tokens, tokens, seconds, tokens_per_second,
+#      peak_memory_mb, device, host, threads, cpus of each); for the report
 #      results/bundles/{extraction}/{bundle}/scores.json, if asked for
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
-#      workflow, windows, bundle, digest, shards, datasets (digest, self_check, log_p, scored,
+#      workflow, windows, bundle, digest, shards, genomes, datasets (digest, self_check, log_p, scored,
 #      parts, levels of each); written last
 #      results/bundles/{extraction}/{bundle}/levels/{layer}.contig.parquet and .genome.parquet
 #      columns: those of the levels of a dataset
@@ -52,13 +56,17 @@ rule aggregate_bundle:
             "results/bundles/{extraction}/{bundle}/{layers}.json",
             made_by("embed_shard", "record"),
         ),
+        speeds=made_by("embed_shard", "speed"),
         chunks="results/chunks/{bundle}.parquet",
     output:
         record="results/bundles/{extraction}/{bundle}/{layers}.json",
+        shards="results/bundles/{extraction}/{bundle}/shards/{layers}.json",
     log:
         "logs/aggregate_bundle/{extraction}/{bundle}/{layers}.log",
     benchmark:
         "benchmarks/aggregate_bundle/{extraction}/{bundle}/{layers}.tsv"
+    wildcard_constraints:
+        extraction=AGGREGATED,
     priority: 15
     conda:
         "../../envs/cpu.yaml"
@@ -66,6 +74,7 @@ rule aggregate_bundle:
         mem_mb=2000,
     params:
         layers=bundle_layers,
+        genomes=bundle_genomes,
         n_shards=bundle_shards,
         settings=param_of("aggregate_bundle"),
     script:
@@ -105,12 +114,15 @@ rule score_bundle:
         "logs/score_bundle/{extraction}/{bundle}.log",
     benchmark:
         "benchmarks/score_bundle/{extraction}/{bundle}.tsv"
+    wildcard_constraints:
+        extraction=AGGREGATED,
     priority: 15
     conda:
         "../../envs/cpu.yaml"
     resources:
         mem_mb=2000,
     params:
+        genomes=bundle_genomes,
         n_shards=bundle_shards,
         settings=param_of("score_bundle"),
     script:

@@ -56,6 +56,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import fault_lines
 from evo2_embed.model.weights import is_recorded
 from evo2_embed.plan.rules import ALL_LAYERS
+from evo2_embed.run.finished import FinishedBundles
 from evo2_embed.run.frozen import INDEXES, RUN_CONFIG, differs, freeze, load_frozen, plan_run
 from evo2_embed.run.older import older_faults, older_lines
 from evo2_embed.run.params import control_bundles, rule_params
@@ -270,18 +271,37 @@ def joined(rule, record):
 
     def given(wildcards):
         path = record.format_map(dict(wildcards.items()))
-        records = made_by(rule)(wildcards)
+        records = made_by(rule, "record")(wildcards)
         if workflow.is_main_process:
-            lost = lost_bundles(path)
-            again = [file for file in records if Path(file).relative_to("results").parts[2] in lost]
+            again = lost_bundles(path, records)
             workflow.dag.forcefiles.update(again)
-            if has_lost_files(path) or has_new_parts(
-                records, Path(path).name.removesuffix(".json")
-            ):
+            if again or has_lost_files(path) or has_new_parts(records, path):
                 workflow.dag.forcefiles.add(path)
         return records
 
     return given
+
+
+def aggregated_here():
+    """A pattern for the extractions whose bundles may be aggregated. It looks at the bundle that
+    follows in the path: bundles are left out that are finished, and whose pack files or shards are
+    gone.
+
+    Without a rule that makes it, the record of a bundle is taken as it is. Else Snakemake would embed
+    the bundle again as soon as another extraction makes the same pack files.
+    """
+    if not workflow.is_main_process:
+        return r"[A-Za-z0-9][A-Za-z0-9_-]*"
+    finished, patterns = FinishedBundles(RUN, RESULTS), []
+    for name in EXTRACTIONS:
+        gone = set(finished.without_shards(name)) - REPAIRED
+        rest = [bundle for bundle in RUN.bundles if bundle not in gone]
+        sign, some = ("!", gone) if len(gone) < len(rest) else ("=", rest)
+        patterns.append(f"{re.escape(name)}(?{sign}/(?:{'|'.join(map(re.escape, some))})/)")
+    return "|".join(patterns)
+
+
+AGGREGATED = aggregated_here()
 
 
 def bundle_files(wildcards):

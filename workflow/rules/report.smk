@@ -2,7 +2,7 @@
 #
 # in:  results/embeddings/{extraction}/manifest.json and the datasets that they name, also those in
 #      results/variants/,
-#      results/shards/{extraction}/{bundle}/{shard}/speed.json and shard.json,
+#      results/bundles/{extraction}/{bundle}/shards/{layers}.json,
 #      results/chunks/{bundle}.parquet, and if the configuration asks for them:
 #      results/comparisons/{extraction}.json, results/burn_in/{extraction}.json,
 #      results/probes/{extraction}.json and .parquet, results/finetune/summary.json
@@ -13,7 +13,7 @@ rule write_report:
     """Show what was embedded, how fast, and what the embeddings look like."""
     input:
         manifests=made_by("write_manifest"),
-        speeds=made_by("embed_shard", "speed"),
+        shards=made_by("aggregate_bundle", "shards"),
         comparisons=made_by("compare_layers"),
         burn_in=made_by("measure_burn_in"),
         probes=made_by("probe_layers"),

@@ -4,7 +4,7 @@
 #      results/chunks/{bundle}.parquet
 # out: results/bundles/{extraction}/{bundle}/variants/{layers}.json
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
-#      workflow, windows, variants, bundle, digest, shards, datasets (digest, self_check, width,
+#      workflow, windows, variants, bundle, digest, shards, genomes, datasets (digest, self_check, width,
 #      parts, levels of each); written last
 #      results/variants/{extraction}/{layer}.json
 #      keys: settings, packing, checkpoint_sha256, packages, model, pooling, precision, engine,
@@ -30,6 +30,7 @@ rule compare_bundle:
     benchmark:
         "benchmarks/compare_bundle/{extraction}/{bundle}/{layers}.tsv"
     wildcard_constraints:
+        extraction=AGGREGATED,
         layers=f"{ALL_LAYERS}|{SCORES}|{LAYER}",
     priority: 15
     conda:
@@ -38,6 +39,7 @@ rule compare_bundle:
         mem_mb=2000,
     params:
         layers=bundle_allele_layers,
+        genomes=bundle_genomes,
         n_shards=bundle_shards,
         settings=param_of("compare_bundle"),
     script:

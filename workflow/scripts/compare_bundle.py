@@ -10,10 +10,16 @@ from evo2_embed.run.job import workflow_job
 
 
 def main(
-    records: list[str], chunks: str, n_shards: int, layers: list[str], settings: dict, record: str
+    records: list[str],
+    chunks: str,
+    genomes: list[list],
+    n_shards: int,
+    layers: list[str],
+    settings: dict,
+    record: str,
 ) -> None:
     (files,) = BundleFiles.group([chunks], [n_shards], records)
-    compare_bundle(files, layers, settings, record)
+    compare_bundle(files, layers, settings, record, genomes)
 
 
 if "snakemake" in globals():
@@ -21,6 +27,7 @@ if "snakemake" in globals():
         main(
             list(snakemake.input.records),
             snakemake.input.chunks,
+            snakemake.params.genomes,
             snakemake.params.n_shards,
             snakemake.params.layers,
             snakemake.params.settings,

@@ -9,9 +9,11 @@ from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.run.job import workflow_job
 
 
-def main(records: list[str], chunks: str, n_shards: int, settings: dict, record: str) -> None:
+def main(
+    records: list[str], chunks: str, genomes: list[list], n_shards: int, settings: dict, record: str
+) -> None:
     (files,) = BundleFiles.group([chunks], [n_shards], records)
-    score_bundle(files, settings, record)
+    score_bundle(files, settings, record, genomes)
 
 
 if "snakemake" in globals():
@@ -19,6 +21,7 @@ if "snakemake" in globals():
         main(
             list(snakemake.input.records),
             snakemake.input.chunks,
+            snakemake.params.genomes,
             snakemake.params.n_shards,
             snakemake.params.settings,
             snakemake.output.record,

@@ -1,6 +1,6 @@
 """Write the report page and the summary for the terminal.
 
-In: manifests, the datasets beside them and those of variants, the shards' speeds and records,
+In: manifests, the datasets beside them and those of variants, counts and speeds of the shards,
 comparisons of layers, burn-in, probes, the training set's summary, the chunk tables.
 Out: report.html, summary.txt.
 """
@@ -23,7 +23,7 @@ BENCHMARKS = Path("benchmarks")
 
 def main(
     manifests: list[str],
-    speeds: list[str],
+    shards: list[str],
     sources: Sources,
     settings: dict,
     probe: dict | None,
@@ -31,7 +31,7 @@ def main(
     report: str,
     summary: str,
 ) -> None:
-    results = load_results(manifests, speeds)
+    results = load_results(manifests, shards)
     labels = probe and partial(label_rows, probe=Probe.from_dict(probe), genomes=genomes)
     settings = Report.from_dict({key: settings[key] for key in ("points", "umap")})
     stages = read_stages(BENCHMARKS, [rule for rule in RULES if rule != "write_report"])
@@ -49,7 +49,7 @@ if "snakemake" in globals():
     with workflow_job(snakemake):
         main(
             list(snakemake.input.manifests),
-            list(snakemake.input.speeds),
+            list(snakemake.input.shards),
             Sources(
                 chunks=list(snakemake.input.chunks),
                 comparisons=list(snakemake.input.comparisons),

@@ -7,12 +7,20 @@ from evo2_embed.dataset.levels import LevelMeans
 from evo2_embed.dataset.part_files import write_parts
 from evo2_embed.dataset.part_names import level_path, parts_folder
 from evo2_embed.dataset.shards import BundleFiles
+from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import embeddings_schema, metadata_schema
 from evo2_embed.model.registry import layer_widths
 
 
-def aggregate_bundle(files: BundleFiles, layers: list[str], settings: dict, record: str) -> None:
+def aggregate_bundle(
+    files: BundleFiles,
+    layers: list[str],
+    settings: dict,
+    record: str,
+    genomes: list[list] = (),
+    shards: str | None = None,
+) -> None:
     """Write the part files of a bundle for some layers of an extraction, and their levels.
 
     Parameters
@@ -24,6 +32,10 @@ def aggregate_bundle(files: BundleFiles, layers: list[str], settings: dict, reco
         the run also `variants`.
     record : str
         JSON file to write last, see `bundles.write_record`.
+    genomes : list of list
+        Rows of the sheet of the bundle, for the record.
+    shards : str, optional
+        JSON file for the counts and speeds of the shards, by shard.
 
     Raises
     ------
@@ -33,7 +45,9 @@ def aggregate_bundle(files: BundleFiles, layers: list[str], settings: dict, reco
     """
     checked = CheckedBundle.open(files, settings)
     entries = {layer: _write_layer(checked, layer, record) for layer in layers}
-    write_record(record, checked.described, entries)
+    if shards is not None:
+        write_json(shards, {"shards": {shard.name: shard.numbers for shard in checked.shards}})
+    write_record(record, {**checked.described, "genomes": genomes}, entries)
 
 
 def _write_layer(checked: CheckedBundle, layer: str, record: str) -> dict:

@@ -79,7 +79,13 @@ def alleles_schema(width: int | None, scores: bool) -> pa.Schema:
     return pa.schema(fields)
 
 
-def compare_bundle(files: BundleFiles, layers: list[str], settings: dict, record: str) -> None:
+def compare_bundle(
+    files: BundleFiles,
+    layers: list[str],
+    settings: dict,
+    record: str,
+    genomes: list[list] = (),
+) -> None:
     """Write the part files of a bundle for the datasets of variants of some layers, or of scores
     alone, with bounded memory.
 
@@ -91,6 +97,8 @@ def compare_bundle(files: BundleFiles, layers: list[str], settings: dict, record
         `embed`, the settings of the shards, `variants`, `strands` and `code`.
     record : str
         JSON file to write last, see `bundles.write_record`.
+    genomes : list of list
+        Rows of the sheet of the bundle, for the record.
 
     Raises
     ------
@@ -100,7 +108,7 @@ def compare_bundle(files: BundleFiles, layers: list[str], settings: dict, record
     """
     checked = CheckedBundle.open(files, settings)
     entries = {layer: _compare_layer(checked, layer, record) for layer in layers}
-    write_record(record, checked.described, entries)
+    write_record(record, {**checked.described, "genomes": genomes}, entries)
 
 
 def _compare_layer(checked: CheckedBundle, layer: str, record: str) -> dict:

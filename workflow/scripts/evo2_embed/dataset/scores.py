@@ -35,7 +35,7 @@ def bits_per_base(mean: np.ndarray) -> np.ndarray:
     return -mean / math.log(2)
 
 
-def score_bundle(files: BundleFiles, settings: dict, record: str) -> None:
+def score_bundle(files: BundleFiles, settings: dict, record: str, genomes: list[list] = ()) -> None:
     """Write the part files of a bundle for the scores of an extraction.
 
     Parameters
@@ -46,6 +46,8 @@ def score_bundle(files: BundleFiles, settings: dict, record: str) -> None:
         the run also `variants`.
     record : str
         JSON file to write last, see `bundles.write_record`.
+    genomes : list of list
+        Rows of the sheet of the bundle, for the record.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def score_bundle(files: BundleFiles, settings: dict, record: str) -> None:
         "parts": parts,
         "levels": {},
     }
-    write_record(record, checked.described, {SCORES: entry})
+    write_record(record, {**checked.described, "genomes": genomes}, {SCORES: entry})
 
 
 def join_scores(records: list[str], settings: dict, record: str) -> dict:

@@ -1,7 +1,7 @@
 """Checks of an extraction's shards before they are merged: undamaged, alike, complete."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -29,6 +29,7 @@ from evo2_embed.io.tables import (
     vectors_to_numpy,
 )
 from evo2_embed.io.text import shown
+from evo2_embed.pack.metadata import PackCounts
 from evo2_embed.pack.read import CHUNK_KEYS
 from evo2_embed.settings.sections import SCORES, Extraction
 
@@ -107,6 +108,17 @@ class Shard:
     def open(bundle: BundleFiles, path: str) -> "Shard":
         """Read a shard's record."""
         return Shard(bundle, Path(path), read_json(path))
+
+    @property
+    def name(self) -> str:
+        """Its number in the bundle, as its folder has it."""
+        return self.path.parent.name
+
+    @property
+    def numbers(self) -> dict:
+        """The counts of the packs, and the speed of the job that embedded them."""
+        counts = {field.name: self.record[field.name] for field in fields(PackCounts)}
+        return {**counts, **read_json(self.path.with_name("speed.json"))}
 
     @property
     def stop(self) -> int:

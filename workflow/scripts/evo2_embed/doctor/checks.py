@@ -133,7 +133,9 @@ def check_machine(config: str, gpus: int = 1) -> list[Finding]:
 def missing_bytes(run: Run) -> int:
     """Bytes that a run still has to write: the estimate minus the files that exist."""
     there = sum(path.stat().st_size for path in Path(RESULTS).rglob("*") if path.is_file())
-    return max(0, estimate_run(run.settings, run.bundles, INDEXES).bytes - there)
+    return max(
+        0, estimate_run(run.settings, run.bundles, INDEXES).needed_bytes(run.settings) - there
+    )
 
 
 def _models_in_use(run: Run) -> list[tuple[Model, str]]:

@@ -5,6 +5,7 @@ import csv
 import errno
 import os
 import re
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,16 +133,16 @@ def _file_fault(file: str) -> str | None:
     if not is_literal(file):
         return NOT_LITERAL
     try:
-        size, future = Path(file).stat().st_size, future_fault(file)
+        state = os.stat(file)  # once: a sheet can have a hundred thousand rows
     except (OSError, ValueError) as error:
         return _reason(error)
-    if not Path(file).is_file():
+    if not stat.S_ISREG(state.st_mode):
         return "not a file"
-    if size == 0:
+    if state.st_size == 0:
         return "the file is empty"
     if not os.access(file, os.R_OK):
         return os.strerror(errno.EACCES)
-    return future
+    return _future_fault(state.st_mtime)
 
 
 def is_literal(path: str) -> bool:
@@ -152,7 +153,10 @@ def is_literal(path: str) -> bool:
 
 def future_fault(path: str) -> str | None:
     """What is wrong if a file is newer than the clock: results made from it would be older."""
-    modified = Path(path).stat().st_mtime
+    return _future_fault(os.stat(path).st_mtime)
+
+
+def _future_fault(modified: float) -> str | None:
     if modified <= time.time() + CLOCK_SKEW:
         return None
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(modified))

@@ -24,15 +24,15 @@ START_SECONDS, READ_BYTES = 10, 1e9  # start of a job without its weights; bytes
 
 def output_fault(settings: Settings, estimate: Estimate) -> str | None:
     """An error line if a run would exceed `max_output_gb`, else None."""
-    limit = settings.max_output_gb
-    if limit is None or estimate.bytes <= limit * 1e9:
+    limit, needed = settings.max_output_gb, estimate.needed_bytes(settings)
+    if limit is None or needed <= limit * 1e9:
         return None
     sizes = dict.fromkeys(settings.extractions, 0)
     for layer in estimate.layers:
         sizes[layer.extraction] += layer.shard_bytes + layer.dataset_bytes
     largest = max(sizes, key=sizes.get)
     return (
-        f"max_output_gb: results/ would have about {human_bytes(estimate.bytes)} of packs, shard "
+        f"max_output_gb: results/ would have about {human_bytes(needed)} of packs, shard "
         f"files and datasets, of which {human_bytes(sizes[largest])} for extraction '{largest}' "
         f"(allowed: {human_bytes(limit * 1e9)}; raise it, use larger bins or fewer layers)"
     )
@@ -61,9 +61,11 @@ def warnings_of(
     """
     fault = output_fault(settings, estimate)
     lines = [*([fault] if fault else []), *beyond_training(settings)]
-    if estimate.bytes > free:
+    needed = estimate.needed_bytes(settings)
+    if needed > free:
+        less = "" if settings.keeps_datasets else " (keep: datasets needs less)"
         lines.append(
-            f"disk: results/ will need about {human_bytes(estimate.bytes)}; "
+            f"disk: results/ will need about {human_bytes(needed)}{less}; "
             f"{human_bytes(free)} are free"
         )
     if temporary > temporary_free:

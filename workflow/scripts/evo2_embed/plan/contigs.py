@@ -5,6 +5,7 @@ the first bytes give the share of sequence (and the compression ratio), and the 
 total. Contigs after the sample are taken to be like those in it.
 """
 
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,9 @@ class Contigs:
 
 def guess_bases(genome: Genome) -> float:
     """Bases of a genome, from the size of its FASTA file alone."""
-    path = Path(genome.fasta)
-    size = path.stat().st_size
-    return size * BASES_PER_COMPRESSED_BYTE if path.suffix in (".gz", ".bgz") else float(size)
+    size = os.stat(genome.fasta).st_size
+    packed = genome.fasta.endswith((".gz", ".bgz"))
+    return size * BASES_PER_COMPRESSED_BYTE if packed else float(size)
 
 
 def sample_size(n_genomes: int) -> int:

@@ -4,6 +4,7 @@ It follows from the settings, the plan and the sizes of files. No heavy imports:
 output is checked when the workflow is parsed.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -116,6 +117,25 @@ class Estimate:
         training set."""
         inputs = self.chunk_bytes + self.pack_bytes
         return inputs + self.shard_bytes + self.dataset_bytes + self.finetune_bytes
+
+    @property
+    def bundle_bytes(self) -> int:
+        """Size of the packs and shard files of the largest bundle."""
+        tokens = Counter()
+        for genome in self.genomes:
+            tokens[genome.bundle] += genome.tokens
+        share = max(tokens.values()) / max(self.tokens, 1)
+        return round(share * (self.pack_bytes + self.shard_bytes))
+
+    @property
+    def tidied_bytes(self) -> int:
+        """Largest size of `results/` with `keep: datasets`, if one bundle is in work at a time."""
+        finished = self.pack_bytes + self.shard_bytes - self.bundle_bytes
+        return self.bytes - finished
+
+    def needed_bytes(self, settings: Settings) -> int:
+        """Largest size of `results/` with these settings."""
+        return self.tidied_bytes if settings.keeps_datasets else self.bytes
 
 
 def estimate_run(settings: Settings, bundles: dict[str, Bundle], indexes: str | Path) -> Estimate:

@@ -64,7 +64,11 @@ _RULES = (
     Rule(
         "embed_shard", "embed", {"record": f"{_SHARD}/shard.json", "speed": f"{_SHARD}/speed.json"}
     ),
-    Rule("aggregate_bundle", "aggregate", {"record": f"{_BUNDLE}/{{layers}}.json"}, (), _LAYERS),
+    Rule(
+        "aggregate_bundle",
+        "aggregate",
+        {"record": f"{_BUNDLE}/{{layers}}.json", "shards": f"{_BUNDLE}/shards/{{layers}}.json"},
+    ),
     Rule(
         "aggregate_embeddings",
         "aggregate",
@@ -156,6 +160,7 @@ _RULES = (
         {"summary": "finetune/summary.json", "card": "finetune/README.md"},
         ("export",),
     ),
+    Rule("tidy_bundle", "tidy", {"record": "tidied/{bundle}.json"}, ("keeps_datasets",)),
     Rule("write_report", "report", {"report": "report.html", "summary": "summary.txt"}),
 )
 RULES = {rule.name: rule for rule in _RULES}
@@ -313,11 +318,14 @@ def _values(
         return [name for name, each in extractions.items() if getattr(each, rule.of_extraction)]
     if wildcard == "model":
         return list(dict.fromkeys(model_key(e.model) for e in extractions.values()))
-    if wildcard == "layers" and bundles[known["bundle"]].n_shards == 1:
-        return [ALL_LAYERS]
-    of = rule.of_extraction
-    key = {"layer": of, "layers": of, "fusion": "fusion"}[wildcard]
-    return list(getattr(extractions[known["extraction"]], key))
+    extraction = extractions[known["extraction"]]
+    if wildcard == "layers":
+        # An extraction of scores alone has a job too, for what the report says of its shards.
+        layers = extraction.layers if rule.of_extraction == "outputs" else extraction.allele_layers
+        few = bundles[known["bundle"]].n_shards == 1 or not layers
+        return [ALL_LAYERS] if few else list(layers)
+    key = {"layer": rule.of_extraction, "fusion": "fusion"}[wildcard]
+    return list(getattr(extraction, key))
 
 
 def _of_rule(rule: Rule, bundles: Iterable[Bundle]) -> Iterator[Bundle]:

@@ -1,6 +1,7 @@
 """Tokens per second of an embedding job: measured here, set, predicted, or published by others."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,15 +110,28 @@ class _Timed:
 def _measured(results: Path) -> list[_Timed]:
     """The finished jobs of a folder of results."""
     jobs = []
-    for path in results.glob("shards/*/*/*/speed.json"):
+    for path, record in _records(results):
         try:
-            speed, settings = read_json(path), read_json(path.with_name("shard.json"))["settings"]
+            settings, found = read_json(record)["settings"], read_json(path)
             extraction = Extraction.from_dict(settings["extraction"])
-            counts = speed["tokens"], speed["seconds"]
-            jobs.append(_Timed(extraction, settings["cpu_threads"], speed["device"], *counts))
+            for speed in found.get("shards", {"": found}).values():
+                counts = speed["tokens"], speed["seconds"]
+                jobs.append(_Timed(extraction, settings["cpu_threads"], speed["device"], *counts))
         except (OSError, ValueError, KeyError, TypeError):
             continue  # being written, or damaged: the stage that needs it says so
     return jobs
+
+
+def _records(results: Path) -> Iterator[tuple[Path, Path]]:
+    """Files with the speeds of jobs, and records with their settings; of shards, or of bundles
+    whose shards were deleted."""
+    for path in results.glob("shards/*/*/*/speed.json"):
+        yield path, path.with_name("shard.json")
+    for folder in results.glob("bundles/*/*/shards"):
+        extraction, bundle = folder.parts[-3:-1]
+        path = next(folder.glob("*.json"), None)
+        if path and not (results / "shards" / extraction / bundle).exists():
+            yield path, folder.with_name(path.name)
 
 
 def _of_extraction(

@@ -57,6 +57,7 @@ def as_json(cost: Cost) -> dict:
             "dataset_bytes": estimate.dataset_bytes,
             "finetune_bytes": estimate.finetune_bytes,
             "bytes": estimate.bytes,
+            "bytes_with_keep_datasets": estimate.tidied_bytes,
             "free_bytes": cost.free,
         },
         "jobs": estimate.jobs,
@@ -278,4 +279,9 @@ def _disk(cost: Cost) -> str:
         "training set": estimate.finetune_bytes,
     }
     shown = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items() if size)
-    return wrapped(f"{human_bytes(estimate.bytes)} ({shown}); {human_bytes(cost.free)} free")
+    kept = f"{human_bytes(estimate.bytes)} ({shown}) with keep: all"
+    tidied = (
+        f"at most {human_bytes(estimate.tidied_bytes)} with keep: datasets and one bundle in work, "
+        f"{human_bytes(estimate.bundle_bytes)} more for each further one"
+    )
+    return wrapped(f"{kept}; {tidied}; {human_bytes(cost.free)} free")

@@ -1,12 +1,11 @@
 """The numbers of a finished run, read once for the terminal and the report."""
 
 from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes, shown, text_table, wrapped
-from evo2_embed.pack.metadata import PackCounts
 from evo2_embed.settings.sections import SCORES, Packing
 
 MOST_LEFT_OUT = 10  # genomes that the summary names
@@ -117,19 +116,28 @@ class Result:
         return sum(part["bytes"] for d in self.written.values() for part in d["parts"])
 
 
-def load_results(manifests: list[str], speeds: list[str]) -> list[Result]:
-    """Read the manifests, and the shard's record beside every speed file."""
+def load_results(manifests: list[str], shards: list[str]) -> list[Result]:
+    """Read the manifests, and the counts and speeds of shards.
+
+    Parameters
+    ----------
+    manifests : list of str
+    shards : list of str
+        Files `.../{extraction}/{bundle}/shards/{layers}.json`. Several of a bundle have the same.
+    """
     results = {}
     for path in map(Path, manifests):
         name = path.parent.name
         results[name] = Result(name, path.parent, read_json(path), [])
-    for path in map(Path, speeds):
-        extraction, bundle, shard = path.parts[-4:-1]
-        record = read_json(path.with_name("shard.json"))
-        counts = {field.name: record[field.name] for field in fields(PackCounts)}
-        results[extraction].shards.append(
-            {"shard": f"{bundle}/{shard}", "bundle": bundle, **counts, **read_json(path)}
-        )
+    seen = set()
+    for path in map(Path, shards):
+        extraction, bundle = path.parts[-4:-2]
+        if (extraction, bundle) in seen:
+            continue
+        seen.add((extraction, bundle))
+        for shard, numbers in read_json(path)["shards"].items():
+            entry = {"shard": f"{bundle}/{shard}", "bundle": bundle, **numbers}
+            results[extraction].shards.append(entry)
     return list(results.values())
 
 

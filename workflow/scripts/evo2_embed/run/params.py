@@ -241,5 +241,6 @@ _PARAMS = {
     "split_chunks": _split,
     "export_packs": _export,
     "write_finetune": _export,
+    "tidy_bundle": _none,
     "write_report": _report,
 }

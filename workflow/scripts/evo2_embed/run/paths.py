@@ -62,11 +62,11 @@ def _form(earlier: str) -> Callable[[str], str]:
             return path
         if known and not real:
             real.update({os.path.realpath(other): other for other in sorted(known)})
+        known_as = real.get(os.path.realpath(path)) if real else None
+        if known_as or not os.path.isabs(path):
+            return known_as or path
         folder = os.getcwd()
-        inside = os.path.isabs(path) and Path(path).is_relative_to(folder)
-        return real.get(os.path.realpath(path)) or (
-            os.path.relpath(path, folder) if inside else path
-        )
+        return os.path.relpath(path, folder) if Path(path).is_relative_to(folder) else path
 
     return form
 

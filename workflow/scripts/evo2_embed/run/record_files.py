@@ -72,21 +72,47 @@ def recorded_files(path: Path, record: dict) -> Iterator[RecordedFile]:
                 yield _recorded(beside / form / name, entry, path)
 
 
-def lost_bundles(path: str) -> set[str]:
-    """Bundles of which a dataset with this record lost part files.
+def lost_bundles(path: str, records: list[str]) -> list[str]:
+    """Records of bundles of which a dataset lost part files.
 
-    Without a record these are unknown, and none is returned; the job that writes it looks.
+    Parameters
+    ----------
+    path : str
+        The record of the dataset. If it is missing, the job that writes it looks for part files;
+        without their folder all are lost that are not still to be moved there.
+    records : list of str
+        Records of its bundles, `.../bundles/{extraction}/{bundle}/...`.
     """
+    if not Path(path).exists() and not Path(path.removesuffix(".json")).exists():
+        return [each for each in records if Path(each).exists() and not has_new_parts([each], path)]
+    lost = {bundle for bundle, is_lost in files_by_bundle(path).items() if is_lost}
+    return [each for each in records if lost and _bundle_of_record(each) in lost]
+
+
+def _bundle_of_record(record: str) -> str:
+    parts = Path(record).parts
+    return parts[parts.index("bundles") + 2]
+
+
+def files_by_bundle(path: str) -> dict[str, bool]:
+    """The bundles of a dataset with this record, and whether part files of each are lost. Nothing
+    without a record."""
     try:
         record = read_json(path)
     except (InputError, OSError):
-        return set()
-    lost = (file.path.name for file in recorded_files(Path(path), record) if file.is_lost)
-    return {bundle for bundle in map(bundle_of, lost) if bundle}
+        return {}
+    found: dict[str, bool] = {}
+    for file in recorded_files(Path(path), record):
+        bundle = bundle_of(file.path.name)
+        if bundle:
+            found[bundle] = found.get(bundle, False) or file.is_lost
+    return found
 
 
-def has_new_parts(records: list[str], name: str) -> bool:
-    """Whether part files of a dataset wait beside the records of bundles, to be moved to it."""
+def has_new_parts(records: list[str], path: str) -> bool:
+    """Whether part files wait beside records of bundles, to be moved to the dataset with the record
+    `path`."""
+    name = Path(path).name.removesuffix(".json")
     return any(parts_folder(record, name).exists() for record in records)
 
 

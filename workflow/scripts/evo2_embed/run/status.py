@@ -5,6 +5,7 @@ from pathlib import Path
 
 from evo2_embed.io.files import read_json
 from evo2_embed.io.locks import is_held
+from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import Run
 
@@ -76,6 +77,8 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
     settings = run.embed_settings(extraction)
     for bundle in run.bundles.values():
         expected = tokens.get(bundle.name, 0.0) / bundle.n_shards
+        if _add_tidied(states, results, extraction, bundle, settings):
+            continue
         for shard in bundle.shards:
             folder = results / "shards" / extraction / bundle.name / shard
             _add_shard(states, folder, settings, expected)
@@ -93,6 +96,31 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
     return states
 
 
+def _add_tidied(
+    states: ShardStates, results: Path, extraction: str, bundle: Bundle, settings: dict
+) -> bool:
+    """Add the shards of a bundle that were deleted after it was finished; whether it is one."""
+    folder = results / "bundles" / extraction / bundle.name
+    if (results / "shards" / extraction / bundle.name).exists():
+        return False
+    for path in folder.glob("*.json"):
+        record, known = _read(path), _read(folder / "shards" / path.name)
+        if record and known and record.get("settings") == settings:
+            finished = path.stat().st_mtime
+            for shard in known["shards"].values():
+                _add_done(states, shard, shard, finished)
+            return True
+    return False
+
+
+def _add_done(states: ShardStates, record: dict, speed: dict | None, finished: float) -> None:
+    states.done += 1
+    states.tokens += record["n_tokens"]
+    states.tokens_done += record["n_tokens"]
+    if speed and speed["seconds"]:
+        states.timed.append((finished, speed["tokens"], speed["seconds"]))
+
+
 def _is_newer(path: Path, moment: float) -> bool:
     return path.exists() and path.stat().st_mtime >= moment
 
@@ -100,14 +128,9 @@ def _is_newer(path: Path, moment: float) -> bool:
 def _add_shard(states: ShardStates, folder: Path, settings: dict, expected: float) -> None:
     record = _read(folder / "shard.json")
     if record is not None and record.get("settings") == settings:
-        states.done += 1
-        states.tokens += record["n_tokens"]
-        states.tokens_done += record["n_tokens"]
-        speed = _read(folder / "speed.json")
         finished = (folder / "shard.json").stat().st_mtime
         states.finished = max(states.finished, finished)
-        if speed and speed["seconds"]:
-            states.timed.append((finished, speed["tokens"], speed["seconds"]))
+        _add_done(states, record, _read(folder / "speed.json"), finished)
         return
     work = folder / ".work"
     journal = _read(work / "journal.json") or {}

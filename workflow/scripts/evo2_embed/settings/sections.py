@@ -615,6 +615,11 @@ class Settings(Section):
         minimum=0.001,
         maximum=1_000_000_000,
     )
+    keep: Literal["all", "datasets"] = key(
+        "Which files stay: all, or datasets: the pack files and shards of a bundle are deleted as "
+        "soon as it is finished in all extractions. make tidy does the same after a run.",
+        "all",
+    )
     extractions: dict[str, Extraction] = key(
         "What to extract; each entry is a dataset of its own, by name.", minProperties=1
     )
@@ -633,3 +638,8 @@ class Settings(Section):
         "finetune: also write the windows as a training set (results/finetune/). null: none.", None
     )
     finetune: Finetune = key("The training set of export: finetune.", factory=Finetune)
+
+    @property
+    def keeps_datasets(self) -> bool:
+        """Whether pack files and shards are deleted during the run."""
+        return self.keep == "datasets"
