@@ -10,7 +10,8 @@ import yaml
 from evo2_embed.config.context import beyond_training
 from evo2_embed.config.resolve import resolve
 from evo2_embed.config.schema import schema_faults
-from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet
+from evo2_embed.genomes.sample_sheet import Genome, read_sheet
+from evo2_embed.genomes.sheet_files import file_faults
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.settings.sections import Context

@@ -29,14 +29,5 @@ fi
 
 # An environment of its own on top of the project's: with the executor plugin installed, every start
 # of Snakemake asks SLURM's controller for its configuration.
-environment=.venv/slurm
-if [ ! -e $environment/.done ] || [ envs/requirements-slurm.txt -nt $environment/.done ]; then
-    "$PYTHON" -m venv --clear $environment
-    site='import sysconfig; print(sysconfig.get_path("purelib"))'
-    echo "import site; site.addsitedir('$("$PYTHON" -c "$site")')" \
-        > "$($environment/bin/python -c "$site")/project.pth"
-    $environment/bin/python -m pip install -qq --disable-pip-version-check --no-deps \
-        -r envs/requirements-slurm.txt
-    touch $environment/.done
-fi
-exec $environment/bin/python -m pytest -p no:cacheprovider tests/slurm "$@"
+tests/own_environment.sh .venv/slurm envs/requirements-slurm.txt
+exec .venv/slurm/bin/python -m pytest -p no:cacheprovider tests/slurm "$@"

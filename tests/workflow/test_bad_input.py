@@ -15,7 +15,8 @@ from Bio import bgzf
 from evo2_embed.chunk import cut_contigs
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.fasta import fetch_tokens, open_fasta
-from evo2_embed.genomes.sample_sheet import Genome, file_faults
+from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.genomes.sheet_files import file_faults
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import CHUNKS, PACKS, open_table, table_metadata
 from evo2_embed.pack.pack_shard import pack_shard

@@ -66,10 +66,11 @@ def test_ci_fails_if_any_of_its_parts_fails(tmp_path):
     make.write_text('#!/bin/sh\necho "$1" >> "$ASKED"\n[ "$1" != "$FAILS" ] || exit 3\n')
     make.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "ASKED": str(tmp_path / "asked")}
-    for target, status in (("", 0), ("lint", 3), ("test", 3), ("test-slurm", 3)):
+    tests = ("test", "test-slurm", "test-storage")
+    for target, status in (("", 0), *((name, 3) for name in ("lint", *tests))):
         run = subprocess.run(
             [str(ROOT / ".ci" / "run")], env={**environment, "FAILS": target}, capture_output=True
         )
         assert run.returncode == status, target
     asked = (tmp_path / "asked").read_text().split()
-    assert [asked.count(target) for target in ("lint", "test", "test-slurm")] == [4, 3, 3]
+    assert [asked.count(target) for target in ("lint", *tests)] == [5, 4, 4, 4]

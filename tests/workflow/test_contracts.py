@@ -163,6 +163,16 @@ def test_the_slurm_environment_pins_what_the_others_and_the_rules_name():
     assert own["snakemake-executor-plugin-slurm"] == slurm_watch.PLUGIN_VERSION
 
 
+def test_the_storage_environment_pins_what_the_others_do():
+    storage = pins((ROOT / "envs" / "requirements-storage.txt").read_text())
+    storage |= pins((ROOT / "envs" / "requirements-storage-test.txt").read_text())
+    # botocore refuses the newer version, the packages of the others take this one as well.
+    assert storage.pop("python-dateutil") < "3"
+    others = pins((ROOT / "envs" / "requirements-test.txt").read_text())
+    others |= pins((ROOT / "envs" / "requirements.txt").read_text())
+    assert not storage.keys() & others.keys()
+
+
 def test_only_the_last_lines_of_a_script_know_snakemake():
     for path in (ROOT / "workflow" / "scripts").rglob("*.py"):
         text = path.read_text()

@@ -53,6 +53,7 @@ sys.path.insert(0, str(find_scripts()))
 from evo2_embed.config.context import beyond_training
 from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.remote import COPIES, address_of
 from evo2_embed.io.text import fault_lines
 from evo2_embed.model.weights import is_recorded
 from evo2_embed.plan.rules import ALL_LAYERS
@@ -307,8 +308,7 @@ AGGREGATED = aggregated_here()
 def bundle_files(wildcards):
     """FASTA files of a bundle, and its files of regions and variants."""
     genomes = RUN.bundles[wildcards.bundle].genomes
-    files = ((genome.fasta, genome.regions, genome.variants) for genome in genomes)
-    return [file for mine in files for file in mine if file]
+    return [file for genome in genomes for file in genome.files]
 
 
 def bundle_genomes(wildcards):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.remote import copy_path
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.model.registry import model_names
 from evo2_embed.settings.sections import (
@@ -26,6 +27,7 @@ def complete(settings: Settings) -> Settings:
     windows, packing = settings.windows, settings.packing
     return replace(
         settings,
+        model=with_copy(settings.model),
         windows=replace(windows, stride=windows.stride or windows.size),
         variants=_complete_variants(settings.variants),
         packing=replace(packing, piece=packing.piece or packing.max_tokens),
@@ -38,9 +40,14 @@ def complete(settings: Settings) -> Settings:
     )
 
 
+def with_copy(model: Model) -> Model:
+    """A model with a local path of its checkpoint, which may be at an address."""
+    return replace(model, checkpoint=model.checkpoint and copy_path(model.checkpoint))
+
+
 def complete_extraction(extraction: Extraction, model: Model) -> Extraction:
     """An extraction with its model, and the names of its layers; fusions sorted by name."""
-    model = extraction.model or model
+    model = with_copy(extraction.model or model)
     layers = _spelled_out(extraction.layers, model.name)
     fusions = {
         name: _complete_fusion(fusion, layers, model.name)

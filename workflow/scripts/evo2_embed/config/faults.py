@@ -7,8 +7,9 @@ from evo2_embed.analysis.probes.labels import probe_faults
 from evo2_embed.config.context import context_faults, model_fault
 from evo2_embed.config.schema import hint
 from evo2_embed.engine.kernels.interpreted import is_interpreted
-from evo2_embed.genomes.sample_sheet import NOT_LITERAL, future_fault, is_literal
+from evo2_embed.genomes.sheet_files import NOT_LITERAL, future_fault, is_literal, remote_fault
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.remote import address_of, is_remote
 from evo2_embed.io.text import is_printable, shown
 from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers
@@ -58,7 +59,11 @@ def model_faults(where: str, extraction: Extraction) -> list[str]:
     if name not in known:
         return [f"{where}: model.name: '{shown(name)}' is not known ({hint(name, known)})"]
     faults = []
-    if checkpoint is not None and not Path(checkpoint).is_file():
+    if checkpoint is not None and is_remote(checkpoint):
+        if fault := remote_fault(checkpoint):
+            shown_as = address_of(checkpoint) or checkpoint
+            faults.append(f"{where}: model.checkpoint: '{shown_as}': {fault}")
+    elif checkpoint is not None and not Path(checkpoint).is_file():
         faults.append(f"{where}: model.checkpoint: no such file '{checkpoint}'")
     elif checkpoint is not None and not is_literal(checkpoint):
         faults.append(f"{where}: model.checkpoint: '{checkpoint}': {NOT_LITERAL}")

@@ -12,8 +12,10 @@ from evo2_embed.config.schema import schema_faults
 from evo2_embed.config.variants import variant_faults
 from evo2_embed.genomes.fit import region_faults
 from evo2_embed.genomes.fit import variant_faults as variant_file_faults
-from evo2_embed.genomes.sample_sheet import Genome, file_faults, read_sheet, twin_faults
+from evo2_embed.genomes.sample_sheet import Genome, read_sheet, twin_faults
+from evo2_embed.genomes.sheet_files import file_faults
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.remote import prepare
 from evo2_embed.settings.sections import Extraction, Model, RegionSettings, Settings
 
 _ANY = {"any": {"layers": "all"}}  # valid extractions
@@ -72,6 +74,7 @@ def _check_sheet(
     settings, files of regions are not read."""
     genomes, faults = read_sheet(path, full_names)
     found = [[line] if line else [] for line in twin_faults(path, genomes)]
+    prepare([file for genome in genomes for file in genome.files])
     for genome, mine in zip(genomes, found, strict=True):
         mine += file_faults(path, genome)
     checks = [variant_file_faults(genomes), region_faults(genomes, regions) if regions else []]

@@ -9,6 +9,7 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.skipped import Skipped, read_digest, write_skipped
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.remote import address_of
 from evo2_embed.io.tables import (
     CHUNKS,
     GENOMES,
@@ -127,7 +128,7 @@ def _row(genome: Genome, counts: dict, bad: dict[str, Skipped]) -> dict:
     numbers = {name: counts.get(key, 0) for name, key in _COUNTS.items()}
     return {
         "genome": genome.name,
-        "fasta": genome.fasta,
+        "fasta": address_of(genome.fasta) or genome.fasta,
         **numbers,
         "skipped": skipped,
         "reason": reason,

@@ -10,6 +10,7 @@ from evo2_embed.doctor.findings import Finding, fail, ok, warn
 from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
+from evo2_embed.io.remote import address_of
 from evo2_embed.io.text import human_bytes
 from evo2_embed.model.archive import check_archive
 from evo2_embed.model.weights import weights_path
@@ -40,6 +41,8 @@ def weights_finding(model: Model, directory: str, record: str | None = None) -> 
     """
     path, what = weights_path(model, directory), f"weights of {model.name}"
     if not path.is_file():
+        if address_of(str(path)):
+            return warn(what, f"{address_of(str(path))}: fetched when a run needs it")
         if model.checkpoint is not None:
             return fail(what, f"{path}: no such file (model.checkpoint)")
         return _to_be_fetched(what, model.name, path)

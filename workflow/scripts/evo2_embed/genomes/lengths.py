@@ -26,7 +26,8 @@ def known_lengths(path: str, full_names: bool = False) -> dict[str, int] | None:
 
 def read_index(index: Path, fasta: Path) -> dict[str, int] | None:
     """Bases of each record by name, from an index that is not older than its FASTA file."""
-    if not index.exists() or index.stat().st_mtime < fasta.stat().st_mtime:
+    # A FASTA file at an address may not be fetched yet, or not any more.
+    if not (index.exists() and fasta.exists()) or index.stat().st_mtime < fasta.stat().st_mtime:
         return None
     try:
         rows = [line.split("\t") for line in index.read_text(encoding="utf-8").splitlines()]

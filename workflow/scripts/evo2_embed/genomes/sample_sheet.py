@@ -2,25 +2,20 @@
 
 import codecs
 import csv
-import errno
 import os
 import re
-import stat
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from evo2_embed.io.text import MESSAGE, NAME, is_printable, shown
+from evo2_embed.io.remote import copy_path
+from evo2_embed.io.text import NAME, is_printable, shown
 
 COLUMNS = ("genome", "fasta", "regions", "circular", "variants")
 # Columns of results/genomes.parquet that further columns of the sheet must not replace.
 RESERVED = ("contigs", "bases", "windows", "tokens", "skipped", "reason")
-# Seconds that the clock of a file server may be ahead.
-CLOCK_SKEW = 5
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _FILE_URL = re.compile(r"file:(?://(?:localhost)?)?(/.*)", re.IGNORECASE)
-NOT_LITERAL = "a path must not contain { or } or control characters; rename it or link to it"
 
 
 @dataclass(frozen=True)
@@ -48,6 +43,11 @@ class Genome:
     def is_circular(self, contig: str) -> bool:
         """Whether a record is circular."""
         return self.circular == "all" or contig in (self.circular or ())
+
+    @property
+    def files(self) -> list[str]:
+        """Its FASTA file, and its file of regions or variants."""
+        return [file for file in (self.fasta, self.regions, self.variants) if file]
 
     @property
     def has_variants(self) -> bool:
@@ -84,7 +84,7 @@ def read_sheet(path: str, full_names: bool = False) -> tuple[list[Genome], list[
             return [], [f"{path}: the sheet is UTF-16 text (allowed: UTF-8, separated by tabs)"]
         text = content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
-        return [], [f"{path}: cannot be read as a sheet ({_reason(error)})"]
+        return [], [f"{path}: cannot be read as a sheet ({reason_of(error)})"]
     lines = text.splitlines()
     rows = [
         (i, row)
@@ -104,63 +104,16 @@ def read_sheet(path: str, full_names: bool = False) -> tuple[list[Genome], list[
         cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
         genome = Genome(
             cells.get("genome", ""),
-            _path(cells.get("fasta", "")),
-            _path(cells.get("regions", "")) or None,
+            copy_path(_path(cells.get("fasta", ""))),
+            copy_path(_path(cells.get("regions", "")), early=True) or None,
             _circular(cells.get("circular", ""), full_names),
-            _path(cells.get("variants", "")) or None,
+            copy_path(_path(cells.get("variants", "")), early=True) or None,
             full_names=full_names,
             columns=tuple((name, cells.get(name, "")) for name in header if name not in COLUMNS),
         )
         faults += [f"{path}: line {line}: {fault}" for fault in _row_faults(genome, row, header)]
         genomes.append(genome)
     return genomes, faults
-
-
-def file_faults(path: str, genome: Genome) -> list[str]:
-    """One line per file of a genome that is missing, empty, from the future, not a file, or that
-    may not be read."""
-    faults = []
-    for column in ("fasta", "regions", "variants"):
-        file = getattr(genome, column)
-        fault = file and _file_fault(file)
-        if fault:
-            where = f"genome '{shown(genome.name)}': {column} '{shown(file, MESSAGE)}'"
-            faults.append(f"{path}: {where}: {fault}")
-    return faults
-
-
-def _file_fault(file: str) -> str | None:
-    if not is_literal(file):
-        return NOT_LITERAL
-    try:
-        state = os.stat(file)  # once: a sheet can have a hundred thousand rows
-    except (OSError, ValueError) as error:
-        return _reason(error)
-    if not stat.S_ISREG(state.st_mode):
-        return "not a file"
-    if state.st_size == 0:
-        return "the file is empty"
-    if not os.access(file, os.R_OK):
-        return os.strerror(errno.EACCES)
-    return _future_fault(state.st_mtime)
-
-
-def is_literal(path: str) -> bool:
-    """Whether a path can be an input of a rule: Snakemake reads braces as wildcards, and prints
-    paths as they are."""
-    return not set("{}") & set(path) and is_printable(path)
-
-
-def future_fault(path: str) -> str | None:
-    """What is wrong if a file is newer than the clock: results made from it would be older."""
-    return _future_fault(os.stat(path).st_mtime)
-
-
-def _future_fault(modified: float) -> str | None:
-    if modified <= time.time() + CLOCK_SKEW:
-        return None
-    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(modified))
-    return f"modified in the future ({moment}); touch it, or correct the clock"
 
 
 def _path(cell: str) -> str:
@@ -238,5 +191,6 @@ def twin_faults(path: str, genomes: list[Genome]) -> list[str | None]:
     return faults
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read, as the system says it."""
     return getattr(error, "strerror", None) or str(error)

@@ -5,13 +5,13 @@ the first bytes give the share of sequence (and the compression ratio), and the 
 total. Contigs after the sample are taken to be like those in it.
 """
 
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from evo2_embed.genomes.lengths import read_index
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.remote import address_of, file_size
 
 # Bases per byte of a compressed FASTA file: 3.1 to 3.4 in the genomes that were measured.
 BASES_PER_COMPRESSED_BYTE = 3.3
@@ -53,7 +53,7 @@ class Contigs:
 
 def guess_bases(genome: Genome) -> float:
     """Bases of a genome, from the size of its FASTA file alone."""
-    size = os.stat(genome.fasta).st_size
+    size = file_size(genome.fasta)
     packed = genome.fasta.endswith((".gz", ".bgz"))
     return size * BASES_PER_COMPRESSED_BYTE if packed else float(size)
 
@@ -75,6 +75,8 @@ def read_contigs(genome: Genome, index: Path, sample: int) -> Contigs:
         Bytes of the file to read.
     """
     fasta = Path(genome.fasta)
+    if address_of(genome.fasta) and not fasta.exists():
+        return Contigs([(guess_bases(genome), 1)], False)
     stat = fasta.stat()
     lengths = indexed_lengths(genome, index)
     if lengths is not None:

@@ -10,6 +10,7 @@ from functools import cache
 from operator import attrgetter
 
 from evo2_embed.io.digests import settings_digest
+from evo2_embed.io.remote import COPIES, address_of
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.settings.sections import Model, Settings
 
@@ -59,6 +60,7 @@ _RULES = (
     Rule("chunk_fasta", "chunk", {"chunks": "chunks/{bundle}.parquet"}),
     Rule("list_genomes", "genomes", {"table": "genomes.parquet", "skipped": "skipped.tsv"}),
     Rule("pack_tokens", "pack", {"packs": "packs/{bundle}/{shard}.parquet"}),
+    Rule("fetch_file", "inputs", {"file": "inputs/{file}"}),
     Rule("check_machine", "machine", {"record": "machine/{model}.json"}),
     Rule("fetch_model", "model", {"record": "models/{model}.json"}),
     Rule(
@@ -294,6 +296,14 @@ def count_jobs(settings: Settings, bundles: dict[str, Bundle]) -> dict[str, int]
     return {name: number for name, number in counts.items() if number}
 
 
+def fetched_files(settings: Settings, bundles: dict[str, Bundle]) -> list[str]:
+    """Copies of files at addresses that jobs make: FASTA files and checkpoints, relative to
+    `COPIES`."""
+    files = [genome.fasta for bundle in bundles.values() for genome in bundle.genomes]
+    files += [each.model.checkpoint or "" for each in settings.extractions.values()]
+    return [path.removeprefix(f"{COPIES}/") for path in dict.fromkeys(files) if address_of(path)]
+
+
 def model_key(model: Model) -> str:
     """Name of a model's record."""
     if model.checkpoint is None:
@@ -312,6 +322,8 @@ def _values(
     extractions = settings.extractions
     if wildcard == "bundle":
         return [bundle.name for bundle in _of_rule(rule, bundles.values())]
+    if wildcard == "file":
+        return fetched_files(settings, bundles)
     if wildcard == "shard":
         return bundles[known["bundle"]].shards
     if wildcard == "extraction":

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from evo2_embed.genomes.lines import is_rewritten
 from evo2_embed.genomes.sample_sheet import Genome
+from evo2_embed.io.remote import address_of
 from evo2_embed.plan.bundles import Bundle
-from evo2_embed.plan.contigs import sample_size, unpacked_bytes
+from evo2_embed.plan.contigs import guess_bases, sample_size, unpacked_bytes
 
 
 def temporary_bytes(bundles: dict[str, Bundle]) -> int:
@@ -18,6 +19,8 @@ def temporary_bytes(bundles: dict[str, Bundle]) -> int:
 
 
 def _copy_bytes(genome: Genome, sample: int) -> float:
+    if address_of(genome.fasta) and not Path(genome.fasta).exists():
+        return guess_bases(genome) if genome.fasta.endswith(".gz") else 0
     if not is_rewritten(genome.fasta):
         return 0
     return unpacked_bytes(Path(genome.fasta), sample)

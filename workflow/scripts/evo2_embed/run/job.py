@@ -8,6 +8,7 @@ from pathlib import Path
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import checked_writes
 from evo2_embed.io.logs import logged_to
+from evo2_embed.io.remote import address_of
 from evo2_embed.plan.rules import RULES, job_of
 from evo2_embed.run.digests import Digests
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
@@ -82,8 +83,9 @@ def check_inputs(job) -> None:
 
 
 def _made_inputs(job) -> list[str]:
-    """Inputs that earlier jobs made."""
-    return sorted({path for path in job.input if Path(path).is_relative_to(RESULTS)})
+    """Inputs that earlier jobs made, except copies of files at addresses."""
+    made = {path for path in job.input if Path(path).is_relative_to(RESULTS)}
+    return sorted(path for path in made if not address_of(path))
 
 
 def _check_params(job, digests: Digests) -> None:

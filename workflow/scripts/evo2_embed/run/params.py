@@ -217,6 +217,7 @@ _PARAMS = {
     "chunk_fasta": _chunk,
     "list_genomes": _list,
     "pack_tokens": _pack,
+    "fetch_file": _none,
     "check_machine": _none,
     "fetch_model": _none,
     "embed_shard": _embed,

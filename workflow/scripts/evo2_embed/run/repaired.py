@@ -8,6 +8,7 @@ from pathlib import Path
 
 from evo2_embed.genomes.skipped import input_digests, read_digest, read_skipped
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.remote import is_current
 from evo2_embed.run.frozen import Run
 from evo2_embed.run.params import rule_params
 
@@ -28,6 +29,9 @@ def repaired_bundles(run: Run, results: Path) -> set[str]:
         for genome in bundle.genomes:
             known = skipped.get((genome.name, genome.fasta))
             if known is None:
+                continue
+            if not all(map(is_current, genome.files)):
+                repaired.add(bundle.name)  # a job fetches the file again
                 continue
             settings = rule_params(run, "chunk_fasta", bundle=bundle.name)["settings"]
             if read_digest(settings, input_digests(genome)) != known.digest:

@@ -286,7 +286,9 @@ class Model(Section):
 
     name: str = key("evo2_tiny (bundled), or a model of the package evo2.", "evo2_tiny")
     checkpoint: str | None = key(
-        "Local file with the weights. null: download them once.", None, minLength=1
+        "File with the weights; a path, or an address (s3://, https://). null: download them once.",
+        None,
+        minLength=1,
     )
 
 

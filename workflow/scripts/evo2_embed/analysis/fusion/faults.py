@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import fused_width, method_of
-from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
+from evo2_embed.genomes.sheet_files import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.model.registry import layer_widths

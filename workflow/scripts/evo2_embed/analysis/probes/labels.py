@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from evo2_embed.analysis.probes.formats import BedReader, GffReader, Labels, TsvReader
-from evo2_embed.genomes.sample_sheet import NOT_LITERAL, is_literal
+from evo2_embed.genomes.sheet_files import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import numbered_lines, shown, some_of
 from evo2_embed.settings.sections import Probe
