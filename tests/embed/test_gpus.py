@@ -177,6 +177,56 @@ def test_what_is_visible(driver, monkeypatch):
         assert [gpu.key for gpu in gpus.visible_gpus()] == keys, given
 
 
+GIVEN = (
+    "0",
+    "3",
+    "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6",
+    "MIG-af8d6ac8-5a3b-5b4c-9f2e-3a0f0a3b6c11",
+    "MIG-GPU-8932f937-d72c-4106-c12f-20bd9faed9f6/7/0",
+    "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,MIG-af8d6ac8-5a3b-5b4c-9f2e-3a0f0a3b6c11",
+)
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("has_driver", [True, False])
+def test_a_job_takes_what_its_scheduler_gave_whatever_the_name(
+    driver, tmp_path, monkeypatch, given, has_driver
+):
+    """Also if it asked in another way than by the resource `gpu`, which is then 0."""
+    if has_driver:
+        driver(
+            "GPU 0: A (UUID: GPU-8932f937-d72c-4106-c12f-20bd9faed9f6)",
+            "  MIG 1g.10gb     Device  0: (UUID: MIG-af8d6ac8-5a3b-5b4c-9f2e-3a0f0a3b6c11)",
+        )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    for job in ({"SLURM_JOB_ID": "5", "SLURM_STEP_GPUS": "0"}, {"LSB_JOBID": "5"}):
+        with monkeypatch.context() as environment:
+            for name, value in job.items():
+                environment.setenv(name, value)
+            wanted = gpus.wanted_gpus(0, "auto")
+            assert gpus.claim_gpus(wanted, tmp_path / "locks", wait=False) == given.split(",")
+            assert os.environ["CUDA_VISIBLE_DEVICES"] == given
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "environment", "wanted"),
+    [
+        (1, "cuda", {}, 1),
+        (2, "auto", {"SLURM_JOB_ID": "5", "SLURM_JOB_GPUS": "0"}, 2),
+        (0, "cuda", {"SLURM_JOB_ID": "5", "SLURM_JOB_GPUS": "0,1"}, 2),
+        # SLURM passed on what the login node had.
+        (0, "auto", {"SLURM_JOB_ID": "5"}, 0),
+        (0, "auto", {"PBS_JOBID": "5", "CUDA_VISIBLE_DEVICES": ""}, 0),
+        (0, "auto", {}, 0),
+        (1, "cpu", {"SLURM_JOB_ID": "5", "SLURM_JOB_GPUS": "0"}, 0),
+    ],
+)
+def test_how_many_gpus_a_job_claims(monkeypatch, asked, device, environment, wanted):
+    for name, value in ({"CUDA_VISIBLE_DEVICES": "0,1"} | environment).items():
+        monkeypatch.setenv(name, value)
+    assert gpus.wanted_gpus(asked, device) == wanted
+
+
 def test_a_driver_that_does_not_answer_is_no_driver(driver, caplog):
     driver("Failed to initialize NVML: Driver/library version mismatch", status=18)
     assert gpus.driver_gpus() == []

@@ -5,20 +5,21 @@ layer (`tables.embeddings_schema` with chunk), the record of the shard, its spee
 """
 
 from evo2_embed.doctor import check_job
-from evo2_embed.embed.gpus import claim_gpus
+from evo2_embed.embed.gpus import claim_gpus, wanted_gpus
 from evo2_embed.model.weights import obtain_weights
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.job import workflow_job
 
 
 def main(
-    packs: str, model: str, settings: dict, name: str, record: str, speed: str, gpus: int
+    packs: str, model: str, settings: dict, name: str, record: str, speed: str, gpu: int
 ) -> None:
     # Not parameters of the rule: results do not depend on where the weights are, or on
     # `checkpoint_every`.
     frozen = load_frozen(RUN_CONFIG).settings
     used = frozen.extractions[name].model
     weights = obtain_weights(used, frozen.model_directory)
+    gpus = wanted_gpus(gpu, frozen.runtime.device)
     claim_gpus(gpus)
     check_job(used.name, settings["extraction"]["precision"], weights, frozen.runtime, gpus)
     # Imported late: torch must see the claimed GPU only, and a job that waits should stay small.

@@ -31,6 +31,10 @@ _JOB_NAMES = (
     ("FLUX_JOB_ID",),
 )
 
+# SLURM names the GPUs of a step or a job here. It passes on the CUDA_VISIBLE_DEVICES of the login
+# node to jobs without GPUs, so that variable alone does not show that it gave any.
+_SLURM_GPUS = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
+
 
 class GpusTakenError(InputError):
     """Other jobs use the GPUs, and the caller does not want to wait."""
@@ -46,6 +50,29 @@ class Gpu:
 
     name: str
     key: str
+
+
+def wanted_gpus(asked: int, device: str) -> int:
+    """Number of GPUs that a job claims: its resource `gpu`, else what its scheduler gave it.
+
+    A job may ask its scheduler for GPUs in other ways, such as `gres`. Its `gpu` is then 0.
+
+    Parameters
+    ----------
+    asked : int
+        The resource `gpu`.
+    device : {"auto", "cpu", "cuda"}
+        With "cpu" the job claims none.
+    """
+    if device == "cpu":
+        return 0
+    return asked or (len(visible_gpus()) if _scheduler_gave_gpus() else 0)
+
+
+def _scheduler_gave_gpus() -> bool:
+    if os.environ.get("SLURM_JOB_ID"):
+        return any(os.environ.get(name) for name in _SLURM_GPUS)
+    return bool(scheduler_job() and os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def claim_gpus(count: int, folder: Path = LOCKS, wait: bool = True) -> list[str]:
