@@ -7,7 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 import slurm_watch
-from slurm_watch import SlurmWatch, ask, forgotten, last_line, prepare, squeue_problem
+from slurm_watch import (
+    SlurmWatch,
+    allocation_warning,
+    ask,
+    forgotten,
+    gpu_problem,
+    last_line,
+    prepare,
+    squeue_problem,
+)
+from snakemake_interface_common.exceptions import WorkflowError
 
 CONFIG = "Configuration data as of 2026\nMinJobAge = 300 sec\n"
 
@@ -120,6 +130,64 @@ def test_a_run_that_would_hang_is_refused_and_nothing_is_changed(plugin, answer,
     assert plugin.query_job_status is query
 
 
+def asking(**resources):
+    """A job of the embedding rule with these resources."""
+    return SimpleNamespace(rule=SimpleNamespace(name="embed_shard"), resources=resources)
+
+
+@pytest.fixture
+def picky(plugin):
+    """The plugin, which refuses dashes in the names of GPUs, in several lines."""
+
+    def set_gres_string(job):
+        if "-" in job.resources.get("gpu_model", ""):
+            raise WorkflowError("Invalid GPU\n  model format")
+
+    plugin.set_gres_string, plugin.validate_slurm_extra = set_gres_string, lambda job: None
+    return plugin
+
+
+@pytest.mark.parametrize(
+    ("resources", "line"),
+    [
+        ({"gpu": 1, "gpu_model": "a-b"}, 'Invalid GPU model format .* "--gpus-per-node=NAME:1"'),
+        ({"gpu": 0, "gpu_model": "ab"}, "gpu_model: ab with gpu: 0 asks for no GPU: set gpu: 1"),
+        ({"gpu": 1, "gres": "gpu:ab:1"}, "refuses gpu: 1 beside gres: gpu:ab:1, .* set gpu: 0"),
+        (
+            {"gpu": 1, "slurm_extra": "--nice --gpus-per-task=a-b:1"},
+            "refuses gpu: 1 beside slurm",
+        ),
+        ({}, None),
+        ({"gpu": 1}, None),
+        ({"gpu": 1, "gpu_model": "1g.10gb"}, None),
+        ({"gpu": 0, "gres": "gpu:ab:1"}, None),
+        ({"gpu": 1, "gres": "gpu:1", "slurm_extra": "--nice=100"}, None),
+        ({"gpu": 0, "slurm_extra": "--gpus-per-node=a-b:1"}, None),
+    ],
+)
+def test_a_request_for_gpus_that_would_be_refused_is_a_line(picky, answer, resources, line):
+    problem = gpu_problem(picky, [asking(), asking(**resources)])
+    assert problem is None if line is None else re.search(f"^embed_shard: .*{line}", problem)
+    answer(scontrol=CONFIG, sacct="")
+    assert prepare(picky, settings(), [asking(**resources)]) == problem
+
+
+@pytest.mark.parametrize(("left", "shown"), [("1:59:00\n", "1:59:00"), (None, "unknown")])
+def test_snakemake_inside_a_job_is_told_what_it_costs(answer, left, shown):
+    answer(squeue=left)
+    line = allocation_warning({"SLURM_JOB_ID": "77"}, "slurm")
+    assert f"inside SLURM job 77 and stops when that job ends (time left: {shown})" in line
+    assert "GPUs of job 77 stay idle" in line
+    assert "\n" not in line
+
+
+def test_a_local_run_inside_a_job_is_told_of_idle_nodes_only():
+    inside = {"SLURM_JOB_ID": "77", "SLURM_JOB_NUM_NODES": "2"}
+    assert "one of the 2 nodes of SLURM job 77" in allocation_warning(inside, "local")
+    assert allocation_warning({**inside, "SLURM_JOB_NUM_NODES": "1"}, "local") is None
+    assert allocation_warning({}, "slurm") is None
+
+
 def test_a_missing_and_a_hanging_command_count_as_failed(monkeypatch):
     assert ask("no-such-command-here").returncode == 1
 
@@ -183,9 +251,25 @@ def later(watch, clock, logger, states):
 
 
 @pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL"])
-def test_a_job_that_is_not_requeued_counts_as_failed_in_the_end(watch, clock, logger, state):
+def test_a_job_that_is_not_requeued_counts_as_failed_in_the_end(
+    watch, clock, logger, answer, state
+):
+    answer(squeue="")
     assert later(watch, clock, logger, {"7": state}) == {"7": "CANCELLED"}
     assert logger.said == [f"SLURM job 7: {state} and not requeued; it counts as failed."]
+
+
+@pytest.mark.parametrize("state", ["PREEMPTED", "NODE_FAIL"])
+@pytest.mark.parametrize("squeue", ["7 gpu PENDING", None])
+def test_a_job_that_is_requeued_waits_whatever_sacct_says(
+    watch, clock, logger, answer, state, squeue
+):
+    """Also while the controller does not answer. The plugin never sees the old state."""
+    answer(squeue=squeue)
+    assert watch.completed({"7": state}, logger) == {"7": "PENDING"}
+    clock.now += 10 * slurm_watch.PATIENCE
+    assert watch.completed({"7": state}, logger) == {"7": "PENDING"}
+    assert logger.said == [f"SLURM job 7: {state}; SLURM has requeued it."]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +293,8 @@ def test_a_job_is_not_forgotten_while_the_controller_does_not_answer(answer):
     assert not forgotten("7")
 
 
-def test_a_job_that_comes_back_gets_its_whole_time_again(watch, clock, logger):
+def test_a_job_that_comes_back_gets_its_whole_time_again(watch, clock, logger, answer):
+    answer(squeue="")
     assert watch.completed({"7": "PREEMPTED"}, logger) == {"7": "PREEMPTED"}
     clock.now += slurm_watch.PATIENCE
     assert watch.completed({"7": "RUNNING"}, logger) == {"7": "RUNNING"}

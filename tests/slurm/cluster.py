@@ -1,4 +1,4 @@
-"""A private SLURM of one node with two simulated GPUs, all in one folder.
+"""A private SLURM with two simulated GPUs, all in one folder: one node, or two with accounting.
 
 Nothing outside the folder is read or written, not even /etc/slurm: the daemons and commands get
 their configuration through SLURM_CONF. The executor plugin removes SLURM_* from the `srun` inside a
@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +20,6 @@ CONFIGURATION = """\
 ClusterName=private
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
@@ -41,18 +41,56 @@ JobRequeue=1
 KillWait=5
 MinJobAge={min_job_age}
 MessageTimeout=10
+SlurmdTimeout=15
 PreemptType=preempt/partition_prio
 PreemptMode={preempt_mode}
-AccountingStorageType=accounting_storage/none
+{accounting}
 JobAcctGatherType=jobacct_gather/none
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-NodeName={host} NodeAddr=127.0.0.1 CPUs=10 RealMemory=400000 Gres=gpu:2
-PartitionName=cpu Nodes={host} Default=YES PriorityTier=1
-PartitionName=gpu Nodes={host} PriorityTier=1
-PartitionName=urgent Nodes={host} PriorityTier=10
+SlurmdPidFile={folder}/slurmd-%n.pid
+{nodes}
+PartitionName=cpu Nodes=ALL Default=YES PriorityTier=1
+PartitionName=gpu Nodes=ALL PriorityTier=1
+PartitionName=urgent Nodes=ALL PriorityTier=10
+"""
+
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=10 RealMemory=400000 "
+    "Gres={gres}"
+)
+
+# Types of GPU, and files that stand for their devices.
+GPUS = {"a100-80gb": "/dev/null", "1g.10gb": "/dev/zero"}
+
+NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
+
+ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={port}
+AccountingStoragePass={folder}/munge.socket
+"""
+
+ACCOUNTING_DAEMON = """\
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={port}
+SlurmUser=root
+PidFile={folder}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database_port}
+StorageUser=slurm
+StoragePass=slurm
+"""
+
+DATABASE_USER = """\
+CREATE USER slurm@'127.0.0.1' IDENTIFIED BY 'slurm';
+GRANT ALL ON *.* TO slurm@'127.0.0.1';
 """
 
 # One line when a task starts and one when it ends: job, step, devices, time.
@@ -67,11 +105,13 @@ COMMANDS = (
     *("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv"),
 )
 
+ACCOUNTING_COMMANDS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacct", "sacctmgr")
 
-def missing_commands():
-    """Commands of SLURM and munge that this machine does not have."""
+
+def missing_commands(commands=COMMANDS):
+    """Those of the commands, such as of SLURM and munge, that this machine does not have."""
     path = f"{os.environ['PATH']}:/usr/sbin"
-    return [command for command in COMMANDS if not shutil.which(command, path=path)]
+    return [command for command in commands if not shutil.which(command, path=path)]
 
 
 def free_ports(count):
@@ -88,7 +128,7 @@ def free_ports(count):
 class Cluster:
     """Daemons that are children of this process, and what a client's environment needs."""
 
-    def __init__(self, folder, min_job_age=300, preempt_mode="REQUEUE"):
+    def __init__(self, folder, min_job_age=300, preempt_mode="REQUEUE", accounting=False):
         self.folder = Path(folder)
         for name in ("state", "spool", "bin"):
             (self.folder / name).mkdir(parents=True)
@@ -98,23 +138,51 @@ class Cluster:
             "SLURM_CONF": str(self.folder / "slurm.conf"),
             "PATH": f"{self.folder}/bin:{os.environ['PATH']}:/usr/sbin",
         }
+        self.accounting = accounting
+        self.host = socket.gethostname().split(".")[0]
+        # GPUs of each node: two nodes with accounting, one without.
+        self.nodes = {self.host: list(GPUS)}
+        if accounting:
+            self.nodes = {"one": ["a100-80gb"], "two": ["1g.10gb"]}
         self._configure(min_job_age, preempt_mode)
 
     def _configure(self, min_job_age, preempt_mode):
-        host = socket.gethostname().split(".")[0]
-        controller_port, node_port = free_ports(2)
+        controller_port, port, self.database_port, *node_ports = free_ports(3 + len(self.nodes))
+        nodes = [
+            NODE.format(
+                name=name,
+                host=self.host,
+                port=node_port,
+                gres=",".join(f"gpu:{gpu}:1" for gpu in self.nodes[name]),
+            )
+            for name, node_port in zip(self.nodes, node_ports, strict=True)
+        ]
         (self.folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 folder=self.folder,
-                host=host,
+                host=self.host,
                 controller_port=controller_port,
-                node_port=node_port,
+                nodes="\n".join(nodes),
                 min_job_age=min_job_age,
                 preempt_mode=preempt_mode,
+                accounting=ACCOUNTING.format(port=port, folder=self.folder)
+                if self.accounting
+                else NO_ACCOUNTING,
             )
         )
         (self.folder / "gres.conf").write_text(
-            f"NodeName={host} Name=gpu File=/dev/null,/dev/zero\n"
+            "".join(
+                f"NodeName={node} Name=gpu Type={gpu} File={GPUS[gpu]}\n"
+                for node, gpus in self.nodes.items()
+                for gpu in gpus
+            )
+        )
+        daemon = self.folder / "slurmdbd.conf"
+        daemon.touch(mode=0o600)
+        daemon.write_text(
+            ACCOUNTING_DAEMON.format(
+                folder=self.folder, port=port, database_port=self.database_port
+            )
         )
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
@@ -142,9 +210,11 @@ class Cluster:
                        f"--seed-file={self.folder}/munge.seed",
                        f"--log-file={self.folder}/munge.log")  # fmt: skip
             wait_for(socket_path.exists, "munge")
+            if self.accounting:
+                self._start_accounting()
             self.start_controller()
-            self.start("slurmd", "-D")
-            wait_for(lambda: "idle" in self.ask("sinfo", "--noheader", "-o", "%T"), "the node")
+            for node in self.nodes:
+                self.start_node(node)
         except BaseException:
             self.stop()
             raise
@@ -153,17 +223,58 @@ class Cluster:
     def __exit__(self, *error):
         self.stop()
 
-    def start(self, name, *arguments):
+    def start(self, name, *arguments, key=None, **environment):
         """Start a daemon in the foreground, its output in a file. It dies with this process."""
-        with open(self.folder / f"{name}.log", "ab") as log:
-            self.daemons[name] = subprocess.Popen(
+        with open(self.folder / f"{key or name}.log", "ab") as log:
+            self.daemons[key or name] = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", name, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.environment, **environment},
                 start_new_session=True,
             )
+
+    def _start_accounting(self):
+        """A database server, and the daemon that keeps the records of jobs in it."""
+        data, socket_path = self.folder / "database", self.folder / "database.socket"
+        users = self.folder / "users.sql"
+        users.write_text(DATABASE_USER)
+        self.tell("mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}",
+                  "--skip-test-db", "--auth-root-authentication-method=normal")  # fmt: skip
+        self.start("mariadbd", "--no-defaults", "--user=root", f"--datadir={data}",
+                   f"--socket={socket_path}", f"--pid-file={self.folder}/mariadbd.pid",
+                   "--bind-address=127.0.0.1", f"--port={self.database_port}",
+                   "--skip-name-resolve", f"--init-file={users}")  # fmt: skip
+        wait_for(socket_path.exists, "the database")
+        self.start("slurmdbd", "-D")
+        add = ("sacctmgr", "--immediate", "add", "cluster", "private")
+        wait_for(lambda: "private" in self.ask(*add), "the accounting")
+
+    def start_node(self, node):
+        """Start the daemon of a node."""
+        # So that what runs on this node can be found.
+        self.start("slurmd", "-D", "-N", node, key=node, SLURMD_NODENAME=node)
+        state = ("sinfo", "--noheader", "--nodes", node, "-o", "%T")
+        wait_for(lambda: "idle" in self.ask(*state), f"node {node}")
+
+    def kill_node(self, node):
+        """The machine of a node dies: its daemon, and all processes of its jobs."""
+        daemon = self.daemons.pop(node)
+        daemon.kill()
+        daemon.wait()
+        for process in self._processes(f"SLURMD_NODENAME={node}", str(self.folder)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    @staticmethod
+    def _processes(*parts):
+        """Ids of the processes whose environment has all of these texts."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                environment = (process / "environ").read_bytes()
+                if all(part.encode() in environment for part in parts):
+                    yield int(process.name)
 
     def start_controller(self):
         """Start the controller; it takes up what an earlier one had in its state."""
@@ -182,7 +293,7 @@ class Cluster:
             self.ask("scancel", "--user=root")
             with contextlib.suppress(TimeoutError):
                 wait_for(lambda: not self.ask("squeue", "--noheader"), "the jobs' end", 30)
-        for name in ("slurmd", "slurmctld", "munged"):
+        for name in (*self.nodes, "slurmctld", "slurmdbd", "mariadbd", "munged"):
             daemon = self.daemons.pop(name, None)
             if daemon is not None:
                 daemon.terminate()
@@ -195,12 +306,10 @@ class Cluster:
 
     def _end_steps(self):
         """End the slurmstepd of this cluster's jobs, if any outlived the node's daemon."""
-        own = f"SLURM_CONF={self.folder}/slurm.conf".encode()
-        for process in Path("/proc").glob("[0-9]*"):
+        for process in self._processes(f"SLURM_CONF={self.folder}/slurm.conf"):
             with contextlib.suppress(OSError):
-                command = (process / "cmdline").read_bytes()
-                if b"slurmstepd" in command and own in (process / "environ").read_bytes():
-                    os.kill(int(process.name), signal.SIGKILL)
+                if b"slurmstepd" in Path(f"/proc/{process}/cmdline").read_bytes():
+                    os.kill(process, signal.SIGKILL)
 
     def ask(self, *command):
         """Output of a command of SLURM, stripped; empty where it fails."""
@@ -266,4 +375,4 @@ def wait_for(condition, what, seconds=120):
 
 if __name__ == "__main__":
     # For run.sh, before there is an environment for the tests.
-    print(*missing_commands())
+    print(*missing_commands(COMMANDS + ACCOUNTING_COMMANDS * ("true" in sys.argv)))

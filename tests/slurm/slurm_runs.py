@@ -1,5 +1,6 @@
 """Runs of the workflow on a private cluster."""
 
+import re
 from contextlib import contextmanager
 
 from cluster import wait_for
@@ -25,6 +26,23 @@ class SlurmWorkflow(Workflow):
         with open(self.folder / "run.log", "w") as log:
             self.processes.append(self.start(*QUICK, *arguments, output=log))
         return self.processes[-1]
+
+    def profile(self, *lines, requeue=True):
+        """Options for the profile with these lines instead of `gpu: 1` for embedding jobs."""
+        text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text()
+        changed = re.sub(r"^( +)gpu: 1 .*", "\n".join(rf"\1{x}" for x in lines), text, flags=re.M)
+        assert changed != text
+        if not requeue:
+            changed = changed.replace("slurm-requeue: true", "slurm-no-requeue: true")
+        folder = self.folder / "profile"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(changed)
+        return "--workflow-profile", str(folder)
+
+    def claimed(self):
+        """GPUs that embedding jobs have used, by their logs."""
+        logs = [path.read_text() for path in (self.folder / "logs" / "embed_shard").rglob("*.log")]
+        return {re.search(r"this job uses GPU (\S+) ", text)[1] for text in logs}
 
     def log(self):
         """What the run has printed so far."""

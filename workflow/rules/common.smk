@@ -68,6 +68,9 @@ from evo2_embed.settings.sections import SCORES
 from snakemake.settings.types import RerunTrigger
 
 STARTED = time.time()
+# The SLURM plugin removes these variables from the environment of a Snakemake in an allocation, and
+# with them the place of the cluster's configuration.
+STARTED_IN = {name: value for name, value in os.environ.items() if name.startswith("SLURM_")}
 
 if workflow.modifier.path_modifier.replace_prefix("results/", None) != "results/":
     sys.exit(
@@ -165,15 +168,27 @@ def run_first(function):
     )
 
 
-def prepare_run():
-    """Before the first job: prepare SLURM, print warnings, freeze settings and plan."""
-    if workflow.executor_plugin.name == "slurm":
-        import slurm_watch
+def prepare_slurm(executor):
+    """Fit the run to the cluster, or stop it; warn if it is itself a job of the cluster."""
+    import slurm_watch
+
+    os.environ.update({name: path for name, path in STARTED_IN.items() if name == "SLURM_CONF"})
+    warning = slurm_watch.allocation_warning(STARTED_IN, executor)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
+    if executor == "slurm":
         import snakemake_executor_plugin_slurm as plugin
 
-        problem = slurm_watch.prepare(plugin, workflow.executor_settings)
+        jobs = workflow.dag.needrun_jobs()
+        problem = slurm_watch.prepare(plugin, workflow.executor_settings, jobs)
         if problem:
             sys.exit(f"slurm error: {problem}")
+
+
+def prepare_run():
+    """Before the first job: prepare SLURM, print warnings, freeze settings and plan."""
+    if workflow.executor_plugin.name == "slurm" or "SLURM_JOB_ID" in STARTED_IN:
+        prepare_slurm(workflow.executor_plugin.name)
     if RerunTrigger.PARAMS not in workflow.rerun_triggers and differs(RUN, RUN_CONFIG):
         sys.exit(
             "config error: the settings changed since the last run, and without the trigger `params` "

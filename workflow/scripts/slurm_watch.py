@@ -2,7 +2,8 @@
 
 Without it, the executor plugin waits for ever and says nothing in three cases: status queries fail
 for a while; a job is gone from SLURM's memory before it was seen to end; a preempted job is not
-requeued. Only the process that submits jobs calls this, when it starts.
+requeued. A request for GPUs that SLURM would refuse is an error before the first job. Only the
+process that submits jobs calls this, when it starts.
 """
 
 import asyncio
@@ -10,15 +11,24 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
+
+from snakemake_interface_common.exceptions import WorkflowError
 
 PLUGIN_VERSION = "2.8.0"
 # Seconds that a job may be unknown to SLURM, or preempted and not requeued, before it has ended.
 PATIENCE = 60
 ASK_AGAIN = 5  # seconds between two queries while SLURM does not answer
+# How gres and slurm_extra ask for GPUs: a number, or a type and a number.
+GPU_OPTION = re.compile(r"(?:^gpu:|--gpus-per-\w+[= ])(\S+)")
+OTHER_NAMES = (
+    "For a GPU whose name has other characters than letters, digits, _ and ., set gpu: 0 and "
+    'slurm_extra: "--gpus-per-node=NAME:1".'
+)
 
 
-def prepare(plugin, settings) -> str | None:
+def prepare(plugin, settings, jobs=()) -> str | None:
     """Fit the executor's settings to the cluster, and watch its jobs.
 
     Parameters
@@ -27,13 +37,15 @@ def prepare(plugin, settings) -> str | None:
         The executor plugin. Its queries and its check of jobs are replaced.
     settings : ExecutorSettings
         Its settings. The command for the status, and the time before the first query, may change.
+    jobs : iterable of Job
+        Jobs that the run will submit.
 
     Returns
     -------
     str or None
         What prevents a run, in one line.
     """
-    problem = _problem(plugin, settings)
+    problem = _problem(plugin, settings) or gpu_problem(plugin, jobs)
     if problem:
         return problem
     if settings.status_command == "squeue":
@@ -72,6 +84,40 @@ def _problem(plugin, settings) -> str | None:
     return squeue_problem(settings, answer.stdout)
 
 
+def gpu_problem(plugin, jobs) -> str | None:
+    """Why the plugin or SLURM would refuse how a rule asks for GPUs, in one line, or None."""
+    for rule, job in {job.rule.name: job for job in jobs}.items():
+        asked = job.resources
+        refusal = refused(plugin.validate_slurm_extra, job)
+        if refusal:
+            return f"{rule}: {refusal}"
+        refusal = refused(plugin.set_gres_string, job)
+        if refusal:
+            return f"{rule}: {refusal} {OTHER_NAMES}"
+        if asked.get("gpu_model") and not asked.get("gpu", 1):
+            return (
+                f"{rule}: gpu_model: {asked['gpu_model']} with gpu: 0 asks for no GPU: set gpu: 1"
+            )
+        for key in ("gres", "slurm_extra"):
+            found = GPU_OPTION.search(str(asked.get(key) or ""))
+            typed = found and not found[1].isdecimal()
+            if typed and asked.get("gpu") and not asked.get("gpu_model"):
+                return (
+                    f"{rule}: SLURM refuses gpu: {asked['gpu']} beside {key}: {asked[key]}, which "
+                    "names a type of GPU: set gpu: 0"
+                )
+    return None
+
+
+def refused(check, job) -> str:
+    """The error of one of the plugin's checks of a job, in one line; empty if there is none."""
+    try:
+        check(job)
+    except WorkflowError as error:
+        return " ".join(str(error).split())
+    return ""
+
+
 def squeue_problem(settings, config: str) -> str | None:
     """Query so often that squeue still shows a job that ended; None, or why this is impossible."""
     # The plugin's own rule: the first interval is at most a third of MinJobAge.
@@ -82,6 +128,33 @@ def squeue_problem(settings, config: str) -> str | None:
     settings.init_seconds_before_status_checks = min(
         settings.init_seconds_before_status_checks, longest
     )
+    return None
+
+
+def allocation_warning(started_in: Mapping[str, str], executor: str) -> str | None:
+    """What it costs that Snakemake itself runs in an allocation of SLURM, in one line, or None.
+
+    Parameters
+    ----------
+    started_in : mapping of str to str
+        Environment that Snakemake was started in.
+    executor : str
+        Name of the executor plugin.
+    """
+    job = started_in.get("SLURM_JOB_ID")
+    if job and executor == "slurm":
+        left = ask("squeue", "--noheader", "--jobs", job, "--format", "%L").stdout.strip()
+        return (
+            f"Snakemake runs inside SLURM job {job} and stops when that job ends (time left: "
+            f"{left or 'unknown'}). The CPUs, memory and GPUs of job {job} stay idle, because the "
+            "run submits its own jobs: start it on a login node, without srun or salloc"
+        )
+    nodes = started_in.get("SLURM_JOB_NUM_NODES", "1")
+    if job and nodes != "1":
+        return (
+            f"Snakemake uses one of the {nodes} nodes of SLURM job {job}; the others stay idle: "
+            "ask for one node, or use --workflow-profile profiles/slurm on a login node"
+        )
     return None
 
 
@@ -103,7 +176,7 @@ class SlurmWatch:
 
     def __init__(self, plugin):
         self.ask = plugin.query_job_status
-        self.executor, self.jobs, self.since = None, [], {}
+        self.executor, self.jobs, self.since, self.requeued = None, [], {}, set()
 
     def checked(self, original):
         """The plugin's check of its jobs, which also tells this watch what they are."""
@@ -137,6 +210,13 @@ class SlurmWatch:
         """The states, with an end for jobs of which SLURM will say no more."""
         for job in self.jobs:
             state = states.get(job)
+            if state in ("PREEMPTED", "NODE_FAIL") and queued(job):
+                # sacct shows the old state until a requeued job may start, minutes later. The
+                # plugin would exclude the node "None assigned", and then could submit no job.
+                if job not in self.requeued:
+                    logger.warning(f"SLURM job {job}: {state}; SLURM has requeued it.")
+                self.requeued.add(job)
+                states[job] = state = "PENDING"
             if state not in (None, "PREEMPTED", "NODE_FAIL"):
                 self.since.pop(job, None)
                 continue
@@ -155,5 +235,16 @@ class SlurmWatch:
 
 def forgotten(job: str) -> bool:
     """Whether the controller of this cluster answers that it has no such job."""
-    answer = ask("squeue", "--noheader", "--states=all", "--jobs", job)
+    return unknown(ask("squeue", "--noheader", "--states=all", "--jobs", job))
+
+
+def queued(job: str) -> bool:
+    """Whether a job waits or runs again. True while the controller does not answer."""
+    again = "--states=PENDING,CONFIGURING,RUNNING,SUSPENDED"
+    answer = ask("squeue", "--noheader", again, "--jobs", job)
+    return bool(answer.stdout.strip()) if not answer.returncode else not unknown(answer)
+
+
+def unknown(answer: subprocess.CompletedProcess) -> bool:
+    """Whether squeue answered that there is no such job."""
     return bool(answer.returncode) and "Invalid job id" in answer.stderr
