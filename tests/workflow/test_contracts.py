@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import subprocess
 
 import pytest
 import slurm_watch
@@ -152,6 +153,24 @@ def test_environments_pin_the_same_versions():
         "pytorch-gpu =2.7.1" in (ROOT / "envs" / n).read_text()
         for n in ("gpu.yaml", "gpu-fp8.yaml")
     )
+
+
+def test_the_container_recipe_needs_only_files_of_the_repository_and_installs_pinned_versions():
+    recipe = (ROOT / "envs" / "evo2-embed.def").read_text()
+    sections = dict(re.findall(r"^%(\w+)\n(.*?)(?=^%|\Z)", recipe, re.M | re.S))
+    copied = dict(line.split() for line in sections["files"].splitlines() if line.strip())
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert copied.keys() <= set(tracked.splitlines())
+    # All that pip installs is in the files that the recipe copies.
+    installs = re.findall(r"pip install (.*)", sections["post"])
+    assert installs == [f"-r {target}" for target in copied.values()]
+    for source in copied:
+        lines = [re.sub(r"\s*#.*", "", line) for line in (ROOT / source).read_text().splitlines()]
+        packages = [line for line in lines if line and not line.startswith("--")]
+        assert len(packages) > 10
+        assert all(re.fullmatch(r"[\w.\[\]-]+==[\w.]+", line) for line in packages)
+    image = re.search(r"^From: (.*)$", recipe, re.M)[1]
+    assert re.fullmatch(r"[a-z/.-]+:\d[\w.-]*(@sha256:[0-9a-f]{64})?", image)
 
 
 def test_the_slurm_environment_pins_what_the_others_and_the_rules_name():
