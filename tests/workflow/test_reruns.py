@@ -59,7 +59,7 @@ CHANGES = {
     ),
     "only scores": (
         {"extractions": {**EXTRACTIONS, "new": {"layers": [], "scores": True}}},
-        {"embed_shard", *SCORES_AGAIN, "write_manifest", *END},
+        {"embed_shard", "aggregate_bundle", *SCORES_AGAIN, "write_manifest", *END},
         3,
     ),
     # The control and the burn-in compare layers; scores and skip_first do not change them.
