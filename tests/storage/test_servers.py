@@ -16,6 +16,7 @@ import boto3
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from evo2_embed.genomes.skipped import Skipped, input_digests, read_digest, write_skipped
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.remote import copy_path, look_up
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
@@ -24,6 +25,8 @@ from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.rules import count_jobs
 from evo2_embed.plan.temporary import temporary_bytes
 from evo2_embed.run.frozen import INDEXES, plan_run
+from evo2_embed.run.params import rule_params
+from evo2_embed.run.repaired import repaired_bundles
 from moto.server import ThreadedMotoServer
 from runs import Workflow, random_bases, write_fasta
 
@@ -143,6 +146,25 @@ def test_a_genome_without_a_file_is_left_out_but_not_one_of_a_silent_server(web,
         planned({**sheet, "c": silent}, on_bad_genome="skip")
     (line,) = str(caught.value).splitlines()
     assert line.startswith(f"{silent}: the server cannot be asked (")
+
+
+def test_a_genome_that_was_left_out_is_read_again_if_its_file_is_newer_on_the_server(web, planned):
+    folder, address = web
+    content = Path(write_fasta(folder / "c.fa", [("c", random_bases(600, 5))])).read_bytes()
+    run = planned({"c": f"{address}/c.fa"})
+    (genome,) = run.bundles["c"].genomes
+    copy = Path(genome.fasta)
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(content)
+    settings = rule_params(run, "chunk_fasta", bundle="c")["settings"]
+    left_out = Skipped("c", genome.fasta, "bad", read_digest(settings, input_digests(genome)))
+    write_skipped("results/skipped.tsv", [left_out])
+    with pytest.raises(InputError, match="left out by the last run"):
+        repaired_bundles(run, Path("results"))
+    os.utime(copy, (0, 0))
+    assert repaired_bundles(run, Path("results")) == {"c"}
+    copy.unlink()
+    assert repaired_bundles(run, Path("results")) == {"c"}
 
 
 def test_a_run_takes_files_from_servers(tmp_path, web, bucket):
