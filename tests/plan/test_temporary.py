@@ -54,7 +54,7 @@ def test_no_space_for_a_copy_names_tmpdir_and_the_need(files, tmp_path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(lines, "_LONG", 50_000)
-    monkeypatch.setattr(fasta, "scan_index", lambda path: None)  # it takes short files
+    monkeypatch.setattr(fasta, "scan_index", lambda *_: None)  # it takes short files
     monkeypatch.setattr(fasta, "rewrap", full)
     said = rf"{files[kind]}: .* about 10[0-9.]+ kB in .* \(TMPDIR\): No space left.*{hint}"
     with (

@@ -16,6 +16,8 @@ from evo2_embed.run.frozen import plan_run
 from evo2_embed.run.params import rule_params
 from runs import CONFIG, merged, random_bases, write_fasta
 
+# Since part files belong to a bundle, datasets are made again from the shards: on a CPU.
+AGAIN = {"fuse_layers"}
 BEFORE = Path(__file__).parent / "older" / "before_variants.json"
 SETTINGS = {
     "windows": {"size": 60, "strands": "both", "context": {"span": 150, "min": 30}},
@@ -65,6 +67,7 @@ def described():
 def test_a_finished_run_without_variants_is_not_made_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, today = json.loads(BEFORE.read_text()), json.loads(json.dumps(described()))
-    assert len(before["params"]) > 20
-    assert today["params"] == before["params"]
+    kept = {job: text for job, text in before["params"].items() if job.split()[0] not in AGAIN}
+    assert len(kept) > 20
+    assert {job: today["params"].get(job) for job in kept} == kept
     assert today["packs"] == before["packs"]

@@ -43,8 +43,9 @@ def find_scripts():
                 raise
     scripts = folder / "workflow" / "scripts"
     # Snakemake runs copies of the scripts, which do not lie beside the library.
-    paths = [str(scripts), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    variables = os.environ
+    paths = [str(scripts), *filter(None, [variables.get("PYTHONPATH")])]
+    variables["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     return scripts
 
 
