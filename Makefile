@@ -5,7 +5,7 @@
 # make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (a GPU is not needed)
 # make test-gpu   measure what only a GPU can show, with evo2_7b of random weights (6 minutes)
 # make test-slurm run the demo through a private SLURM on this machine (Debian, as root)
-# make test-slurm-all   the same, with faults of a cluster (half an hour or more)
+# make test-slurm-all   the same, with faults of a cluster, two nodes and accounting (half an hour or more)
 # make test-storage  run the workflow with files of an S3 server and a web server on this machine
 # make lint       check the style of the code
 # make schema     write the JSON schema and docs/configuration.md after a change of the keys
@@ -82,7 +82,7 @@ test-slurm: test-env
 	@PYTHON=$(BIN)/python tests/slurm/run.sh -m "not long"
 
 test-slurm-all: test-env
-	@PYTHON=$(BIN)/python tests/slurm/run.sh
+	@ACCOUNTING=true PYTHON=$(BIN)/python tests/slurm/run.sh
 
 test-storage: test-env
 	@PYTHON=$(BIN)/python tests/storage/run.sh

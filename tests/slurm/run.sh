@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Run the tests on a private SLURM. Without root or Debian: one line, and no failure unless CI=true.
-# PYTHON is the project's interpreter; arguments go to pytest.
+# PYTHON is the project's interpreter; ACCOUNTING=true also installs what accounting needs; arguments go
+# to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,18 +14,23 @@ skip() {
     exit 0
 }
 
-missing_commands() { "$PYTHON" tests/slurm/cluster.py; }
+packages="slurm-wlm munge"
+[ "${ACCOUNTING:-}" != true ] || packages+=" slurmdbd mariadb-server"
+names=${packages// / and }
+
+missing_commands() { "$PYTHON" tests/slurm/cluster.py "${ACCOUNTING:-}"; }
 
 [ "$(id -u)" = 0 ] || skip "a private SLURM needs root"
 if [ -n "$(missing_commands)" ]; then
     command -v apt-get >/dev/null || skip "SLURM is missing, and this is not Debian"
-    echo "Installing slurm-wlm and munge from Debian ..."
+    echo "Installing $names from Debian ..."
     # Run level 1: the packages start no daemons of their own.
     export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
-    { apt-get update -qq && apt-get install -qq -y --no-install-recommends slurm-wlm munge; } \
-        >/dev/null || skip "apt-get could not install slurm-wlm and munge"
+    # shellcheck disable=SC2086  # a list of names
+    { apt-get update -qq && apt-get install -qq -y --no-install-recommends $packages; } \
+        >/dev/null || skip "apt-get could not install $names"
     missing=$(missing_commands)
-    [ -z "$missing" ] || skip "slurm-wlm and munge are installed, but not $missing"
+    [ -z "$missing" ] || skip "$names are installed, but not $missing"
 fi
 
 # An environment of its own on top of the project's: with the executor plugin installed, every start
