@@ -209,8 +209,7 @@ def test_an_embedding_job_takes_what_no_result_depends_on_from_the_frozen_run(
     inputs = {"packs": "packs", "model": "results/models/evo2_tiny.json"}
     settings = load_frozen(RUN_CONFIG).embed_settings("both")
     job = SimpleNamespace(
-        log=["log"],
-        rule="embed_shard",
+        log=["logs/embed_shard/both/small/00000.log"],
         wildcards=Namedlist(fromdict={"extraction": "both", "bundle": "small", "shard": "00000"}),
         input=Namedlist(fromdict=inputs),
         params=Namedlist(fromdict={"settings": settings}),
