@@ -37,11 +37,11 @@
 #      with rows of variants also, after exons: variant, id, allele
 #      results/embeddings/{extraction}/manifest.json, also of fused datasets
 #      keys: workflow, model, checkpoint_sha256, precision, pooling, engine, packages, settings,
-#      genomes (fasta_sha256, genome, counts of each; columns, if the sheet has further ones),
-#      layers (rows, width, dtype, parts, levels, digest, self_check of each), fusions (rows, width,
-#      dtype, parts, fusion, layers, digest of each), scores (rows, strands, bits_per_base, parts,
-#      digest, self_check), rows;
+#      genomes (fasta_sha256, genome, counts of each), layers (rows, width, dtype, parts, levels,
+#      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
+#      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows;
 #      with variants also: variants (rows, strands, width, parts, digest of each layer);
+#      if the sheet has further columns, each genome also: columns;
 #      if genomes are left out also: skipped (genome, file, reason of each)
 
 
