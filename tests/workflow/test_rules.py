@@ -122,6 +122,7 @@ def test_rules_take_the_files_of_their_own_extraction_and_no_others(all_jobs):
     assert inputs["results/embeddings/both/manifest.json"] == [
         *(f"results/embeddings/both/{name}.json" for name in [*LAYERS, *FUSIONS, "scores"]),
         *chunks,
+        "results/genomes.parquet",
         "results/skipped.tsv",
     ]
 
