@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 from evo2_embed.chunk.windows import tile_windows
 from evo2_embed.finetune.split import BLOCKS, PARTS, choose, open_split, split_chunks
 from evo2_embed.io.errors import InputError
-from evo2_embed.io.tables import CHUNKS, metadata_schema, open_table, table_writer
+from evo2_embed.io.tables import CHUNKS, chunk_table, metadata_schema, open_table, table_writer
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
@@ -27,7 +26,7 @@ def chunk_rows(lengths, size, stride, genome="g"):
     return rows
 
 
-def chunk_table(path, rows):
+def write_chunks(path, rows):
     """A chunk table with these genomes, contigs, starts, ends and strands."""
     genome, contig, start, end, strand = zip(*rows, strict=True)
     length = np.subtract(end, start)
@@ -38,7 +37,6 @@ def chunk_table(path, rows):
         "start": start,
         "end": end,
         "strand": strand,
-        **dict.fromkeys(("name", "parts"), [None] * len(rows)),
         "length": length,
         "stretch": range(len(rows)),
         "context": length,
@@ -46,15 +44,14 @@ def chunk_table(path, rows):
     }
     schema = metadata_schema(CHUNKS, {"digest": f"of {path}"})
     with table_writer(path, schema) as writer:
-        arrays = [pa.array(columns[field.name], field.type) for field in schema]
-        writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        writer.write_table(chunk_table(columns))
     return str(path)
 
 
 def split_of(folder, tables, **changes):
     """Split tables of chunks: the blocks, the part of every chunk, and the metadata."""
     wanted = {"split": "block", "block": 100, "gap": 10, "validation_share": 0.1, "code": 1}
-    paths = [chunk_table(Path(folder) / f"{i}.parquet", rows) for i, rows in enumerate(tables)]
+    paths = [write_chunks(Path(folder) / f"{i}.parquet", rows) for i, rows in enumerate(tables)]
     output = str(Path(folder) / "blocks.parquet")
     metadata = split_chunks(paths, wanted | changes, output)
     split, _ = open_split(output)
