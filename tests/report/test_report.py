@@ -13,7 +13,7 @@ from evo2_embed.report.probes import verdict
 from evo2_embed.report.projection import project
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import Result
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 RNG = np.random.default_rng(0)
@@ -93,6 +93,7 @@ def name_of(start, end, _):
     st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40), st.booleans()), min_size=1),
     st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9), st.booleans()), min_size=1),
 )
+@example(held=[(0, 1, False), (0, 25, False)], asked=[(0, 1, False)])
 @settings(deadline=None, max_examples=40)
 def test_rows_have_the_gc_content_of_the_nearest_chunk_of_their_name(tmp_path_factory, held, asked):
     path = tmp_path_factory.mktemp("gc") / "chunks.parquet"

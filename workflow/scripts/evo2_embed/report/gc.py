@@ -34,12 +34,13 @@ def add_gc(keys: pl.DataFrame, chunks: list[str]) -> pl.DataFrame:
         for batch in open_table(path, CHUNKS).iter_batches(columns=_COLUMNS):
             holders = axis.locate_intervals(to_polars(pa.Table.from_batches([batch])))
             pairs = rows.join_where(
-                holders.select("begin", "stop", "name", "gc"),
+                holders.select("begin", "stop", "end", "name", "gc"),
                 pl.col("begin") <= pl.col("first"),
                 pl.col("stop") >= pl.col("last"),
             )
             found.append(pairs.filter(pl.col("name").eq_missing(pl.col("of"))))
-    nearest = pl.col("gc").sort_by("begin", -pl.col("stop")).last()
+    # By `end`: on the axis, a chunk stops where the last row of its contig does.
+    nearest = pl.col("gc").sort_by("begin", -pl.col("end")).last()
     gc = pl.concat(found).group_by("row").agg(nearest)
     gc = rows.select("row").join(gc, on="row", how="left", maintain_order="left")
     return keys.with_columns(gc["gc"])
