@@ -43,7 +43,7 @@ def importer(tmp_path, monkeypatch):
     def run(snakefile, more=""):
         (tmp_path / "Snakefile").write_text(IMPORTER.format(snakefile=snakefile, more=more))
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2"],
+            [sys.executable, "-m", "snakemake", "--cores", "1"],
             capture_output=True,
             text=True,
             env={**os.environ, "PYTHONPATH": ""},
@@ -76,6 +76,19 @@ def test_a_commit_is_imported_as_a_module_and_frozen_before_the_first_job(import
     assert (tmp_path / "on_start.txt").read_text() == "run_config.yaml\n"
     again = importer(snakefile)
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_a_module_names_all_bad_genomes(importer, tmp_path):
+    for name in ("bad", "worse"):
+        write_fasta(f"{name}.fa", [(name, "ACGT" * 300 + "E")])
+    (tmp_path / "g.tsv").write_text("genome\tfasta\nbad\tbad.fa\nworse\tworse.fa\n")
+    config = merged(CONFIG, {"genomes": "g.tsv", "sharding": {"shard_tokens": 500}})
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump({"embed": config}))
+    done = importer(repr(str(ROOT / "Snakefile")))
+    assert done.returncode == 1
+    for name in ("bad", "worse"):
+        assert f"{name}.fa: record '{name}': 'E' at base 1201 is not" in done.stderr
+    assert not list(tmp_path.glob("results/shards/*"))
 
 
 def test_a_module_with_a_prefix_is_refused(importer, tmp_path):

@@ -128,6 +128,8 @@ EXTRACTIONS = SETTINGS.extractions
 GENOMES = RUN.genome_names
 FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fusion}
 NOTHING = r"(?!)"  # a pattern that nothing matches
+# A workflow that imports this one may give its rules other names.
+CHUNK_FASTA = workflow.modifier.modify_rulename("chunk_fasta")
 LAYER = r"embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*"
 
 # A job does not run again because its script's file is new, as in a fresh copy of the workflow: the
@@ -208,9 +210,9 @@ def look_at_all_genomes(scheduler):
     chosen = scheduler.keepgoing
 
     def keep_going(scheduler):
-        if chosen or not any(job.name == "chunk_fasta" for job in scheduler.failed):
+        if chosen or not any(job.name == CHUNK_FASTA for job in scheduler.failed):
             return chosen
-        return any(job.name == "chunk_fasta" for job in scheduler.remaining_jobs)
+        return any(job.name == CHUNK_FASTA for job in scheduler.remaining_jobs)
 
     type(scheduler).keepgoing = property(keep_going)
 
