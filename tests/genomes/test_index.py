@@ -11,7 +11,7 @@ import pytest
 from Bio import bgzf
 from evo2_embed.genomes import index as indexing
 from evo2_embed.genomes.fasta import fetch_tokens, open_fasta
-from evo2_embed.genomes.index import scan_index
+from evo2_embed.genomes.index import RecordIndex, scan_index
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta
@@ -73,6 +73,25 @@ def test_an_index_is_that_of_pyfaidx_whatever_the_file_and_the_block(
     found, wanted = both(as_text(records, before, behind), block)
     if found is not None:
         assert found == wanted
+
+
+@given(records=ordinary(), before=st.sampled_from(["", ">e\n", '>"q\nAC\n']))
+@settings(max_examples=60, deadline=None)
+def test_an_index_is_read_as_pyfaidx_reads_it(records, before):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "g.fa"
+        path.write_text(as_text(records, before, ""))
+        wanted = pyfaidx.Faidx(str(path)).index
+        found = RecordIndex.read(f"{path}.fai")
+    assert dict(found) == dict(wanted)
+    assert list(found) == list(wanted)
+
+
+@pytest.mark.parametrize("text", ["a\t3\t3\t3\n", "a\t3\t3\tx\t4\n", "a\t1\t3\t1\t2\n" * 2])
+def test_a_damaged_index_is_an_error(tmp_path, text):
+    (tmp_path / "fai").write_text(text)
+    with pytest.raises(ValueError, match="columns|conversion|Duplicate"):
+        RecordIndex.read(str(tmp_path / "fai"))
 
 
 @given(records=ordinary(), behind=st.sampled_from(["", None]), block=st.integers(30, 64))

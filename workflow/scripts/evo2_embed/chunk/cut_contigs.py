@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-import pyfaidx
 
 from evo2_embed.chunk.measures import JoinedSource, Source, measure_windows
 from evo2_embed.chunk.regions import plan_regions
@@ -12,13 +11,14 @@ from evo2_embed.chunk.windows import plan_records, plan_windows
 from evo2_embed.chunk.work import AMBIGUOUS, Work, lengths_of
 from evo2_embed.genomes.blocks import BLOCK
 from evo2_embed.genomes.fit import fit_regions
+from evo2_embed.genomes.index import IndexedFasta
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.parts import Parts, edges_of
 
 
 def cut_contigs(
-    genome: Genome, fasta: pyfaidx.Faidx, counts: Counter, work: Work
+    genome: Genome, fasta: IndexedFasta, counts: Counter, work: Work
 ) -> Iterator[tuple[str | np.ndarray, dict]]:
     """Windows of the contigs of a genome, or of its regions.
 
@@ -28,7 +28,7 @@ def cut_contigs(
     Parameters
     ----------
     genome : Genome
-    fasta : pyfaidx.Faidx
+    fasta : IndexedFasta
     counts : Counter
         Is added to: contigs, bases, and what was skipped and why.
     work : Work

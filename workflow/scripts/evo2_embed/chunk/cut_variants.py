@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
-import pyfaidx
 
 from evo2_embed.chunk.measures import Source
 from evo2_embed.chunk.scan import scan_bases
@@ -14,6 +13,7 @@ from evo2_embed.chunk.variant_rows import check_reference, measure_pairs, pair_b
 from evo2_embed.chunk.variants import plan_variants
 from evo2_embed.chunk.work import MISMATCH, Work, lengths_of
 from evo2_embed.genomes.fit import check_contigs, fit_regions
+from evo2_embed.genomes.index import IndexedFasta
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.variant_sample import Sites
@@ -23,14 +23,14 @@ _AHEAD = 2  # blocks of variants that are measured before they are needed
 
 
 def cut_variants(
-    genome: Genome, fasta: pyfaidx.Faidx, counts: Counter, work: Work
+    genome: Genome, fasta: IndexedFasta, counts: Counter, work: Work
 ) -> Iterator[tuple[str, dict]]:
     """Windows of the variants of a genome.
 
     Parameters
     ----------
     genome : Genome
-    fasta : pyfaidx.Faidx
+    fasta : IndexedFasta
     counts : Counter
         Is added to: contigs, variants, and what was skipped and why.
     work : Work

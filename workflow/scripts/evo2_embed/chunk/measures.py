@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import repeat
 
 import numpy as np
-import pyfaidx
 
 from evo2_embed.genomes.blocks import BLOCK, Buffers, classify, read_letters, read_records
 from evo2_embed.genomes.fasta import IS_AMBIGUOUS, IS_GC, fetch_tokens
+from evo2_embed.genomes.index import IndexedFasta
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.io.text import shown
@@ -25,7 +25,7 @@ class Source:
 
     Attributes
     ----------
-    fasta : pyfaidx.Faidx
+    fasta : IndexedFasta
     contig : str
     path : str
         The file, for errors.
@@ -33,7 +33,7 @@ class Source:
     buffers : Buffers
     """
 
-    fasta: pyfaidx.Faidx
+    fasta: IndexedFasta
     contig: str
     path: str
     lower_case: str

@@ -5,10 +5,9 @@ from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import pyfaidx
-
 from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.genomes.blocks import Buffers
+from evo2_embed.genomes.index import IndexedFasta
 from evo2_embed.settings.sections import RegionSettings, VariantSettings, Windows
 
 # What a policy of the configuration asks to skip.
@@ -56,6 +55,6 @@ class Work:
         return kept
 
 
-def lengths_of(fasta: pyfaidx.Faidx) -> dict[str, int]:
+def lengths_of(fasta: IndexedFasta) -> dict[str, int]:
     """Bases of each record by name."""
-    return {contig: record.rlen for contig, record in fasta.index.items()}
+    return dict(zip(fasta.index, fasta.index.lengths.tolist(), strict=True))

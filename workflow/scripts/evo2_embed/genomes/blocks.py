@@ -10,7 +10,8 @@ import os
 import threading
 
 import numpy as np
-import pyfaidx
+
+from evo2_embed.genomes.index import IndexedFasta
 
 BLOCK = 4_000_000  # bases of a contig in memory at once
 
@@ -33,7 +34,7 @@ class Buffers(threading.local):
 
 
 def read_letters(
-    fasta: pyfaidx.Faidx, contig: str, start: int, end: int, buffers: Buffers
+    fasta: IndexedFasta, contig: str, start: int, end: int, buffers: Buffers
 ) -> np.ndarray | None:
     """Letters [start, end) of a contig, as they are in the file.
 
@@ -60,7 +61,7 @@ def read_letters(
     return letters[start - first * width : end - first * width]
 
 
-def read_records(fasta: pyfaidx.Faidx, names: list[str], buffers: Buffers) -> np.ndarray | None:
+def read_records(fasta: IndexedFasta, names: list[str], buffers: Buffers) -> np.ndarray | None:
     """Letters of whole records, end to end, in the order of the file.
 
     Returns
@@ -69,10 +70,10 @@ def read_records(fasta: pyfaidx.Faidx, names: list[str], buffers: Buffers) -> np
         In one of the buffers. None if the file is not plain or not as its index says.
     """
     file, index = fasta.file, fasta.index
-    if not isinstance(file, io.BufferedReader) or any(name not in index for name in names):
+    if not isinstance(file, io.BufferedReader):
         return None
-    records = np.array([index[name] for name in names], np.int64)
-    lengths, begin, end = records[:, 0], records[:, 1], records[:, 4]
+    rows = np.fromiter(map(index.rows.__getitem__, names), np.int64)
+    lengths, begin, end = index.lengths[rows], index.starts[rows], index.ends[rows]
     first = int(begin[0])
     raw = buffers.take("raw", int(end[-1]) - first)
     raw[_read_at(file.fileno(), first, raw) :] = 0  # the last line may have no end
@@ -130,7 +131,7 @@ class WindowReader:
         self.start = self.end = 0
         self.letters: np.ndarray | None = None
 
-    def read(self, fasta: pyfaidx.Faidx, contig: str, start: int, end: int) -> np.ndarray | None:
+    def read(self, fasta: IndexedFasta, contig: str, start: int, end: int) -> np.ndarray | None:
         """As `read_letters`; the array is valid until the next call."""
         of = (fasta, contig)
         if of != self.of or self.letters is None or not self.start <= start <= end <= self.end:

@@ -3,7 +3,6 @@
 A token is the ASCII code of a base, as `CharLevelTokenizer` of vortex makes it.
 """
 
-import gc
 import gzip
 import os
 import struct
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyfaidx
 
-from evo2_embed.genomes.index import scan_index
+from evo2_embed.genomes.index import IndexedFasta, scan_index
 from evo2_embed.genomes.lines import file_kind, is_regular, rewrap
 from evo2_embed.io.errors import InputError, MachineError
 from evo2_embed.io.files import (
@@ -54,7 +53,7 @@ def reverse_complement(tokens: np.ndarray) -> np.ndarray:
 
 
 def fetch_tokens(
-    fasta: pyfaidx.Faidx, contig: str, start: int, end: int, lower_case: str, source: str
+    fasta: IndexedFasta, contig: str, start: int, end: int, lower_case: str, source: str
 ) -> np.ndarray:
     """Tokens (uint8) of bases [start, end) of a contig's forward strand.
 
@@ -93,7 +92,7 @@ def fetch_tokens(
 @contextmanager
 def open_fasta(
     path: str, index: str, rebuild: bool = False, full_names: bool = False
-) -> Iterator[pyfaidx.Faidx]:
+) -> Iterator[IndexedFasta]:
     """Open a FASTA file of any kind for random access.
 
     Plain and bgzip files are read where they are. An ordinary gzip file, or one that pyfaidx
@@ -124,22 +123,11 @@ def open_fasta(
             alias, names = stack.enter_context(_rewritten(path, opener, full_names)), {}
         try:
             # A copied index can be older than its file: pyfaidx must not rebuild it.
-            with _no_collection():
-                fasta = pyfaidx.Faidx(alias or path, rebuild=False, as_raw=True, **names)
+            fasta = IndexedFasta(alias or path, rebuild=False, as_raw=True, **names)
         except (pyfaidx.FastaIndexingError, ValueError, OSError, *_DAMAGED) as error:
             raise _refusal(path, error, alias) from None
         stack.enter_context(fasta)
         yield fasta
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """No garbage collection, which takes most of the time while millions of records are made."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _ensure_index(path: str, kind: str, index: str, rebuild: bool, full_names: bool) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import numpy as np
-import pyfaidx
 
 from evo2_embed.genomes.blocks import BLOCK, UPPER_BITS, WindowReader
 from evo2_embed.genomes.fasta import (
@@ -17,6 +16,7 @@ from evo2_embed.genomes.fasta import (
     open_fasta,
     reverse_complement,
 )
+from evo2_embed.genomes.index import IndexedFasta
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown
@@ -33,7 +33,7 @@ class Sequences:
     def __init__(self, genomes: list[Genome], chunks: str, indexes: str, lower_case: str):
         self.genomes = {genome.name: genome for genome in genomes}
         self.chunks, self.indexes, self.lower_case = chunks, indexes, lower_case
-        self.open: dict[str, tuple[pyfaidx.Faidx, ExitStack]] = {}
+        self.open: dict[str, tuple[IndexedFasta, ExitStack]] = {}
         self.most = max(1, _allow_open_files() - _SPARE_FILES)
         self.reader = WindowReader()
 
@@ -99,7 +99,7 @@ class Sequences:
 
     def _translate(
         self,
-        fasta: pyfaidx.Faidx,
+        fasta: IndexedFasta,
         contig: str,
         pieces: list[tuple[int, int, int]],
         windows: list[list[int]],
@@ -123,7 +123,7 @@ class Sequences:
                 mine[:] = letters
         return bool(is_window or out.all()) and _changed(out, windows) is None
 
-    def _fasta(self, name: str) -> pyfaidx.Faidx:
+    def _fasta(self, name: str) -> IndexedFasta:
         if name not in self.open:
             if len(self.open) >= self.most:
                 self.open.pop(next(iter(self.open)))[1].close()

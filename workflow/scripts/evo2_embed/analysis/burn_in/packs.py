@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pyfaidx
 
 from evo2_embed.analysis.burn_in.limits import MIN_LENGTH, ROW
 from evo2_embed.analysis.burn_in.stretches import stretch_bounds
@@ -18,6 +17,7 @@ from evo2_embed.genomes.fasta import (
     index_folder,
     open_fasta,
 )
+from evo2_embed.genomes.index import IndexedFasta
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
@@ -99,7 +99,7 @@ def _longest_contig(file: pq.ParquetFile) -> tuple[str, str]:
 
 
 def _choose(
-    fasta: pyfaidx.Faidx, genome: Genome, contig: str, target: dict, lower_case: str
+    fasta: IndexedFasta, genome: Genome, contig: str, target: dict, lower_case: str
 ) -> dict:
     """The longest stretch, or the reason why there is none."""
     if contig not in fasta.index:
@@ -130,7 +130,7 @@ def _choose(
 
 
 def _clear_start(
-    fasta: pyfaidx.Faidx, source: str, contig: str, length: int, strand: str, lower_case: str
+    fasta: IndexedFasta, source: str, contig: str, length: int, strand: str, lower_case: str
 ) -> int:
     """Start of the longest stretch on the contig: the first of some evenly spaced positions, from
     the start of the strand, that gives no ambiguous letters, or the one with fewest. Many contigs
@@ -148,7 +148,7 @@ def _clear_start(
 
 
 def _rows(
-    fasta: pyfaidx.Faidx, source: str, longest: dict | None, starts: int, lower_case: str
+    fasta: IndexedFasta, source: str, longest: dict | None, starts: int, lower_case: str
 ) -> pa.Table:
     """The rows of all stretches, as chunks (`tables.CHUNKS`)."""
     if longest is None:
