@@ -16,12 +16,12 @@ COMMON = ("settings", "packing", "windows", "checkpoint_sha256", "packages")
 COMMON += ("model", "pooling", "precision", "engine", "workflow")
 
 
-def keys_of(rows):
-    """A table of keys from (contig, start, end, strand, name)."""
+def keys_of(rows, genomes=None):
+    """A table of keys from (contig, start, end, strand, name); of genome `g` if none are given."""
     contig, start, end, strand, name = zip(*rows, strict=True)
     label = pa.dictionary(pa.int32(), pa.string())
     columns = {
-        "genome": pa.array(["g"] * len(rows)).cast(label),
+        "genome": pa.array(genomes or ["g"] * len(rows)).cast(label),
         "contig": pa.array(contig).cast(label),
         "start": pa.array(start, pa.int64()),
         "end": pa.array(end, pa.int64()),
@@ -34,27 +34,35 @@ def keys_of(rows):
     return pa.table(columns)
 
 
-def write_layer(folder, layer, values, rows, dtype="float32", bundles=("g",), **changes):
+def write_layer(
+    folder, layer, values, rows, dtype="float32", bundles=("g",), genomes=None, **changes
+):
     """A dataset as the aggregation leaves it, with short row groups; each bundle has as many rows,
     and a record with the digest of the layer, as `aggregate_bundle` leaves it."""
-    record = {**dict.fromkeys(COMMON, "x"), "layer": layer, "digest": layer, **changes}
-    schema = metadata_schema(embeddings_schema(values.shape[1], dtype), record)
-    table = pa.table([*keys_of(rows).columns, vectors(values.astype(dtype))], schema=schema)
-    each, parts = -(-len(rows) // len(bundles)), []
+    schema = embeddings_schema(values.shape[1], dtype)
+    table = pa.table([*keys_of(rows, genomes).columns, vectors(values.astype(dtype))], schema)
+    said = {"width": values.shape[1], "dtype": dtype, **changes}
+    return write_dataset(folder, layer, table, values.shape[1], bundles, **said)
+
+
+def write_dataset(folder, name, table, numbers, bundles=("g",), **said):
+    """The same of any table with `numbers` per row; with further entries of the record."""
+    record = {**dict.fromkeys(COMMON, "x"), "layer": name, "digest": name, "levels": {}, **said}
+    schema = metadata_schema(table.schema, record)
+    each, parts = -(-len(table) // len(bundles)), []
     for number, bundle in enumerate(bundles):
         mine = table.slice(number * each, each)
-        written = write_parts(folder / "parts", [mine], schema, values.shape[1])
+        written = write_parts(folder / "parts", [mine], schema, numbers)
         for index, part in enumerate(written):
-            name = part_name(number, bundle, index)
-            (folder / layer).mkdir(exist_ok=True)
-            (folder / "parts" / part["file"]).replace(folder / layer / name)
-            parts.append({**part, "file": name})
+            file = part_name(number, bundle, index)
+            (folder / name).mkdir(exist_ok=True)
+            (folder / "parts" / part["file"]).replace(folder / name / file)
+            parts.append({**part, "file": file})
         origin = {**record, "bundle": bundle, "shards": [bundle]}
-        entry = {layer: {"digest": f"{layer} {bundle}"}}
-        write_record(str(folder / "bundles" / bundle / f"{layer}.json"), origin, entry)
-    said = {"rows": len(rows), "width": values.shape[1], "dtype": dtype, "parts": parts}
-    path = folder / f"{layer}.json"
-    write_json(path, {**record, **said})
+        entry = {name: {"digest": f"{name} {bundle}"}}
+        write_record(str(folder / "bundles" / bundle / f"{name}.json"), origin, entry)
+    path = folder / f"{name}.json"
+    write_json(path, {**record, "rows": len(table), "parts": parts})
     return str(path)
 
 

@@ -11,6 +11,7 @@ The packages follow the data. A package imports only from packages above it::
     engine      packs -> token embeddings: packed and stock
     embed       pack file -> the embeddings of a shard: pooling, saved work, GPUs
     dataset     shards -> datasets; reading datasets
+    reader      datasets -> notebooks and scripts
     analysis    datasets -> compare, burn_in, fusion, probes
     finetune    pack files -> a training set
     config      a configuration, completed and checked
@@ -19,6 +20,13 @@ The packages follow the data. A package imports only from packages above it::
     doctor      checks of a machine
     report      the report page and the summary
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evo2_embed.reader.embeddings import Embeddings
 
 __version__ = "0.1.0"
 
@@ -33,6 +41,7 @@ PACKAGES = (
     "engine",
     "embed",
     "dataset",
+    "reader",
     "analysis",
     "finetune",
     "config",
@@ -59,3 +68,37 @@ CODE_VERSIONS = {
     "export": 2,
     "report": 2,
 }
+
+
+def open(
+    path: "str | Path", extraction: str | None = None, layer: str | None = None
+) -> "Embeddings":
+    """Open a dataset to read it, see `reader.embeddings.Embeddings`.
+
+    Parameters
+    ----------
+    path : path
+        The folder `results` of a run, the folder of an extraction, or the folder or the record
+        (`.json`) of a dataset. `results/variants` has the datasets of variants.
+    extraction : str, optional
+        Name of the extraction. Not needed if there is only one.
+    layer : str, optional
+        Name of a layer, of a fusion, or `scores`. Not needed if there is only one layer or fusion.
+
+    Examples
+    --------
+    ::
+
+        ds = evo2_embed.open("results", "default", "blocks.26")
+        ds = evo2_embed.open("results/embeddings/default/blocks.26")
+
+    Raises
+    ------
+    InputError
+        One line: what is not there, and what is; or which files are missing, damaged or of another
+        size.
+    """
+    # Only here: `import evo2_embed` imports nothing.
+    from evo2_embed.reader.embeddings import Embeddings
+
+    return Embeddings.open(path, extraction, layer)

@@ -9,74 +9,25 @@ import pyarrow.compute as pc
 
 from evo2_embed.dataset.bundles import write_record
 from evo2_embed.dataset.checked import CheckedBundle
-from evo2_embed.dataset.dataset import Dataset, to_polars
+from evo2_embed.dataset.dataset import to_polars
 from evo2_embed.dataset.join import join_bundles
+from evo2_embed.dataset.kinds import PARTS, alleles_schema
 from evo2_embed.dataset.part_files import write_parts
 from evo2_embed.dataset.part_names import parts_folder
 from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.dataset.side_by_side import side_by_side
-from evo2_embed.embed.row_spans import DOWNSTREAM
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
-from evo2_embed.io.tables import LABEL, metadata_schema, vectors, vectors_to_numpy
+from evo2_embed.io.tables import metadata_schema, vectors, vectors_to_numpy
 from evo2_embed.io.text import shown
 from evo2_embed.model.registry import layer_widths
 from evo2_embed.settings.sections import SCORES
 
 _KEYS = ("genome", "contig", "variant", "id", "strand", "allele")
 _ALLELES = ("ref", "alt")
-_PARTS = ("", f"_{DOWNSTREAM}")  # of the window: all of it, and from the variant on
 
 # The rows of a variant: per allele, a table per strand, or of one strand.
 Alleles = list[list[pa.Table]]
-
-
-class AllelesDataset(Dataset):
-    """The dataset of variants of a layer, or of scores alone."""
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Columns: see `alleles_schema`."""
-        scores = self.record["settings"]["extraction"].get("scores", False)
-        return alleles_schema(self.record.get("width"), scores)
-
-
-def alleles_schema(width: int | None, scores: bool) -> pa.Schema:
-    """Columns of the dataset of variants: a row per variant, and per strand if these are kept.
-
-    `delta` is the alternate's embedding less the reference's, and `llr` the log-likelihood of the
-    alternate's bases less that of the reference's. Columns that end in `_downstream` are over the
-    bases from the variant on, in the direction of the strand; the others are those of the rows.
-    `cosine` is null if an embedding is zero. With both strands in a row, embeddings and
-    log-likelihoods are the means of both, and all columns are computed from these.
-
-    Parameters
-    ----------
-    width : int or None
-        Dimensions of a vector; None if there are no embeddings.
-    scores : bool
-        Whether there are likelihoods.
-    """
-    fields = [
-        pa.field("variant", pa.string(), nullable=False),
-        pa.field("id", pa.string()),
-        pa.field("genome", LABEL, nullable=False),
-        pa.field("contig", LABEL, nullable=False),
-        pa.field("position", pa.int64(), nullable=False),
-        pa.field("ref", pa.string(), nullable=False),
-        pa.field("alt", pa.string(), nullable=False),
-        pa.field("strand", pa.string(), nullable=False),
-    ]
-    numbers = {"llr": pa.float64()} if scores else {}
-    if width is not None:
-        delta = pa.list_(pa.field("item", pa.float32(), nullable=False), width)
-        numbers = {"delta": delta, "cosine": pa.float64(), "euclidean": pa.float64(), **numbers}
-    fields += [
-        pa.field(f"{name}{part}", kind, nullable=name == "cosine")
-        for name, kind in numbers.items()
-        for part in _PARTS
-    ]
-    return pa.schema(fields)
 
 
 def compare_bundle(
@@ -118,7 +69,7 @@ def _compare_layer(checked: CheckedBundle, layer: str, record: str) -> dict:
     sources = {
         f"{column}{part}": checked.rows(f"{output}{part.replace('_', '.')}")
         for column, output in outputs.items()
-        for part in _PARTS
+        for part in PARTS
     }
     width = None if layer == SCORES else layer_widths(extraction.model.name)[layer]
     columns = alleles_schema(width, extraction.scores)
@@ -153,7 +104,7 @@ def _joined(sources: dict[str, Iterator[pa.Table]]) -> Iterator[pa.Table]:
     for tables in side_by_side(list(sources.values())):
         joined = tables[0].select(_KEYS)
         for column, table in zip(sources, tables, strict=True):
-            joined = joined.append_column(column, table[column.removesuffix(_PARTS[1])])
+            joined = joined.append_column(column, table[column.removesuffix(PARTS[1])])
         yield joined.filter(pc.is_valid(joined["variant"]))
 
 
@@ -211,7 +162,7 @@ def _differences(alleles: Alleles, schema: pa.Schema) -> pa.Table:
     columns["position"] = pa.array([int(name[0]) for name in names], pa.int64())
     columns["ref"] = pa.array([name[1] for name in names], pa.string())
     columns["alt"] = pa.array([name[2] for name in names], pa.string())
-    for part in _PARTS:
+    for part in PARTS:
         if f"llr{part}" in schema.names:
             sums = [_mean([table[f"sum{part}"].to_numpy() for table in mine]) for mine in alleles]
             columns[f"llr{part}"] = pa.array(sums[1] - sums[0])

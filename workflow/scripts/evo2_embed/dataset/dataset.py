@@ -1,6 +1,6 @@
 """A dataset, opened from its record: its part files, keys and vectors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,18 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.types import is_fixed_size_list, is_list
 
 from evo2_embed.dataset.part_names import bundle_of
+from evo2_embed.io.errors import InputError, InputErrors
 from evo2_embed.io.files import read_json
-from evo2_embed.io.tables import KEYS, embeddings_schema, open_table, vectors_to_numpy
+from evo2_embed.io.tables import (
+    KEYS,
+    check_file,
+    embeddings_schema,
+    open_table,
+    vectors_to_numpy,
+)
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,8 @@ class Dataset:
     """The dataset of a layer or of a fusion.
 
     Every method that reads part files checks them against the record first, and raises an
-    `InputError` if one is missing, damaged or changed.
+    `InputError` if one is missing, damaged or changed. `check_sizes` compares sizes only, and so
+    does `open_part` if it is asked to.
 
     Attributes
     ----------
@@ -81,6 +90,65 @@ class Dataset:
         variants."""
         return embeddings_schema(self.width, self.record["dtype"], variants=self.has_variants)
 
+    @property
+    def vector_column(self) -> str | None:
+        """Column of the vectors; None if the dataset has none."""
+        return "embedding"
+
+    @property
+    def key_columns(self) -> list[str]:
+        """Columns that are not lists of numbers."""
+        return [
+            field.name
+            for field in self.schema
+            if not (is_fixed_size_list(field.type) or is_list(field.type))
+        ]
+
+    def open_part(self, number: int, whole: bool = True) -> pq.ParquetFile:
+        """Open a part file.
+
+        Parameters
+        ----------
+        number : int
+            Index into the parts of the record.
+        whole : bool
+            Whether its digest is compared, for which the whole file is read, once for each version
+            of the file. Otherwise its size is.
+        """
+        part = self.record["parts"][number]
+        check = {"sha256": part["sha256"]} if whole else {"size": part["bytes"]}
+        return open_table(self.folder / part["file"], self.schema, **check)
+
+    def check_sizes(self) -> None:
+        """Check that all part files exist and have their sizes; reads nothing of them.
+
+        Raises
+        ------
+        InputError
+            With one line per file that is missing or of another size.
+        """
+        self._check(lambda part: check_file(self.folder / part["file"], size=part["bytes"]))
+
+    def verify(self) -> None:
+        """Compare the digests of all part files with the record; reads all of them.
+
+        Raises
+        ------
+        InputError
+            With one line per file that is missing, damaged or changed.
+        """
+        self._check(lambda part: check_file(self.folder / part["file"], part["sha256"]))
+
+    def _check(self, check: Callable[[dict], None]) -> None:
+        faults = []
+        for part in self.record["parts"]:
+            try:
+                check(part)
+            except InputError as error:
+                faults.append(str(error))
+        if faults:
+            raise InputErrors(faults)
+
     def row_groups(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """All rows in their order, one row group at a time.
 
@@ -130,12 +198,10 @@ class Dataset:
 
     def vectors(self, table: pa.Table) -> np.ndarray:
         """Embeddings of rows that `row_groups` gave: float32, (n, width)."""
-        return vectors_to_numpy(table["embedding"], self.width).astype(np.float32)
+        return vectors_to_numpy(table[self.vector_column], self.width).astype(np.float32)
 
     def _part_files(self) -> Iterator[pq.ParquetFile]:
-        schema = self.schema
-        for part in self.record["parts"]:
-            yield open_table(self.folder / part["file"], schema, part["sha256"])
+        yield from map(self.open_part, range(len(self.record["parts"])))
 
 
 def to_polars(table: pa.Table) -> pl.DataFrame:

@@ -64,11 +64,9 @@ class RowGroups:
 
 
 class LevelMeans:
-    """Means over contigs and genomes, from rows sorted by genome and contig.
+    """Writes means over contigs and genomes, from rows sorted by genome and contig.
 
-    A mean is known when the next contig, or genome, starts. Memory holds the sums of one of each,
-    and the means of a row group. Files appear only if the block succeeds. Bases in several
-    overlapping windows count several times.
+    Memory holds the means of a row group. Files appear only if the block succeeds.
 
     Parameters
     ----------
@@ -83,8 +81,8 @@ class LevelMeans:
     """
 
     def __init__(self, paths: dict[str, Path], width: int):
-        self.width, self.schema, self.paths = width, level_schema(width), paths
-        self.sums: dict[str, dict[tuple, list]] = {level: {} for level in paths}
+        self.width, self.paths = width, paths
+        self.means = {level: RunningMeans(level, width) for level in paths}
         self.files: dict[str, dict] = {}
         self.stack = ExitStack()
 
@@ -97,8 +95,8 @@ class LevelMeans:
 
     def __exit__(self, *error) -> None:
         if error[0] is None:
-            for level in self.writers:
-                self._flush(level, None)
+            for level, writer in self.writers.items():
+                _write(writer, self.means[level].rest())
         self.stack.__exit__(*error)
         if error[0] is None:
             self.files = level_entries(self.paths)
@@ -111,36 +109,81 @@ class LevelMeans:
 
     def add(self, table: pa.Table) -> None:
         """Add rows of the dataset, in its order."""
-        if not self.writers:
-            return
-        values = vectors_to_numpy(table["embedding"], self.width).astype(np.float64)
-        weights = table["n_tokens"].to_numpy().astype(np.int64)
-        keys = list(
-            zip(*(table[key].to_pylist() for key in ("genome", "contig", "strand")), strict=True)
-        )
-        groups: dict[tuple, list[int]] = {}
-        for row, key in enumerate(keys):
-            groups.setdefault(key, []).append(row)
-        for (genome, contig, strand), rows in groups.items():
-            part = (weights[rows, None] * values[rows]).sum(axis=0)
-            for level in self.writers:
-                owner = (genome, contig if level == "contig" else None)
-                self._flush(level, owner)
-                total = self.sums[level].setdefault(
-                    (*owner, strand), [0, 0, np.zeros(self.width, np.float64)]
-                )
-                total[0] += len(rows)
-                total[1] += int(weights[rows].sum())
-                total[2] += part
+        for sums in _sums(table, self.width) if self.writers else ():
+            for level, writer in self.writers.items():
+                _write(writer, self.means[level].add(*sums))
 
-    def _flush(self, level: str, owner: tuple | None) -> None:
-        """Write the sums of a contig or genome that is not `owner`."""
-        done = [key for key in self.sums[level] if key[:2] != owner]
-        if not done:
-            return
-        sums = [self.sums[level].pop(key) for key in sorted(done, key=lambda key: key[2])]
-        genomes, contigs, strands = zip(*sorted(done, key=lambda key: key[2]), strict=True)
-        means = np.stack([total / n_tokens for _, n_tokens, total in sums]).astype(np.float32)
-        columns = [genomes, contigs, strands, [s[0] for s in sums], [s[1] for s in sums]]
+
+def level_means(tables: Iterable[pa.Table], level: str, width: int) -> Iterator[pa.Table]:
+    """The rows of a level's table, from the rows of a dataset in their order."""
+    means = RunningMeans(level, width)
+    for table in tables:
+        for sums in _sums(table, width):
+            if (done := means.add(*sums)) is not None:
+                yield done
+    if (done := means.rest()) is not None:
+        yield done
+
+
+class RunningMeans:
+    """Means over contigs, or genomes, from sums over rows that are sorted by genome and contig.
+
+    A mean is known when the next contig, or genome, starts. Memory holds the sums of one. Bases in
+    several overlapping windows count several times.
+
+    Parameters
+    ----------
+    level : {"contig", "genome"}
+    width : int
+    """
+
+    def __init__(self, level: str, width: int):
+        self.level, self.schema = level, level_schema(width)
+        self.owner: tuple | None = None
+        self.sums: dict[str, list] = {}  # by strand: rows, tokens, sum of the vectors
+
+    def add(
+        self, genome: str, contig: str, strand: str, n_rows: int, n_tokens: int, total: np.ndarray
+    ) -> pa.Table | None:
+        """Add the sum of some rows of a contig and strand; the means that are known now."""
+        owner = (genome, contig if self.level == "contig" else None)
+        done = self.rest() if owner != self.owner else None
+        self.owner = owner
+        if strand in self.sums:
+            known = self.sums[strand]
+            self.sums[strand] = [known[0] + n_rows, known[1] + n_tokens, known[2] + total]
+        else:
+            self.sums[strand] = [n_rows, n_tokens, np.zeros_like(total) + total]
+        return done
+
+    def rest(self) -> pa.Table | None:
+        """The means of the last contig or genome; None if there is none."""
+        if not self.sums:
+            return None
+        strands = sorted(self.sums)
+        rows, tokens, totals = zip(*(self.sums.pop(strand) for strand in strands), strict=True)
+        means = [total / number for total, number in zip(totals, tokens, strict=True)]
+        genomes, contigs = ([name] * len(strands) for name in self.owner)
+        columns = [genomes, contigs, strands, rows, tokens]
         arrays = [pa.array(c, f.type) for c, f in zip(columns, self.schema, strict=False)]
-        self.writers[level].add(pa.table([*arrays, vectors(means)], schema=self.schema))
+        values = np.stack(means).astype(np.float32)
+        return pa.table([*arrays, vectors(values)], schema=self.schema)
+
+
+def _sums(table: pa.Table, width: int) -> Iterator[tuple[str, str, str, int, int, np.ndarray]]:
+    """Of each genome, contig and strand of a table: these, rows, tokens, and the sum of the vectors
+    by their tokens (float64)."""
+    values = vectors_to_numpy(table["embedding"], width).astype(np.float64)
+    weights = table["n_tokens"].to_numpy().astype(np.int64)
+    keys = zip(*(table[key].to_pylist() for key in ("genome", "contig", "strand")), strict=True)
+    groups: dict[tuple, list[int]] = {}
+    for row, key in enumerate(keys):
+        groups.setdefault(key, []).append(row)
+    for key, rows in groups.items():
+        total = (weights[rows, None] * values[rows]).sum(axis=0)
+        yield *key, len(rows), int(weights[rows].sum()), total
+
+
+def _write(writer: RowGroups, table: pa.Table | None) -> None:
+    if table is not None:
+        writer.add(table)

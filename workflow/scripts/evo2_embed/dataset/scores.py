@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from evo2_embed.dataset.bundles import write_record
 from evo2_embed.dataset.checked import CheckedBundle
-from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.join import join_bundles
 from evo2_embed.dataset.part_files import write_parts
 from evo2_embed.dataset.part_names import parts_folder
@@ -18,16 +17,6 @@ from evo2_embed.dataset.strands import join_strands
 from evo2_embed.io.row_checks import check_scores
 from evo2_embed.io.tables import KEYS, metadata_schema, scores_schema
 from evo2_embed.settings.sections import SCORES
-
-
-class ScoresDataset(Dataset):
-    """The dataset of scores, with the keys of other datasets; it has no vectors."""
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Columns: `tables.KEYS` and `tables.SCORE_COLUMNS`; also `tables.OF_VARIANT` if some rows
-        are of variants."""
-        return scores_schema(variants=self.has_variants)
 
 
 def bits_per_base(mean: np.ndarray) -> np.ndarray:

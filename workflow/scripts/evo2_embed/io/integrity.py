@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from evo2_embed.io.digests import settings_digest
+from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 
 JSON_KEY = "seal"
@@ -36,13 +36,27 @@ def seal_parquet(path: Path) -> None:
 
 def is_sealed(path: str | Path) -> bool:
     """Whether a Parquet file has a digest, and has not changed since."""
+    return _is_sealed(*_version(path))
+
+
+def has_digest(path: str | Path, sha256: str) -> bool:
+    """Whether a file has this digest."""
+    return _sha256(*_version(path)) == sha256
+
+
+# Each version of a file is read once: a process may open the same file many times.
+def _version(path: str | Path) -> tuple[str, int, int, int]:
     state = os.stat(path)
-    return _is_sealed(str(path), state.st_mtime_ns, state.st_size, state.st_ino)
+    return str(path), state.st_mtime_ns, state.st_size, state.st_ino
 
 
 @lru_cache(maxsize=4096)
-def _is_sealed(path: str, *state: int) -> bool:
-    # Once per version of a file: a job may open the same file many times.
+def _sha256(path: str, *version: int) -> str:
+    return file_sha256(path)
+
+
+@lru_cache(maxsize=4096)
+def _is_sealed(path: str, *version: int) -> bool:
     with open(path, "rb") as file:
         try:
             offset, digest = _find(file)

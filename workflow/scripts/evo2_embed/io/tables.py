@@ -14,10 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path
-from evo2_embed.io.integrity import PARQUET_KEY, UNSEALED, is_sealed, seal_parquet
+from evo2_embed.io.integrity import PARQUET_KEY, UNSEALED, has_digest, is_sealed, seal_parquet
 from evo2_embed.io.later import OlderFile, is_older
 from evo2_embed.io.parts import COLUMN as PARTS
 from evo2_embed.io.parts import Parts
@@ -255,8 +254,31 @@ def row_group_rows(width: int, itemsize: int) -> int:
     return max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // (width * itemsize)))
 
 
+def check_file(
+    path: str | Path, sha256: str | None = None, redo: Path | None = None, size: int | None = None
+) -> None:
+    """Check that a Parquet file has not changed since it was written, see `open_table`."""
+    path, how = Path(path), _how(path, redo)
+    if not path.is_file():
+        raise InputError(f"{path}: the file is missing; {how if redo else 'rerun to redo it'}")
+    if size is not None:
+        whole = path.stat().st_size == size
+    else:
+        whole = is_sealed(path) if sha256 is None else has_digest(path, sha256)
+    if not whole:
+        raise InputError(f"{path}: damaged or changed since it was written; {how}")
+
+
+def _how(path: str | Path, redo: Path | None) -> str:
+    return f"delete {redo or path} and rerun to redo it"
+
+
 def open_table(
-    path: str | Path, schema: pa.Schema, sha256: str | None = None, redo: Path | None = None
+    path: str | Path,
+    schema: pa.Schema,
+    sha256: str | None = None,
+    redo: Path | None = None,
+    size: int | None = None,
 ) -> pq.ParquetFile:
     """Open a Parquet file; check that it has not changed since it was written, and its columns.
 
@@ -268,23 +290,22 @@ def open_table(
         Digest of the file from a record. Without it, the file must contain its digest.
     redo : Path, optional
         What to delete so that the file is made again. Default: the file itself.
+    size : int, optional
+        Bytes of the file from a record. If it is given, only the size is compared: a query of some
+        rows does not read the whole file.
 
     Raises
     ------
     InputError
         If it is missing, damaged, a different file, or has other columns than `schema`.
     """
-    how = f"delete {redo or path} and rerun to redo it"
-    if not Path(path).is_file():
-        raise InputError(f"{path}: the file is missing; {how if redo else 'rerun to redo it'}")
-    if not (is_sealed(path) if sha256 is None else file_sha256(path) == sha256):
-        raise InputError(f"{path}: damaged or changed since it was written; {how}")
+    check_file(path, sha256, redo, size)
     file = pq.ParquetFile(path)
     if file.schema_arrow.equals(schema):
         return file
     if is_older(file.schema_arrow, schema):
         return OlderFile(path, schema)
-    raise InputError(f"{path}: columns are not as expected; {how}")
+    raise InputError(f"{path}: columns are not as expected; {_how(path, redo)}")
 
 
 def table_metadata(file: pq.ParquetFile) -> dict:

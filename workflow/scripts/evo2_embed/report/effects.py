@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evo2_embed.dataset.alleles import AllelesDataset
 from evo2_embed.dataset.dataset import to_polars
+from evo2_embed.dataset.kinds import AllelesDataset
 from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import shown, text_table, wrapped

@@ -3,8 +3,9 @@
 import polars as pl
 
 from evo2_embed.dataset.dataset import to_polars
+from evo2_embed.dataset.kinds import ScoresDataset
 from evo2_embed.dataset.sampling import evenly
-from evo2_embed.dataset.scores import ScoresDataset, bits_per_base
+from evo2_embed.dataset.scores import bits_per_base
 from evo2_embed.report.embeddings import contig_menu, coordinates, rounded
 from evo2_embed.report.html import cards, choice, data, note, section
 from evo2_embed.report.summary import Result

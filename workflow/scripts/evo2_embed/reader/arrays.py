@@ -1,0 +1,98 @@
+"""The vectors of a dataset as one array, in memory or in a file."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from evo2_embed.dataset.dataset import Dataset
+from evo2_embed.io.files import atomic_path
+from evo2_embed.io.tables import vectors_to_numpy
+from evo2_embed.reader.parts import each_part, first_rows
+
+Put = Callable[[int, np.ndarray], None]
+
+
+def fill_array(dataset: Dataset, rows: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
+    """The vectors of a dataset in memory, once: row groups are read into their place.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    rows : ndarray of int64, (n,), optional
+        Ascending row indices; all rows if not given.
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray of dtype, (n, width)
+    """
+    array = np.empty((_count(dataset, rows), dataset.width), dtype)
+
+    def put(first: int, values: np.ndarray) -> None:
+        array[first : first + len(values)] = values
+
+    _read(dataset, rows, put)
+    return array
+
+
+def fill_file(
+    dataset: Dataset, rows: np.ndarray | None, dtype: np.dtype, path: str | Path
+) -> np.ndarray:
+    """The vectors of a dataset in a file `.npy`, which is then mapped into memory, read-only.
+
+    The file appears only when it is complete. Parameters as in `fill_array`.
+    """
+    shape = (_count(dataset, rows), dataset.width)
+    with atomic_path(path) as temporary:
+        # Written, not mapped: mapped pages would count as memory of this process.
+        with open(temporary, "wb") as file:
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": dtype.str, "fortran_order": False, "shape": shape}
+            )
+            begin = file.tell()
+        handle = os.open(temporary, os.O_WRONLY)
+
+        def put(first: int, values: np.ndarray) -> None:
+            data = memoryview(np.ascontiguousarray(values, dtype)).cast("B")
+            offset = begin + first * shape[1] * dtype.itemsize
+            while len(data):
+                written = os.pwrite(handle, data, offset)
+                data, offset = data[written:], offset + written
+
+        try:
+            _read(dataset, rows, put)
+        finally:
+            os.close(handle)
+    return np.load(path, mmap_mode="r")
+
+
+def _count(dataset: Dataset, rows: np.ndarray | None) -> int:
+    return dataset.rows if rows is None else len(rows)
+
+
+def _read(dataset: Dataset, rows: np.ndarray | None, put: Put) -> None:
+    """Give the vectors of row groups, and the place of their first row, to a function."""
+    firsts, column = first_rows(dataset), dataset.vector_column
+
+    def read(part: int) -> None:
+        start, stop = firsts[part : part + 2]
+        if rows is not None and not np.any((rows >= start) & (rows < stop)):
+            return
+        file = dataset.open_part(part)
+        for number in range(file.num_row_groups):
+            stop = start + file.metadata.row_group(number).num_rows
+            if rows is None:
+                mine, place = None, start
+            else:
+                place, end = np.searchsorted(rows, [start, stop])
+                mine = rows[place:end] - start
+            if mine is None or len(mine):
+                table = file.read_row_group(number, columns=[column])
+                values = vectors_to_numpy(table[column], dataset.width)
+                put(place, values if mine is None else values[mine])
+            start = stop
+
+    for _ in each_part(dataset, read):
+        pass

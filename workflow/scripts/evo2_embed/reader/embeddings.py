@@ -1,0 +1,448 @@
+"""What users of the results have in their hands: a dataset, with its rows in the form they need."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from evo2_embed.dataset.dataset import Dataset
+from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json
+from evo2_embed.io.text import human_bytes, some_of
+from evo2_embed.reader.arrays import fill_array, fill_file
+from evo2_embed.reader.find import MANIFEST, find_dataset, names_in
+from evo2_embed.reader.frames import needed, to_anndata, to_pandas
+from evo2_embed.reader.groups import ROW
+from evo2_embed.reader.means import means
+from evo2_embed.reader.names import not_there
+from evo2_embed.reader.neighbours import mean_vector, nearest
+from evo2_embed.reader.queries import Queries
+from evo2_embed.reader.query_vectors import Query, check_width, query_vectors
+from evo2_embed.reader.scan import scan_parts
+from evo2_embed.reader.torch_rows import TorchRows, torch_rows
+
+if TYPE_CHECKING:
+    import anndata
+    import pandas
+
+
+class Embeddings:
+    """A dataset of a run, opened with `evo2_embed.open`.
+
+    Rows are numbered from 0 in the order of the dataset; the column `row` has their numbers. Every
+    DataFrame is of polars. A column of vectors is an Array, and `frame["embedding"].to_numpy()`
+    gives an array (rows, width).
+
+    The dataset is that of a layer, a fusion, scores or variants. Scores have no vectors. The
+    vectors of variants are in the column `delta`.
+
+    What is checked: the record and the sizes of all part files when it is opened. `numpy`,
+    `anndata`, `torch`, `genomes`, `contigs`, `mean` and `neighbours` compare the digests of the
+    part files that they read, once for each version of a file. `scan`, `region`, `by_name` and
+    `rows` read a few row groups and compare sizes only; `verify` compares all digests.
+
+    Errors are `InputError`: one line that says what is wrong, and what there is.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        Paths, record and schema.
+    """
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        self._queries = Queries(dataset)
+        self._mean: np.ndarray | None = None
+
+    @classmethod
+    def open(
+        cls, path: str | Path, extraction: str | None = None, layer: str | None = None
+    ) -> "Embeddings":
+        """See `evo2_embed.open`."""
+        return cls(find_dataset(path, extraction, layer))
+
+    # What it is
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.dataset.rows
+
+    @property
+    def name(self) -> str:
+        """Name of the layer, or of the fusion."""
+        return self.dataset.name
+
+    @property
+    def width(self) -> int:
+        """Dimensions of a vector; 0 if there are none."""
+        return self.dataset.width if self.dataset.vector_column else 0
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of all datasets of the same extraction."""
+        return names_in(self.dataset.path.parent)
+
+    @cached_property
+    def manifest(self) -> dict:
+        """The manifest of the extraction: settings, genomes, datasets and their digests."""
+        return read_json(self.dataset.path.parent / MANIFEST)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{key}: {value}" for key, value in self._described().items())
+
+    def _repr_html_(self) -> str:
+        cells = (
+            f"<tr><th style='text-align:left'>{key}</th>"
+            f"<td style='text-align:left'>{_escaped(value)}</td></tr>"
+            for key, value in self._described().items()
+        )
+        return f"<table>{''.join(cells)}</table>"
+
+    def _described(self) -> dict[str, str]:
+        record, column = self.dataset.record, self.dataset.vector_column
+        parts = record["parts"]
+        size = human_bytes(sum(part["bytes"] for part in parts))
+        files = f"{size} in {len(parts):,} file{'s' if len(parts) != 1 else ''}"
+        shape = f" of {self.width:,} numbers ({record.get('dtype', 'float32')})" if column else ""
+        return {
+            "dataset": f"{self.name} ({self.dataset.folder})",
+            "rows": f"{len(self):,}{shape}, {files}",
+            "model": f"{record['model']}, precision {record['precision']}",
+            "pooling": str(record["pooling"]),
+            "columns": ", ".join(self.dataset.schema.names),
+        }
+
+    def verify(self) -> None:
+        """Compare the digests of all part files with the record; this reads all of them.
+
+        Raises
+        ------
+        InputError
+            With one line per file that is missing, damaged or changed.
+        """
+        self.dataset.verify()
+
+    # Rows
+
+    def scan(self) -> pl.LazyFrame:
+        """All rows as a LazyFrame, with the column `row`.
+
+        Polars reads only the columns and row groups that a query needs. Digests are not compared.
+        """
+        return scan_parts(self.dataset)
+
+    def keys(self, where: pl.Expr | None = None) -> pl.DataFrame:
+        """All columns but the vectors, and `row`.
+
+        Parameters
+        ----------
+        where : Expr, optional
+            Which rows, such as `pl.col("strand") == "+"`; all if not given.
+        """
+        return self._filtered(where).collect()
+
+    def rows(self, rows: int | Sequence[int]) -> pl.DataFrame:
+        """Some rows by their numbers, in this order; only their row groups are read.
+
+        Parameters
+        ----------
+        rows : int, or sequence of int
+        """
+        index = np.atleast_1d(np.asarray(rows, np.int64))
+        bad = index[(index < 0) | (index >= len(self))]
+        if len(bad):
+            raise InputError(f"{self.dataset.path}: no row {bad[0]}; it has {len(self):,}, from 0")
+        return self._queries.groups.at(index)
+
+    def region(
+        self,
+        region: str | tuple[str, int, int],
+        strand: str | None = None,
+        genome: str | None = None,
+        circular: int | None = None,
+    ) -> pl.DataFrame:
+        """All rows that have bases in a region, with all columns; only their row groups are read.
+
+        A row has bases in the region if [`start`, `end`) overlaps it. The introns of a spliced row
+        count, too. Rows of variants count with the bases of the reference that their windows have;
+        rows of the dataset of variants with those of the reference allele.
+
+        Parameters
+        ----------
+        region : str or tuple
+            `"chr1:1,001-2,000"`: positions from 1, both ends included, as in samtools, IGV and
+            GenBank. `"chr1:1,001-"` goes to the end, `"chr1"` is the whole contig. Or `("chr1",
+            1000, 2000)`, the same region in the numbers of the dataset and of BED: from 0, without
+            the end.
+        strand : {"+", "-"}, optional
+            Both if not given.
+        genome : str, optional
+            Needed if several genomes have a contig of this name.
+        circular : int, optional
+            Bases of the contig if it is circular. The `end` of a row over the origin is past this
+            number. With it, such rows are found from both sides of the origin, and the region may
+            go over the origin as well.
+
+        Raises
+        ------
+        InputError
+            If the contig or the genome is not there, if the genome is needed, or if the region is
+            not one.
+        """
+        return self._queries.region(region, strand, genome, circular)
+
+    def by_name(
+        self,
+        names: str | Sequence[str],
+        strand: str | None = None,
+        genome: str | None = None,
+    ) -> pl.DataFrame:
+        """All rows of regions, genes or variants by their names, with all columns.
+
+        A name is looked for in the column `name`, then in `variant` (`chr1:1001:A:G`, the position
+        from 1), then in `id`, as far as the dataset has them. Several rows may have one name: both
+        strands, all bins, both alleles. The names of all rows are read once.
+
+        Parameters
+        ----------
+        names : str, or sequence of str
+        strand : {"+", "-"}, optional
+            Both if not given.
+        genome : str, optional
+            All genomes if not given.
+
+        Raises
+        ------
+        InputError
+            If a name is not there; with names that are nearly the same.
+        """
+        return self._queries.by_name(names, strand, genome)
+
+    # Vectors
+
+    def numpy(
+        self,
+        dtype: np.typing.DTypeLike | None = None,
+        out: str | Path | None = None,
+        where: pl.Expr | None = None,
+    ) -> np.ndarray:
+        """All vectors as one array, in the order of `keys(where)`.
+
+        They are in memory once: row groups are read into their place.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            A type of floating-point numbers; that of the dataset if not given.
+        out : path, optional
+            A file `.npy` to write; it replaces a file of this name. The result is then this file,
+            mapped into memory and read-only.
+        where : Expr, optional
+            Which rows, such as `pl.col("strand") == "+"`; all if not given.
+
+        Returns
+        -------
+        ndarray, (rows, width)
+        """
+        self._check_vectors("numpy")
+        dtype = np.dtype(dtype or self.dataset.record.get("dtype", "float32"))
+        if dtype.kind != "f":
+            raise InputError(f"dtype: {dtype} (allowed: float16, float32, float64)")
+        rows = self._rows(where)
+        if out is None:
+            return fill_array(self.dataset, rows, dtype)
+        return fill_file(self.dataset, rows, dtype, out)
+
+    def torch(self, file: str | Path | None = None, where: pl.Expr | None = None) -> TorchRows:
+        """A map-style dataset of (vector, row) for a `torch.utils.data.DataLoader`.
+
+        The vectors are first written to a file of plain numbers, as large as the vectors, so that a
+        loader can shuffle rows without reading a row group for each of them. Workers map this file
+        into memory and share it.
+
+        Parameters
+        ----------
+        file : path, optional
+            Where to write them. If it has them already, nothing is written. Without it they are in
+            a temporary file (in `$TMPDIR`), which is deleted with the result.
+        where : Expr, optional
+            Which rows; all if not given.
+
+        Returns
+        -------
+        TorchRows
+            Of each index a tensor of float32 (width,), and the number of the row in the dataset.
+        """
+        self._check_vectors("torch")
+        needed("torch", "torch")
+        return torch_rows(self.dataset, self._rows(where), file)
+
+    def anndata(self, where: pl.Expr | None = None) -> "anndata.AnnData":
+        """The dataset as AnnData for scanpy.
+
+        `X` has the vectors as float32. `obs` has the other columns: texts as categories, "" where
+        there is none. Its index says where a row is, and is unique. `uns["evo2_embed"]` names the
+        model and the digest.
+
+        Parameters
+        ----------
+        where : Expr, optional
+            Which rows; all if not given.
+        """
+        self._check_vectors("anndata")
+        needed("anndata", "anndata")
+        return to_anndata(self.dataset, self.keys(where), self.numpy(np.float32, where=where))
+
+    def pandas(self, where: pl.Expr | None = None) -> "pandas.DataFrame":
+        """The dataset as a pandas DataFrame.
+
+        Parameters
+        ----------
+        where : Expr, optional
+            Which rows; all if not given.
+
+        Returns
+        -------
+        DataFrame
+            All columns, and `row`. Each vector is an array (width,); `numpy.stack` joins them.
+        """
+        needed("pandas", "pandas")
+        vectors = self.numpy(where=where) if self.dataset.vector_column else None
+        return to_pandas(self.dataset, self.keys(where), vectors)
+
+    # Means and neighbours
+
+    def genomes(self, strands: str = "mean") -> pl.DataFrame:
+        """One vector per genome: the mean of its rows, weighted by their tokens.
+
+        Bases in several overlapping windows count several times. If the run wrote the level
+        `genome`, its table is read; else all rows are, with the same result.
+
+        Parameters
+        ----------
+        strands : {"mean", "keep"}
+            mean: one vector per genome, of the rows on both strands. In a fusion with `strands:
+            concat` both strands lie side by side in a vector; their mean has half of the width.
+            keep: one vector per strand, as in the table of the level; vectors of `concat` stay as
+            they are.
+
+        Returns
+        -------
+        DataFrame
+            `genome`, `strand` if strands are kept, `n_rows`, `n_tokens` and `embedding`, in the
+            order of the sheet.
+
+        Raises
+        ------
+        InputError
+            If the dataset has no embeddings, or has rows of variants.
+        """
+        return means(self.dataset, "genome", strands)
+
+    def contigs(self, strands: str = "mean") -> pl.DataFrame:
+        """One vector per contig, as `genomes` gives them; with the column `contig`."""
+        return means(self.dataset, "contig", strands)
+
+    def mean(self) -> np.ndarray:
+        """The mean of all vectors; all rows are read, once.
+
+        Returns
+        -------
+        ndarray of float64, (width,)
+        """
+        self._check_vectors("mean")
+        if self._mean is None:
+            self._mean = mean_vector(self.dataset)
+        return self._mean
+
+    def neighbours(
+        self,
+        query: Query,
+        k: int = 10,
+        centre: bool | np.ndarray = True,
+        where: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        """The rows that are nearest to a query by cosine: exact, over all rows.
+
+        All rows are read, a row group at a time. Embeddings have a large part in common, so without
+        centring all cosines are near 1, and their order is another.
+
+        Parameters
+        ----------
+        query : int, str, tuple, ndarray or list
+            A row by its number; a name, see `by_name`; a region, see `region`; or a vector
+            (width,). If several rows have the name, or are in the region, the query is their mean,
+            weighted by their tokens. A list, or an array (q, width), has several queries; all rows
+            are read once for all of them.
+        k : int
+            Rows per query. The rows of the queries themselves are not among them.
+        centre : bool or ndarray
+            True: subtract the mean of all vectors (`mean`) from rows and queries first. False: do
+            not. An array (width,) is subtracted instead.
+        where : Expr, optional
+            Which rows may be found, such as `pl.col("genome") != "phage"`; all if not given. The
+            mean stays that of all rows.
+
+        Returns
+        -------
+        DataFrame
+            `query` (the number of the query, if there are several), `row`, `cosine`, and all
+            columns but the vectors; the nearest first.
+
+        Raises
+        ------
+        InputError
+            If the query is not there, has another width, or has no direction.
+        """
+        self._check_vectors("neighbours")
+        if k < 1:
+            raise InputError(f"k: {k} (allowed: 1 or more)")
+        asked = query_vectors(self.dataset, self._queries, self.rows, query)
+        if where is not None:
+            self._check_columns(where)
+        found = nearest(self.dataset, asked.vectors, k, self._centre(centre), where, asked.rows)
+        keys = self._queries.groups.at(found[ROW].to_numpy(), self.dataset.key_columns)
+        found = pl.concat([found, keys.drop(ROW, "cosine", strict=False)], how="horizontal")
+        return found.drop("query") if asked.single else found
+
+    def _centre(self, centre: bool | np.ndarray) -> np.ndarray:
+        if isinstance(centre, bool):
+            return self.mean() if centre else np.zeros(self.width)
+        return check_width(np.asarray(centre, np.float64), self.dataset, "centre")
+
+    # Which rows
+
+    def _filtered(self, where: pl.Expr | None) -> pl.LazyFrame:
+        """The rows of an expression, with all columns but the vectors."""
+        rows = self.scan().select(ROW, *self.dataset.key_columns)
+        rows = rows.with_columns(pl.col("genome", "contig").cast(pl.String))
+        if where is None:
+            return rows
+        self._check_columns(where)
+        return rows.filter(where)
+
+    def _check_columns(self, where: pl.Expr) -> None:
+        there = [ROW, *self.dataset.key_columns]
+        unknown = [name for name in where.meta.root_names() if name not in there]
+        if unknown:
+            raise InputError(f"where: {not_there('no column', unknown[0], there)}")
+
+    def _rows(self, where: pl.Expr | None) -> np.ndarray | None:
+        """Row numbers of an expression; None for all rows."""
+        if where is None:
+            return None
+        return self._filtered(where).select(ROW).collect().to_series().to_numpy()
+
+    def _check_vectors(self, method: str) -> None:
+        if self.dataset.vector_column is None:
+            raise InputError(
+                f"{self.dataset.path}: has no vectors for {method}(); its columns are "
+                f"{some_of(self.dataset.schema.names)}: use scan() or keys()"
+            )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
