@@ -21,15 +21,17 @@ from tabulate import tabulate
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / folder) for folder in ("tests", "workflow/scripts")]
 
-from runs import ROOT, Workflow  # noqa: E402
-from soak.faults import FAULTS  # noqa: E402
+from runs import ROOT, Workflow, random_bases, write_fasta  # noqa: E402
+from soak.faults import FAULTS, OF_DELETED  # noqa: E402
 from soak.trial import Trial  # noqa: E402
 
 TARGET = "results/embeddings/default/manifest.json"
 SETTINGS = {
     "windows": {"size": 1000},
     "packing": {"max_tokens": 2000},
-    "sharding": {"shards": 2},
+    # Two shards of lambda, and one of small genomes.
+    "sharding": {"shard_tokens": 50_000},
+    "on_bad_genome": "skip",
     "runtime": {"checkpoint_every": 1, "hang_after": 40},
     # A few MB of rows, so that a disk can become full at any stage.
     "extractions": {"default": {"layers": ["blocks.6.mlp.l3"], "pooling": {"bin": 10}}},
@@ -37,22 +39,26 @@ SETTINGS = {
 HEADS = ("fault", "times", "how the run ended", "embedding repeated (s): median, most")
 
 
-def prepare(folder: Path) -> Workflow:
-    """A working folder with lambda, in two shards, and its own weights."""
+def prepare(folder: Path, keep: str) -> Workflow:
+    """A working folder with lambda, small genomes, one that cannot be used, and its own weights."""
     flow = Workflow(folder)
     for name in ("lambda.fa.gz", "evo2_tiny.pt"):
         shutil.copy(ROOT / "resources" / name, folder)
-    flow.sheet({"lambda": "lambda.fa.gz"})
-    flow.configure(**SETTINGS, model={"checkpoint": "evo2_tiny.pt"})
+    small = ("first", "bad", "second")
+    for name in small:
+        bases = random_bases(4000, name)
+        write_fasta(folder / f"{name}.fa", [("c", bases if name != "bad" else "MKV*")])
+    flow.sheet({"lambda": "lambda.fa.gz", **{name: f"{name}.fa" for name in small}})
+    flow.configure(**SETTINGS, keep=keep, model={"checkpoint": "evo2_tiny.pt"})
     return flow
 
 
 class Campaign:
     """Trials, each in a copy of a prepared folder, compared with an undisturbed run."""
 
-    def __init__(self, folder: Path, seed: int):
+    def __init__(self, folder: Path, seed: int, keep: str):
         self.folder, self.random = folder, random.Random(seed)
-        self.fresh = prepare(folder / "fresh")
+        self.fresh = prepare(folder / "fresh", keep)
         self.finished = self.fresh.copy_to(folder / "finished")
         started = time.monotonic()
         self.finished.run(TARGET)
@@ -99,10 +105,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="only faults with this text in their name")
     parser.add_argument("--first", type=int, default=0, help="start with this fault (its number)")
+    parser.add_argument(
+        "--keep",
+        choices=["all", "datasets"],
+        default="all",
+        help="datasets: pack files and shards are deleted in the run; faults of them are left out",
+    )
     arguments = parser.parse_args()
-    names = [name for name in FAULTS if (arguments.only or "") in name]
+    gone = () if arguments.keep == "all" else OF_DELETED
+    names = [name for name in FAULTS if (arguments.only or "") in name and name not in gone]
     with tempfile.TemporaryDirectory(prefix="evo2-embed-soak.") as folder:
-        campaign = Campaign(Path(folder), arguments.seed)
+        campaign = Campaign(Path(folder), arguments.seed, arguments.keep)
         print(f"undisturbed: {campaign.seconds:.0f} s", flush=True)
         failed = 0
         for number in range(arguments.first, arguments.first + arguments.faults):

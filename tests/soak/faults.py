@@ -1,6 +1,7 @@
 """The faults of the campaign."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -376,3 +377,10 @@ FAULTS: dict[str, Callable[[Trial], None]] = {
     "second run": second_run,
     "second run without lock": second_run_without_lock,
 }
+
+# Faults that need the pack files and shards of a finished run.
+OF_DELETED = tuple(
+    name
+    for name in FAULTS
+    if re.match("(pack|shard) file|bit flipped in a (pack|shard|chunk table)|.*the weights", name)
+)
