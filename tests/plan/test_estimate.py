@@ -49,15 +49,15 @@ def finished(tmp_path_factory):
     """A finished run of a genome, a draft of many contigs and two regions; the plan that was shown
     before it started."""
     flow = Workflow(tmp_path_factory.mktemp("estimate") / "flow")
-    write_fasta(flow.folder / "large.fa", [("chr", random_bases(60_000, 1))])
-    drafts = [(f"c{i}", random_bases(50 + 37 * i, i)) for i in range(40)]
+    write_fasta(flow.folder / "large.fa", [("chr", random_bases(24_000, 1))])
+    drafts = [(f"c{i}", random_bases(50 + 37 * i, i)) for i in range(25)]
     write_fasta(flow.folder / "draft.fa", drafts)
     (flow.folder / "r.bed").write_text("chr\t10\t5010\nchr\t700\t900\tx\t0\t-\n")
     flow.sheet({"large": "large.fa", "draft": "draft.fa", "some": ("large.fa", "r.bed")})
     flow.configure(
         windows={"size": 1000, "stride": 700, "strands": "both", "min_length": 80},
         packing={"max_tokens": 8192, "bos": True},
-        sharding={"shard_tokens": 200_000},
+        sharding={"shard_tokens": 80_000},
         extractions={
             "mean": {"layers": ["blocks.0"], "levels": ["contig", "genome"], "scores": True},
             "bins": {"layers": ["blocks.0"], "pooling": {"bin": 16}, "scores": True},
