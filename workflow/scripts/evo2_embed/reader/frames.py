@@ -36,14 +36,16 @@ def needed(name: str, method: str) -> ModuleType:
         ) from None
 
 
-def to_anndata(dataset: Dataset, keys: pl.DataFrame, values: np.ndarray) -> "anndata.AnnData":
-    """Rows as AnnData, see `Embeddings.anndata`."""
+def to_anndata(
+    dataset: Dataset, keys: pl.DataFrame, values: np.ndarray | None
+) -> "anndata.AnnData":
+    """Rows as AnnData, see `Embeddings.anndata`; without values, `X` is left out."""
     anndata = needed("anndata", "anndata")
-    names = [f"{dataset.vector_column}_{number}" for number in range(values.shape[1])]
+    names = [f"{dataset.vector_column}_{number}" for number in range(dataset.width)]
     pandas = needed("pandas", "anndata")
     var = pandas.DataFrame(index=pandas.Index(names, dtype=object))
     uns = {key: str(dataset.record[key]) for key in _ORIGIN if key in dataset.record}
-    adata = anndata.AnnData(X=values, obs=_observations(keys), var=var)
+    adata = anndata.AnnData(X=values, obs=observations(keys), var=var)
     adata.uns["evo2_embed"] = {"dataset": dataset.name, **uns}
     return adata
 
@@ -64,7 +66,7 @@ def _column(column: pl.Series) -> object:
     return column.to_numpy()
 
 
-def _observations(keys: pl.DataFrame) -> "pandas.DataFrame":
+def observations(keys: pl.DataFrame) -> "pandas.DataFrame":
     """Keys with a unique text per row as the index; texts are categories, and none is null."""
     import pandas
 
@@ -78,19 +80,18 @@ def _observations(keys: pl.DataFrame) -> "pandas.DataFrame":
             columns[column.name] = pandas.Categorical.from_codes(codes.to_numpy(), categories)
         else:
             columns[column.name] = column.to_numpy()
-    index = pandas.Index(_names(keys).to_list(), dtype=object)
+    index = pandas.Index(row_names(keys).to_list(), dtype=object)
     return pandas.DataFrame(columns, index=index)
 
 
-def _names(keys: pl.DataFrame) -> pl.Series:
+def row_names(keys: pl.DataFrame) -> pl.Series:
     """A text per row that no other row has: where it is, and the number of the row if that is not
-    unique."""
-    if "variant" in keys.columns and "start" not in keys.columns:
-        parts = ["genome", "variant", "strand"]
-        text = pl.format("{}:{}({})", *parts)
+    unique. Keys have the column `row`."""
+    if "start" in keys.columns:
+        place = pl.format("{}:{}:{}-{}({})", "genome", "contig", "start", "end", "strand")
     else:
-        text = pl.format("{}:{}:{}-{}({})", "genome", "contig", "start", "end", "strand")
-    named = keys.select("row", name=text)
-    twice = named["name"].is_duplicated()
-    numbered = pl.format("{}#{}", "name", "row")
-    return named.select(pl.when(twice).then(numbered).otherwise("name"))["literal"]
+        place = pl.format("{}:{}({})", "genome", "variant", "strand")
+    named = keys.select("row", place=place)
+    twice = named["place"].is_duplicated()
+    numbered = pl.format("{}#{}", "place", "row")
+    return named.select(pl.when(twice).then(numbered).otherwise("place")).to_series()
