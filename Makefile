@@ -17,6 +17,7 @@
 # make benchmark  time the engine against the stock model on a CPU (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
 # make benchmark-variants  time of variants that share bases (a quarter of an hour or more)
+# make benchmark-reader  time and memory of the reader, for 1,000,000 rows (33 GB in /tmp, or in FOLDER)
 # make gpu-cost   count what the engine would run on GPUs, and predict its speed (minutes)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill and damage real runs, dozens of times (half an hour or more)
@@ -30,7 +31,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help env test-env gpu-env storage-env demo plan status verify tidy doctor lint schema
 .PHONY: test test-storage test-gpu test-gpu-env test-slurm test-slurm-all
-.PHONY: benchmark benchmark-contexts benchmark-variants gpu-cost scale soak contexts clean tiny-model tiny-model-card
+.PHONY: benchmark benchmark-contexts benchmark-variants benchmark-reader gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
 # Programs of a Python environment do not start from a path with a blank.
 ifneq ($(words $(CURDIR)),1)
@@ -107,6 +108,9 @@ benchmark-contexts: test-env
 
 benchmark-variants: test-env
 	@$(BIN)/python tests/benchmark/variants.py
+
+benchmark-reader: test-env
+	@$(BIN)/python tests/benchmark/reader.py "$(or $(FOLDER),/tmp/evo2-embed-reader)"
 
 gpu-cost: test-env
 	@$(BIN)/python tests/benchmark/gpu_cost.py
