@@ -1,7 +1,10 @@
 """Datasets for tests of the reader."""
 
 import numpy as np
-from layer_files import write_layer
+import pyarrow as pa
+from evo2_embed.dataset.kinds import alleles_schema
+from evo2_embed.io.tables import vectors
+from layer_files import write_dataset, write_layer
 
 WIDTH = 5
 
@@ -37,3 +40,24 @@ def write(folder, name="blocks.2", values=VALUES, rows=ROWS, genomes=GENOMES, **
     """A dataset of two genomes, in two bundles and several part files."""
     more = {"bundles": ("one", "two"), "model": "evo2_tiny", **more}
     return write_layer(folder, name, values, rows, genomes=genomes, **more)
+
+
+def write_variants(folder, name, variants, deltas):
+    """A dataset of variants: (id, contig, position, reference, alternate) each."""
+    ids, contigs, positions, refs, alts = zip(*variants, strict=True)
+    schema = alleles_schema(WIDTH, scores=True)
+    columns = {
+        "variant": [":".join(map(str, variant[1:])) for variant in variants],
+        "id": ids,
+        "genome": pa.array(["g"] * len(ids)).dictionary_encode(),
+        "contig": pa.array(contigs).dictionary_encode(),
+        "position": positions,
+        "ref": refs,
+        "alt": alts,
+        "strand": ["+"] * len(ids),
+    }
+    for column in schema.names[len(columns) :]:
+        columns[column] = vectors(deltas) if column.startswith("delta") else np.zeros(len(ids))
+    table = pa.table({column: columns[column] for column in schema.names}, schema=schema)
+    settings = {"extraction": {"scores": True}}
+    return write_dataset(folder, name, table, 2 * WIDTH, settings=settings, width=WIDTH)

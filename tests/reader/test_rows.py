@@ -5,11 +5,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from evo2_embed.dataset.kinds import alleles_schema
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import embeddings_schema, vectors
 from layer_files import keys_of, write_dataset
-from made import GENOMES, ROWS, TWO, VALUES, vectors_of, windows, write
+from made import GENOMES, ROWS, TWO, VALUES, vectors_of, windows, write, write_variants
 from pyarrow import parquet
 
 
@@ -193,26 +192,13 @@ def test_part_files_made_before_some_columns_came_are_read_with_them(tmp_path, s
 @pytest.fixture
 def alleles(tmp_path, short_groups):
     """A dataset of variants, of which one is a deletion of 30 bases."""
-    variants = [("c", 10 * i + 1, "A" if i != 3 else "A" * 30, "G") for i in range(20)]
-    names = [f"{c}:{p}:{ref}:{alt}" for c, p, ref, alt in variants]
-    schema = alleles_schema(5, scores=True)
+    variants = [
+        (f"rs{i}" if i % 2 else None, "c", 10 * i + 1, "A" if i != 3 else "A" * 30, "G")
+        for i in range(20)
+    ]
     deltas = vectors_of(20)
-    columns = {
-        "variant": names,
-        "id": [f"rs{i}" if i % 2 else None for i in range(20)],
-        "genome": pa.array(["g"] * 20).dictionary_encode(),
-        "contig": pa.array(["c"] * 20).dictionary_encode(),
-        "position": [p for _, p, _, _ in variants],
-        "ref": [ref for _, _, ref, _ in variants],
-        "alt": [alt for *_, alt in variants],
-        "strand": ["+"] * 20,
-    }
-    for name in schema.names[8:]:
-        columns[name] = vectors(deltas) if name.startswith("delta") else np.zeros(20)
-    table = pa.table({name: columns[name] for name in schema.names}, schema=schema)
-    settings = {"extraction": {"scores": True}}
-    write_dataset(tmp_path, "norm", table, 10, settings=settings, width=5)
-    return evo2_embed.open(tmp_path / "norm"), names, deltas
+    names = [":".join(map(str, variant[1:])) for variant in variants]
+    return evo2_embed.open(write_variants(tmp_path, "norm", variants, deltas)), names, deltas
 
 
 def test_the_dataset_of_variants_is_read_by_name_and_region(alleles):

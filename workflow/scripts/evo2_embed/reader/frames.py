@@ -31,8 +31,7 @@ def needed(name: str, method: str) -> ModuleType:
         if error.name != name:
             raise
         raise InputError(
-            f"{method}() needs {name}, which is not installed: pip install 'evo2-embed[{name}]', "
-            f"or pip install {name}"
+            f"{method}() needs {name}, which is not installed: pip install {name}"
         ) from None
 
 
