@@ -6,7 +6,9 @@ import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 from runs import Workflow, random_bases, write_fasta
+from safetensors.numpy import save_file
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 # Lengths at which the windows of a contig and of its mirror image fall together.
@@ -17,11 +19,18 @@ FUSIONS = {
     "directions": {"method": {"pca": 3}},
     "strands": {"method": "mean", "layers": ["norm"], "strands": "mean"},
 }
+# A probe of a fusion, and a sparse autoencoder that fits the width of the bundled model.
+FEATURES = "features.safetensors"
+HEADS = {
+    "features": {"layer": LAYERS[0], "file": FEATURES, "k": 3},
+    "genes": {"layer": "directions"},
+}
 EXTRACTIONS = {
     "both": {
         "layers": LAYERS,
         "levels": ["contig", "genome"],
         "fusion": FUSIONS,
+        "heads": HEADS,
         "scores": True,
         "score_strands": "mean",
     },
@@ -52,6 +61,13 @@ def gene_bases(genes=11, seed=0):
     return "".join(bases), lines
 
 
+def autoencoder(width=128, outputs=40):
+    """Arrays of a sparse autoencoder."""
+    rng = np.random.default_rng(5)
+    weight = rng.standard_normal((outputs, width)).astype(np.float16)
+    return {"weight": weight, "bias": rng.standard_normal(outputs, np.float32)}
+
+
 GENES, GFF3 = gene_bases()
 LARGE = [("chrB", GENES), ("chrA", MIRRORED)]
 CONTIGS = {name.split()[0]: bases for name, bases in LARGE + SMALL}
@@ -72,6 +88,7 @@ def prepare(folder):
     flow = Workflow(folder)
     write_fasta(flow.folder / "large.fa", LARGE)
     write_fasta(flow.folder / "small.fa", SMALL)
+    save_file(autoencoder(), flow.folder / FEATURES, {"model": "evo2_tiny"})
     (flow.folder / "genes.gff3").write_text("\n".join(GFF3) + "\n")
     list_genomes(flow)
     configure(flow)

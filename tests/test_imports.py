@@ -10,7 +10,7 @@ from runs import SCRIPTS, run_python
 LIBRARY = SCRIPTS / "evo2_embed"
 MODULES = sorted(path.relative_to(LIBRARY) for path in LIBRARY.glob("*/**/*.py"))
 # Of the analyses, these use others.
-ANALYSES = {"burn_in": {"compare"}, "probes": {"fusion"}}
+ANALYSES = {"burn_in": {"compare"}, "probes": {"fusion"}, "heads": {"fusion", "probes"}}
 
 
 def imported(module):

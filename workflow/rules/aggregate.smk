@@ -41,6 +41,7 @@
 #      digest, self_check of each), fusions (rows, width, dtype, parts, fusion, layers, digest of
 #      each), scores (rows, strands, bits_per_base, parts, digest, self_check), rows;
 #      with variants also: variants (rows, strands, width, parts, digest of each layer);
+#      with heads also: heads (rows, width, parts, head, digest of each);
 #      if the sheet has further columns, each genome also: columns;
 #      if genomes are left out also: skipped (genome, file, reason of each)
 
@@ -159,6 +160,7 @@ rule write_manifest:
         fused=made_by("fuse_layers"),
         scores=made_by("aggregate_scores"),
         variants=made_by("compare_alleles"),
+        heads=made_by("apply_heads"),
         chunks=made_by("chunk_fasta"),
         genomes="results/genomes.parquet",
         skipped="results/skipped.tsv",

@@ -127,6 +127,7 @@ SETTINGS = RUN.settings
 EXTRACTIONS = SETTINGS.extractions
 GENOMES = RUN.genome_names
 FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fusion}
+HEADS = {name for extraction in EXTRACTIONS.values() for name in extraction.heads}
 NOTHING = r"(?!)"  # a pattern that nothing matches
 # A workflow that imports this one may give its rules other names.
 CHUNK_FASTA = workflow.modifier.modify_rulename("chunk_fasta")
@@ -148,6 +149,8 @@ wildcard_constraints:
     layers=rf"{ALL_LAYERS}|{LAYER}",
     # Those of the configuration.
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
+    head="|".join(map(re.escape, sorted(HEADS))) or NOTHING,
+    source="|".join([*map(re.escape, sorted(FUSIONS)), LAYER]),
 
 
 def run_first(function):
@@ -263,7 +266,7 @@ def param_of(rule, name="settings"):
     """A function for `params`: what the results of a rule depend on, except files."""
 
     def value(wildcards):
-        names = ("extraction", "fusion", "bundle")
+        names = ("extraction", "fusion", "bundle", "head")
         return rule_param(rule, name, *(wildcards.get(key) for key in names))
 
     return value
@@ -339,6 +342,16 @@ def bundle_layers(wildcards):
     """Layers of a job that aggregates a bundle."""
     every = wildcards.layers == ALL_LAYERS
     return EXTRACTIONS[wildcards.extraction].layers if every else [wildcards.layers]
+
+
+def layer_bundles(wildcards, layers):
+    """Records of a bundle with these layers."""
+    jobs = RUN.jobs("aggregate_bundle", extraction=wildcards.extraction, bundle=wildcards.bundle)
+    return [
+        f"results/{job.outputs['record']}"
+        for job in jobs
+        if job.wildcards["layers"] in (ALL_LAYERS, *layers)
+    ]
 
 
 def bundle_allele_layers(wildcards):

@@ -33,13 +33,7 @@ def fusion_layers(wildcards):
 
 def fusion_bundles(wildcards):
     """Records of a bundle with the layers that a fusion joins."""
-    layers = fusion_of(wildcards).layers
-    jobs = RUN.jobs("aggregate_bundle", extraction=wildcards.extraction, bundle=wildcards.bundle)
-    return [
-        f"results/{job.outputs['record']}"
-        for job in jobs
-        if job.wildcards["layers"] in (ALL_LAYERS, *layers)
-    ]
+    return layer_bundles(wildcards, fusion_of(wildcards).layers)
 
 
 def fused_record(wildcards):

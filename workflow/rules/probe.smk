@@ -3,7 +3,10 @@
 # in:  the file with the labels, results/chunks/{bundle}.parquet, the FASTA files,
 #      results/embeddings/{extraction}/{layer}.json and the datasets beside them, files with
 #      parameters that fusions name
-# out: results/probes/{extraction}.labels.json
+# out: results/probes/{extraction}/{source}.safetensors, of layers, and of fusions if a head asks
+#      arrays: weight, bias, mean; metadata: kind, classes, layer, parameters, model,
+#      checkpoint_sha256, precision, engine, pooling, rows, labels_sha256, workflow, evo2_embed
+#      results/probes/{extraction}.labels.json
 #      keys: kind, rows, labels, group, groups, block, gap, folds, settings, labels_sha256
 #      results/probes/{extraction}.parquet
 #      columns: layer, metric, fold, value
@@ -39,6 +42,23 @@ def given_parameters(wildcards):
     """Files with fitted parameters that fusions of an extraction name."""
     fusions = EXTRACTIONS[wildcards.extraction].fusion.values()
     return [fusion.parameters for fusion in fusions if fusion.parameters]
+
+
+def source_record(wildcards):
+    """Record of the dataset of a layer, or of a fusion."""
+    return f"results/embeddings/{wildcards.extraction}/{wildcards.source}.json"
+
+
+def source_parameters(wildcards):
+    """The parameters of a fusion; nothing for a layer."""
+    is_fused = wildcards.source in EXTRACTIONS[wildcards.extraction].fusion
+    file = f"results/fusions/{wildcards.extraction}/{wildcards.source}.npz"
+    return [file] if is_fused else []
+
+
+def genomes_of_bundles(wildcards):
+    """Names of all genomes, bundle by bundle; then those that are left out."""
+    return [row[0] for rows in genomes_by_bundle(wildcards) for row in rows]
 
 
 def probe_memory(wildcards):
@@ -101,3 +121,27 @@ rule probe_layers:
         indexes=INDEXES,
     script:
         "../scripts/probe_layers.py"
+
+
+rule save_probe:
+    """Fit the probe of {wildcards.source} to all labelled rows, and save it."""
+    input:
+        labels=labels_file,
+        check="results/probes/{extraction}.labels.json",
+        record=source_record,
+        parameters=source_parameters,
+    output:
+        head="results/probes/{extraction}/{source}.safetensors",
+    log:
+        "logs/save_probe/{extraction}/{source}.log",
+    benchmark:
+        "benchmarks/save_probe/{extraction}/{source}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=probe_memory,
+    params:
+        genomes=genomes_of_bundles,
+        settings=param_of("save_probe"),
+    script:
+        "../scripts/save_probe.py"

@@ -1,6 +1,6 @@
 """Describe the datasets of an extraction, their settings and inputs.
 
-In: the records of its layers, fusions, scores and variants, the chunk tables, the
+In: the records of its layers, fusions, scores, variants and heads, the chunk tables, the
 table of genomes that are left out. Out: manifest.json.
 """
 
@@ -17,6 +17,7 @@ def main(
     fused: list[str],
     scores: list[str],
     variants: list[str],
+    heads: list[str],
     chunks: list[str],
     genomes: str,
     skipped: str,
@@ -24,8 +25,12 @@ def main(
 ) -> None:
     by_layer, by_fusion = dict(zip(layers, records, strict=True)), zip(fusions, fused, strict=True)
     compared = {Path(record).stem: record for record in variants}
+    applied = {Path(record).stem: record for record in heads}
     scored = next(iter(scores), None)
-    write_manifest(chunks, by_layer, dict(by_fusion), scored, compared, genomes, skipped, manifest)
+    write_manifest(
+        *(chunks, by_layer, dict(by_fusion), scored, compared, applied),
+        *(genomes, skipped, manifest),
+    )
 
 
 if "snakemake" in globals():
@@ -37,6 +42,7 @@ if "snakemake" in globals():
             list(snakemake.input.fused),
             list(snakemake.input.scores),
             list(snakemake.input.variants),
+            list(snakemake.input.heads),
             list(snakemake.input.chunks),
             snakemake.input.genomes,
             snakemake.input.skipped,

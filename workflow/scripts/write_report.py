@@ -11,6 +11,7 @@ from pathlib import Path
 from evo2_embed.analysis.probes.rows import label_rows
 from evo2_embed.io.files import atomic_path
 from evo2_embed.plan.rules import RULES
+from evo2_embed.report import heads
 from evo2_embed.report.effects import read_effects, summary_lines
 from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
@@ -39,6 +40,7 @@ def main(
     effects = {name: mine for name, mine in found.items() if mine is not None}
     page = render_report(results, sources, stages, settings, labels, effects)
     lines = [line for name, mine in effects.items() for line in summary_lines(name, mine)]
+    lines += [line for result in results for line in heads.summary_lines(result)]
     with atomic_path(summary) as temporary:
         temporary.write_text(render_summary(results, lines), encoding="utf-8")
     with atomic_path(report) as temporary:

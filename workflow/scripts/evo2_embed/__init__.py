@@ -12,7 +12,7 @@ The packages follow the data. A package imports only from packages above it::
     embed       pack file -> the embeddings of a shard: pooling, saved work, GPUs
     dataset     shards -> datasets; reading datasets
     reader      datasets -> notebooks and scripts
-    analysis    datasets -> compare, burn_in, fusion, probes
+    analysis    datasets -> compare, burn_in, fusion, probes, heads
     finetune    pack files -> a training set
     config      a configuration, completed and checked
     plan        what a run will make and cost: jobs, time, memory, disk
@@ -65,6 +65,7 @@ CODE_VERSIONS = {
     "compare": 1,
     "burn_in": 1,
     "probe": 1,
+    "heads": 1,
     "export": 2,
     "report": 2,
 }

@@ -46,14 +46,15 @@ def with_copy(model: Model) -> Model:
 
 
 def complete_extraction(extraction: Extraction, model: Model) -> Extraction:
-    """An extraction with its model, and the names of its layers; fusions sorted by name."""
+    """An extraction with its model and the names of its layers; fusions and heads are sorted."""
     model = with_copy(extraction.model or model)
     layers = _spelled_out(extraction.layers, model.name)
     fusions = {
         name: _complete_fusion(fusion, layers, model.name)
         for name, fusion in sorted(extraction.fusion.items())
     }
-    return replace(extraction, model=model, layers=layers, fusion=fusions)
+    heads = dict(sorted(extraction.heads.items()))
+    return replace(extraction, model=model, layers=layers, fusion=fusions, heads=heads)
 
 
 def _complete_fusion(fusion: Fusion, layers: list[str], model: str) -> Fusion:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.faults import fusion_faults
+from evo2_embed.analysis.heads.faults import head_faults
 from evo2_embed.analysis.probes.labels import probe_faults
 from evo2_embed.config.context import context_faults, model_fault
 from evo2_embed.config.schema import hint
@@ -33,6 +34,7 @@ def settings_faults(settings: Settings, genomes: list[str], is_tiled: bool = Tru
     for name, extraction in settings.extractions.items():
         faults += _extraction_faults(f"extractions.{name}", extraction, settings)
         faults += _twins(f"extractions.{name}.fusion", list(extraction.fusion))
+        faults += _twins(f"extractions.{name}.heads", list(extraction.heads))
     faults += _twins("extractions", list(settings.extractions))
     if not is_printable(settings.model_directory):
         directory = shown(settings.model_directory)
@@ -133,6 +135,7 @@ def _extraction_faults(where: str, extraction: Extraction, settings: Settings) -
         return faults
     # Unknown layers cannot be checked further.
     faults = faults or fusion_faults(where, extraction, settings)
+    faults = faults or head_faults(where, extraction, settings)
     fault = model_fault(where, name, settings)
     faults += [fault] if fault else []
     faults += _precision_faults(where, name, extraction.precision, settings.runtime.device)
@@ -166,8 +169,8 @@ def _score_faults(where: str, extraction: Extraction, strands: str) -> list[str]
     faults = []
     if not extraction.outputs:
         faults.append(f"{where}.layers: [] leaves nothing to write (allowed with scores: true)")
-    if not extraction.layers and (extraction.fusion or extraction.levels):
-        faults.append(f"{where}.layers: [] allows no fusion and no levels")
+    if not extraction.layers and (extraction.fusion or extraction.levels or extraction.heads):
+        faults.append(f"{where}.layers: [] allows no fusion, no heads and no levels")
     if extraction.score_strands == "mean" and (strands != "both" or not extraction.scores):
         faults.append(
             f"{where}: score_strands: mean needs scores: true and both strands of every window "

@@ -6,6 +6,12 @@ from pathlib import Path
 from evo2_embed.dataset.part_names import level_path, parts_folder
 from evo2_embed.io.files import read_json, write_json
 
+# Entries that the record of a bundle of shards has in common with those made from its datasets.
+_ORIGIN = (
+    *("settings", "packing", "windows", "checkpoint_sha256", "packages", "bundle", "shards"),
+    *("model", "pooling", "precision", "engine", "workflow", "variants"),
+)
+
 
 def write_record(record: str, origin: dict, datasets: dict[str, dict]) -> None:
     """Write the record of a bundle.
@@ -46,6 +52,11 @@ class BundleRecord:
     def bundle(self) -> str:
         """Name of the bundle."""
         return self.record["bundle"]
+
+    @property
+    def origin(self) -> dict:
+        """What the shards were made from, for the record of what is made from its datasets."""
+        return {key: self.record[key] for key in _ORIGIN if key in self.record}
 
     def dataset(self, name: str) -> dict:
         """What the record says of a dataset."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -42,8 +43,8 @@ class Dataset:
     path: Path
     record: dict
 
-    @staticmethod
-    def open(path: str | Path) -> "Dataset":
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
         """Read the record of a dataset.
 
         Raises
@@ -51,13 +52,13 @@ class Dataset:
         InputError
             If the record is missing, damaged or edited.
         """
-        return Dataset(Path(path), read_json(path))
+        return cls(Path(path), read_json(path))
 
-    def of_bundle(self, bundle: str) -> "Dataset":
+    def of_bundle(self, bundle: str) -> Self:
         """The rows of a bundle."""
         parts = [part for part in self.record["parts"] if bundle_of(part["file"]) == bundle]
         rows = sum(part["rows"] for part in parts)
-        return Dataset(self.path, {**self.record, "rows": rows, "parts": parts})
+        return type(self)(self.path, {**self.record, "rows": rows, "parts": parts})
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ _OF_SCORES = ("rows", "strands", "bits_per_base", "parts", "digest", "self_check
 _OF_ALLELES = ("rows", "strands", "parts", "digest")
 # Of datasets with rows of variants, and of those of variants that have vectors.
 _IF_PRESENT = ("variants", "width")
+_OF_HEAD = ("rows", "width", "parts", "head", "digest")
 _OF_FUSION = ("rows", "width", "dtype", "parts", "fusion", "layers", "digest")
 
 
@@ -20,6 +21,7 @@ def write_manifest(
     fusions: dict[str, str],
     scores: str | None,
     variants: dict[str, str],
+    heads: dict[str, str],
     genomes: str,
     skipped: str,
     output: str,
@@ -38,6 +40,8 @@ def write_manifest(
         The record written by `join_scores`. There are layers, or scores, or both.
     variants : dict of str to str
         Per layer, or of `scores`, the record written by `join_alleles`.
+    heads : dict of str to str
+        Per head, the record written by `apply_heads`.
     genomes, skipped : str
         The table of genomes, and that of genomes that are left out.
     output : str
@@ -84,6 +88,9 @@ def write_manifest(
         manifest["variants"] = {
             layer: _entry(record, _OF_ALLELES) for layer, record in compared.items()
         }
+    if heads:
+        applied = {name: read_json(path) for name, path in heads.items()}
+        manifest["heads"] = {name: _entry(record, _OF_HEAD) for name, record in applied.items()}
     write_json(output, manifest)
     return manifest
 

@@ -96,9 +96,11 @@ class PartWriter:
 
 
 def _itemsize(schema: pa.Schema) -> int:
-    """Bytes per number of a vector; without vectors, bytes of all numbers of a row but its keys."""
+    """Bytes per number of a vector; without vectors, bytes of all numbers of a row but its keys,
+    with one of each list."""
     for field in schema:
         if pa.types.is_fixed_size_list(field.type):
             return field.type.value_type.bit_width // 8
-    numbers = (f for f in schema if pa.types.is_floating(f.type) or f.name in SCORE_COLUMNS)
-    return sum(field.type.bit_width // 8 for field in numbers)
+    types = [f.type for f in schema if pa.types.is_floating(f.type) or f.name in SCORE_COLUMNS]
+    types += [field.type.value_type for field in schema if pa.types.is_list(field.type)]
+    return sum(number.bit_width // 8 for number in types)

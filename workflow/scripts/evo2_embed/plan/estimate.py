@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evo2_embed.analysis.fusion.shape import joined_width
+from evo2_embed.analysis.heads.files import HeadFile
+from evo2_embed.analysis.probes.labels import read_labels
 from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
@@ -61,7 +63,8 @@ class LayerEstimate:
     """Rows and bytes of one layer of an extraction, or its scores: all its shard files, and its
     dataset, with that of variants.
 
-    Or of one fusion, by its name; it has no shard files.
+    Or of one fusion or head, by its name; it has no shard files. The width of a head is the number
+    of its outputs, or of the features that it keeps.
     """
 
     extraction: str
@@ -303,6 +306,7 @@ def _estimate_layers(
                 scored = replace(scored, dataset_bytes=stored)
             layers.append(scored)
         layers += _estimate_fusions(name, extraction, rows, bundles)
+        layers += _estimate_heads(name, extraction, rows, bundles, settings)
     return layers
 
 
@@ -329,3 +333,19 @@ def _estimate_fusions(
         size = filesizes.dataset(stored, width, mine, bundles, [], 1)
         fusions.append(LayerEstimate(where, name, pooling, extraction.dtype, width, mine, 0, size))
     return fusions
+
+
+def _estimate_heads(
+    where: str, extraction: Extraction, rows: int, bundles: int, settings: Settings
+) -> list[LayerEstimate]:
+    pooling, heads = extraction.pooling, []
+    for name, head in extraction.heads.items():
+        fusion = extraction.fusion.get(head.layer)
+        mine = rows if fusion is None or fusion.strands == "keep" else rows // 2
+        if head.file is None:
+            width = read_labels(settings.probe).n_outputs
+        else:
+            width = head.k or HeadFile.open(head.file).outputs
+        size = filesizes.head(width, head.k is not None, mine, bundles)
+        heads.append(LayerEstimate(where, name, pooling, "float32", width, mine, 0, size))
+    return heads

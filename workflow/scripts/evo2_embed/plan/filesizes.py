@@ -18,6 +18,8 @@ _KEYS, _EMBEDDING_FILE = 10, 4_500  # bytes of a row's keys, and of a file's met
 _SCORES = 17  # bytes of a row of scores
 _SCORES_SHARD, _SCORES_PART = 8_500, 6_500  # bytes of the metadata of its files
 _ALLELES, _ALLELES_FILE = 60, 9_000  # bytes of a variant's keys and distances, and of a file
+_HEADS_FILE = 6_000  # bytes of the metadata of a file of a head
+_OUTPUT, _FEATURE = 4.5, 6  # bytes of a class or number of a row, and of a feature with its value
 _LEVEL_FILE = 3_000  # bytes of the metadata of a table of means over contigs or genomes
 
 # Training set, per form: bytes per token of inputs (with or without BOS) and of labels, per window
@@ -79,6 +81,13 @@ def alleles(width: int, rows: int, files: int) -> int:
     vectors, keys and distances per row."""
     vectors = _vectors(2 * rows, width, 4, _COMPRESSED) if width else 0
     return round(vectors + rows * _ALLELES + files * _ALLELES_FILE)
+
+
+def head(width: int, sparse: bool, rows: int, bundles: int) -> int:
+    """Bytes of the dataset of a head with this many outputs, or at most so many features, per
+    row."""
+    number = _FEATURE if sparse else _OUTPUT
+    return round(rows * (_KEYS + width * number) + bundles * _HEADS_FILE)
 
 
 def scores(rows: int, shards: int, bundles: int) -> int:

@@ -151,6 +151,15 @@ _RULES = (
         ("probe",),
         _LAYERS,
     ),
+    Rule(
+        "save_probe",
+        "probe",
+        {"head": "probes/{extraction}/{source}.safetensors"},
+        ("probe",),
+        "probed",
+    ),
+    Rule("apply_bundle", "heads", {"record": f"{_BUNDLE}/heads/{{head}}.json"}),
+    Rule("apply_heads", "heads", {"record": "heads/{extraction}/{head}.json"}),
     Rule("write_manifest", "aggregate", {"manifest": "embeddings/{extraction}/manifest.json"}),
     Rule("split_chunks", "finetune", {"blocks": "export/blocks.parquet"}, ("export",)),
     Rule(
@@ -336,7 +345,8 @@ def _values(
         layers = extraction.layers if rule.of_extraction == "outputs" else extraction.allele_layers
         few = bundles[known["bundle"]].n_shards == 1 or not layers
         return [ALL_LAYERS] if few else list(layers)
-    key = {"layer": rule.of_extraction, "fusion": "fusion"}[wildcard]
+    keys = {"layer": rule.of_extraction, "fusion": "fusion", "head": "heads", "source": "probed"}
+    key = keys[wildcard]
     return list(getattr(extraction, key))
 
 

@@ -14,6 +14,7 @@ from evo2_embed.io.tables import open_table
 from evo2_embed.report.burn_in import burn_in
 from evo2_embed.report.effects import Effects
 from evo2_embed.report.embeddings import Labels, embeddings
+from evo2_embed.report.heads import heads
 from evo2_embed.report.html import escape
 from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
@@ -83,6 +84,7 @@ def render_report(
         sections.append(burn_in(result.name, measured.get(result.name)))
         sections.append(scores(result, settings))
         sections.append(variants(result, effects.get(result.name)))
+        sections.append(heads(result))
         sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
     sections = [text for text in sections if text]

@@ -101,6 +101,11 @@ class Result:
         return self.manifest.get("variants", {})
 
     @property
+    def heads(self) -> dict[str, dict]:
+        """Entries of the manifest for the datasets of heads, by head; none without heads."""
+        return self.manifest.get("heads", {})
+
+    @property
     def written(self) -> dict[str, dict]:
         """Entries of all datasets, with that of scores."""
         return {**self.datasets, **({SCORES: self.scores} if self.scores else {})}
@@ -169,14 +174,14 @@ def _layers(manifest: dict) -> str:
     return f"{len(manifest['layers'])}{fused}"
 
 
-def render_summary(results: list[Result], variants: list[str]) -> str:
+def render_summary(results: list[Result], lines: list[str]) -> str:
     """The summary as text.
 
     Parameters
     ----------
     results : list of Result
-    variants : list of str
-        Lines on the variants (`effects.summary_lines`).
+    lines : list of str
+        On the variants (`effects.summary_lines`) and heads (`heads.summary_lines`).
     """
     first = results[0]
     layer = next(iter(first.written))
@@ -195,7 +200,7 @@ def render_summary(results: list[Result], variants: list[str]) -> str:
             *bad,
             *(skipped or ["nothing was skipped"]),
             "",
-            *variants,
+            *lines,
             f"dataset: {first.folder}/{layer}/",
             f'read it: pl.read_parquet("{first.folder}/{layer}/*.parquet")  # import polars as pl',
             "report:  results/report.html",

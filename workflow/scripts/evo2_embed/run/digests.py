@@ -17,6 +17,7 @@ from evo2_embed.analysis.fusion.stored import (
     recorded_fusion,
     values_digest,
 )
+from evo2_embed.analysis.heads.origin import saved_from
 from evo2_embed.io.digests import file_sha256, settings_digest
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
@@ -26,7 +27,7 @@ from evo2_embed.run.frozen import Run
 from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.settings.sections import SCORES
 
-_NAMES = ("extraction", "fusion", "bundle")  # wildcards on which parameters depend
+_NAMES = ("extraction", "fusion", "bundle", "head")  # wildcards on which parameters depend
 
 
 class UnknownDigest(Exception):
@@ -170,13 +171,16 @@ class Digests:
         digests = [self.dataset(extraction, layer) for layer in chosen.layers]
         return fusion_digest(settings, digests, chosen.parameters)
 
+    def _layer_rows(self, extraction: str, layer: str, bundle: str) -> str:
+        """Of the rows of a bundle in the dataset of a layer."""
+        settings = self.settings("aggregate_bundle", extraction=extraction)
+        return settings_digest([settings, layer, self._shards(extraction, bundle)])
+
     def fused_bundle(self, extraction: str, fusion: str, bundle: str) -> str:
         """Of the rows of a bundle in a fused dataset."""
         path = self._parameters_file(extraction, fusion)
         layers = self.run.settings.extractions[extraction].fusion[fusion].layers
-        made = self.settings("aggregate_bundle", extraction=extraction)
-        shards = self._shards(extraction, bundle)
-        rows = [settings_digest([made, layer, shards]) for layer in layers]
+        rows = [self._layer_rows(extraction, layer, bundle) for layer in layers]
         settings = self.settings("fuse_bundle", extraction=extraction, fusion=fusion)
         return settings_digest([settings, values_digest(load_fusion(path)), rows])
 
@@ -184,6 +188,44 @@ class Digests:
         """Of a fused dataset with this entry `fusion` in its record."""
         layers = self.run.settings.extractions[extraction].fusion[entry["name"]].layers
         return settings_digest([entry, [self.dataset(extraction, layer) for layer in layers]])
+
+    def head_rows(self, extraction: str, head: str, bundle: str) -> str:
+        """Of the rows of a bundle in the dataset of a head."""
+        settings = self.settings("apply_bundle", extraction=extraction, head=head)
+        layer = settings["layer"]
+        is_fused = layer in self.run.settings.extractions[extraction].fusion
+        rows = (self.fused_bundle if is_fused else self._layer_rows)(extraction, layer, bundle)
+        return settings_digest([settings, self.head_sha256(extraction, head), rows])
+
+    def head_dataset(self, extraction: str, head: str) -> str:
+        """Of the dataset of a head."""
+        settings = self.settings("apply_heads", extraction=extraction, head=head)
+        read = self.source(extraction, settings["layer"])
+        return settings_digest([settings, self.head_sha256(extraction, head), read])
+
+    def head_datasets(self, extraction: str) -> dict[str, str]:
+        """Of the datasets of all heads, by head."""
+        heads = self.run.settings.extractions[extraction].heads
+        return {head: self.head_dataset(extraction, head) for head in heads}
+
+    def head_sha256(self, extraction: str, head: str) -> str:
+        """SHA-256 of the file of a head."""
+        chosen = self.run.settings.extractions[extraction].heads[head]
+        path = chosen.file or self.results / "probes" / extraction / f"{chosen.layer}.safetensors"
+        if ("head", str(path)) not in self._digests:
+            if not Path(path).is_file():
+                raise UnknownDigest
+            self._digests["head", str(path)] = file_sha256(path)
+        return self._digests["head", str(path)]
+
+    def source(self, extraction: str, name: str) -> str:
+        """Of the dataset of a layer, or that in the record of a fusion, which is checked itself."""
+        if name not in self.run.settings.extractions[extraction].fusion:
+            return self.dataset(extraction, name)
+        path = self.results / "embeddings" / extraction / f"{name}.json"
+        if not path.exists():
+            raise UnknownDigest
+        return read_json(path)["digest"]
 
     def blocks(self) -> str:
         """Of the table of blocks."""
@@ -236,6 +278,8 @@ def recorded(path: Path) -> dict:
         return read_json(path)
     if path.suffix == ".npz":
         return recorded_fusion(path)
+    if path.suffix == ".safetensors":
+        return saved_from(path)
     return table_metadata(pq.ParquetFile(path)) if is_sealed(path) else {}
 
 

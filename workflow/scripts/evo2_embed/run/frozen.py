@@ -94,13 +94,13 @@ class Run:
     def embed_settings(self, extraction: str) -> dict:
         """Settings that change an extraction's embeddings, without packs and weights; keys sorted.
 
-        The path of a checkpoint is not included, since files carry its digest. Levels, fusions and
-        the strands of scores are not included, since they are made from embeddings and scores.
+        The path of a checkpoint is not included, since files carry its digest. Levels, fusions,
+        heads and the strands of scores are not included: they are made from embeddings and scores.
         Keys of `LATER` are included if they are set, so that finished runs without them are kept.
         """
         settings = self.settings.extractions[extraction].to_dict()
-        del settings["levels"], settings["fusion"], settings["model"]["checkpoint"]
-        del settings["score_strands"]
+        del settings["levels"], settings["fusion"], settings["heads"]
+        del settings["model"]["checkpoint"], settings["score_strands"]
         for key in LATER:
             if not settings[key]:
                 del settings[key]

@@ -116,6 +116,8 @@ def _manifest(digests: Digests, found: dict, extraction: str) -> Entries:
     yield "scores", scores and scores["digest"], partial(digests.scores, extraction)
     alleles = {layer: entry["digest"] for layer, entry in found.get("variants", {}).items()}
     yield "variants", alleles, partial(digests.all_alleles, extraction)
+    heads = {name: entry["digest"] for name, entry in found.get("heads", {}).items()}
+    yield "heads", heads, partial(digests.head_datasets, extraction)
     fusions = digests.run.settings.extractions[extraction].fusion
     yield "fusions", sorted(found["fusions"]), lambda: sorted(fusions)
     for name, entry in found["fusions"].items():
@@ -155,6 +157,25 @@ def _probed(digests: Digests, found: dict, extraction: str) -> Entries:
         lambda: made_from(code, probe, fusion=without_paths(fusions)),
     )
     yield "datasets", found.get("datasets"), partial(digests.datasets, extraction)
+
+
+def _saved(digests: Digests, found: dict, extraction: str, source: str) -> Entries:
+    code, probe = digests.settings("save_probe")["code"], digests.run.settings.probe
+    entries = {key: found.get(key) for key in ("settings", "labels_sha256")}
+    yield "settings or labels", entries, lambda: made_from(code, probe)
+    yield "datasets", found.get("dataset"), partial(digests.source, extraction, source)
+
+
+def _head_bundle(digests: Digests, found: dict, extraction: str, head: str, bundle: str) -> Entries:
+    yield from _all_settings(digests, found, extraction, bundle)
+    yield from _digest(Digests.head_rows)(
+        digests, found, extraction=extraction, head=head, bundle=bundle
+    )
+
+
+def _head(digests: Digests, found: dict, extraction: str, head: str) -> Entries:
+    yield from _all_settings(digests, found, extraction)
+    yield from _digest(Digests.head_dataset)(digests, found, extraction=extraction, head=head)
 
 
 def _training_set(expected: Callable[..., str]) -> Callable[..., Entries]:
@@ -200,6 +221,9 @@ _EXPECTED: dict[str, Callable[..., Entries]] = {
     "measure_burn_in": _with_settings("measure_burn_in", _measured),
     "check_labels": _labels,
     "probe_layers": _probed,
+    "save_probe": _saved,
+    "apply_bundle": _head_bundle,
+    "apply_heads": _head,
     "split_chunks": _with_settings("split_chunks", Digests.blocks),
     "export_packs": _training_set(Digests.exported),
     "write_finetune": _training_set(Digests.training_set),

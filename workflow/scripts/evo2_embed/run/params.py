@@ -17,6 +17,7 @@ def rule_params(
     extraction: str | None = None,
     fusion: str | None = None,
     bundle: str | None = None,
+    head: str | None = None,
 ) -> dict:
     """By name, the parameters of a rule.
 
@@ -24,10 +25,10 @@ def rule_params(
     ----------
     run : Run
     rule : str
-    extraction, fusion, bundle : str, optional
+    extraction, fusion, bundle, head : str, optional
         Names, if they are wildcards of the rule.
     """
-    return _PARAMS[rule](run, extraction, fusion, bundle)
+    return _PARAMS[rule](run, extraction, fusion, bundle, head)
 
 
 def control_bundles(run: Run) -> list[Bundle]:
@@ -36,7 +37,7 @@ def control_bundles(run: Run) -> list[Bundle]:
     return bundles[:: -(-len(bundles) // 8)]
 
 
-def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str) -> dict:
+def _chunk(run: Run, extraction: str | None, fusion: str | None, bundle: str, *_) -> dict:
     windows = run.settings.windows
     # Only where they count, so that runs without regions or variants do not depend on them.
     regions = {}
@@ -187,6 +188,26 @@ def _probe(run: Run, extraction: str, *_) -> dict:
     }
 
 
+def _save(run: Run, *_) -> dict:
+    settings = {"code": CODE_VERSIONS["probe"], "probe": run.settings.probe.to_dict()}
+    return {"settings": settings}
+
+
+def _apply(
+    run: Run, extraction: str, fusion: str | None, bundle: str | None, head: str, *_
+) -> dict:
+    chosen = run.settings.extractions[extraction].heads[head]
+    return {
+        "settings": {
+            "code": CODE_VERSIONS["heads"],
+            "name": head,
+            "layer": chosen.layer,
+            "k": chosen.k,
+            "threshold": chosen.threshold,
+        }
+    }
+
+
 def _split(run: Run, *_) -> dict:
     finetune = run.settings.finetune
     return {
@@ -238,6 +259,9 @@ _PARAMS = {
     "measure_burn_in": _measure,
     "check_labels": _check_labels,
     "probe_layers": _probe,
+    "save_probe": _save,
+    "apply_bundle": _apply,
+    "apply_heads": _apply,
     "write_manifest": _none,
     "split_chunks": _split,
     "export_packs": _export,

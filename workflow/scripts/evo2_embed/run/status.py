@@ -26,7 +26,7 @@ class ShardStates:
     speed : float or None
         Tokens per second per job, of jobs that run or finished last.
     datasets, layers : int
-        Number of finished datasets, and of all layers, fusions and scores.
+        Number of finished datasets, and of all layers, fusions, scores and heads.
     finished : float
         When the last shard finished (seconds since 1970).
     """
@@ -86,13 +86,11 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
     seconds = sum(seconds for _, _, seconds in recent)
     states.speed = sum(tokens for _, tokens, _ in recent) / seconds if seconds else None
     known = run.settings.extractions[extraction]
-    layers = [*known.outputs, *known.fusion]
-    states.layers = len(layers)
+    paths = [f"embeddings/{extraction}/{layer}.json" for layer in (*known.outputs, *known.fusion)]
+    paths += [f"heads/{extraction}/{head}.json" for head in known.heads]
+    states.layers = len(paths)
     if states.done == sum(bundle.n_shards for bundle in run.bundles.values()):
-        folder = results / "embeddings" / extraction
-        states.datasets = sum(
-            _is_newer(folder / f"{layer}.json", states.finished) for layer in layers
-        )
+        states.datasets = sum(_is_newer(results / path, states.finished) for path in paths)
     return states
 
 

@@ -16,6 +16,7 @@ _THREADS = 4
 # Rules whose files a run is for; a rerun redoes the others only if one of these needs them.
 _FINAL = (
     *("aggregate_embeddings", "aggregate_scores", "compare_alleles", "fuse_layers"),
+    *("save_probe", "apply_heads"),
     *("write_manifest", "write_finetune", "probe_layers", "write_report"),
 )
 

@@ -369,6 +369,34 @@ class Fusion(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Head(Section):
+    """An entry of an extraction's section `heads`."""
+
+    layer: str = key("Layer, or fusion, of this extraction whose rows the head reads.", minLength=1)
+    file: str | None = key(
+        "safetensors file with the head: a probe that another run saved "
+        "(results/probes/.../*.safetensors), or any linear head or sparse autoencoder. null: the "
+        "probe of this run for that layer, from the section probe.",
+        None,
+        minLength=1,
+    )
+    k: int | None = key(
+        "For a sparse autoencoder: the number of features to keep per row, the largest after ReLU. "
+        "null: all outputs are written.",
+        None,
+        minimum=1,
+        maximum=4096,
+    )
+    threshold: float | None = key(
+        "For a sparse autoencoder: features at or below it are left out. null: the thresholds of "
+        "the file, or 0.",
+        None,
+        minimum=0,
+        maximum=1_000_000_000,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Extraction(Section):
     """An entry of the section `extractions`."""
 
@@ -424,6 +452,10 @@ class Extraction(Section):
     fusion: dict[str, Fusion] = key(
         "Datasets that join layers, or strands, of this extraction; by name.", factory=dict
     )
+    heads: dict[str, Head] = key(
+        "Heads that are applied to every row of a layer, such as a saved probe; by name.",
+        factory=dict,
+    )
 
     @property
     def bin(self) -> int | None:
@@ -435,6 +467,12 @@ class Extraction(Section):
         """What the alleles of variants are compared by: the layers, or `SCORES` without layers; not
         if rows are bins."""
         return [] if self.bin else self.layers or self.outputs
+
+    @property
+    def probed(self) -> list[str]:
+        """Layers whose probes are saved, and fusions for which a head asks for that."""
+        asked = {head.layer for head in self.heads.values() if head.file is None}
+        return [*self.layers, *(name for name in self.fusion if name in asked)]
 
     @property
     def outputs(self) -> list[str]:

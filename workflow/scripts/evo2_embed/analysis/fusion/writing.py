@@ -24,12 +24,6 @@ from evo2_embed.io.row_checks import check_embeddings
 from evo2_embed.io.tables import embeddings_schema, metadata_schema, vectors
 from evo2_embed.settings.sections import Fusion
 
-# Entries that the record of a fused bundle has in common with those of its layers.
-_FROM_LAYERS = (
-    *("settings", "packing", "windows", "checkpoint_sha256", "packages", "bundle", "shards"),
-    *("model", "pooling", "precision", "engine", "workflow", "variants"),
-)
-
 
 def fuse_bundle(
     layers: list[str], bundles: list[str], settings: dict, parameters: str, record: str, fused: str
@@ -69,7 +63,7 @@ def fuse_bundle(
     known = {key: entry for each in records for key, entry in each.record["datasets"].items()}
     values = values_digest(fitted)
     digest = settings_digest([settings, values, [known[each.name]["digest"] for each in datasets]])
-    origin = {key: first.record[key] for key in _FROM_LAYERS if key in first.record}
+    origin = first.origin
     parts = kept_parts(fused, first.bundle, digest)
     width, dtype = _width(fitted, fusion), datasets[0].record["dtype"]
     if parts is None:

@@ -45,6 +45,11 @@ class Labels:
     strand: list[str] = field(default_factory=list)
     value: list[str] | list[float] = field(default_factory=list)
 
+    @property
+    def n_outputs(self) -> int:
+        """Classes that a probe of them can have, or 1 for numbers."""
+        return 1 if self.kind == "number" else len(set(self.value)) + self.background
+
     def add(self, contig: str, start: int, end: int, strand: str, value: str | float) -> None:
         """Add an interval."""
         self.contig.append(sys.intern(contig))

@@ -1,12 +1,13 @@
 """A linear probe and its cross-validation: how well a layer predicts labels."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +18,34 @@ COMPONENTS, WIDE = 256, 512  # vectors of more than `WIDE` dimensions are reduce
 INNER_FOLDS = 3
 CLASS_GRID = (1e-5, 1e-3, 1e-1, 10.0)  # C: a larger value is less regularisation
 NUMBER_GRID = (1e-1, 1e1, 1e3, 1e5)  # alpha: a larger value is more regularisation
+
+
+@dataclass(frozen=True)
+class FittedProbe:
+    """A fitted probe: steps that standardise and reduce vectors, and a model."""
+
+    steps: Pipeline
+    model: LogisticRegression | Ridge
+
+    def score(self, vectors: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Metrics by name, for rows with these labels."""
+        return _score(self.model, self.steps.transform(vectors), labels)
+
+
+def fit_probe(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> FittedProbe:
+    """Fit a probe to all rows that are given, see `cross_validate`.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, (n, width)
+    labels : ndarray of object or of float64, (n,)
+    groups : ndarray of int64, (n,)
+        Each is in one inner fold.
+    """
+    with threadpool_limits(1):
+        steps = _reduction(vectors.shape[1], len(vectors)).fit(vectors)
+        inner = inner_folds(labels, groups, INNER_FOLDS)
+        return FittedProbe(steps, _fit(steps.transform(vectors), labels, inner))
 
 
 def cross_validate(
@@ -48,14 +77,12 @@ def cross_validate(
     with threadpool_limits(1):
         for train, test in folds.splits:
             values = vectors(train)
-            reduce = _reduction(values.shape[1], len(train)).fit(values[train])
-            inner = inner_folds(labels[train], folds.groups[train], INNER_FOLDS)
-            model = _fit(reduce.transform(values[train]), labels[train], inner)
-            results.append(_score(model, reduce.transform(values[test]), labels[test]))
+            probe = fit_probe(values[train], labels[train], folds.groups[train])
+            results.append(probe.score(values[test], labels[test]))
     return results
 
 
-def _reduction(width: int, rows: int):
+def _reduction(width: int, rows: int) -> Pipeline:
     steps = [StandardScaler()]
     if width > WIDE:
         steps.append(PCA(min(COMPONENTS, rows), random_state=0))

@@ -1,0 +1,1 @@
+"""Heads: what was learned from the vectors of a layer, applied to every row of it."""
