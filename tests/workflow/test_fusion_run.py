@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import show_plan
-from everything import EXTRACTIONS, FUSIONS, LAYERS, configure
+from everything import EXTRACTIONS, FUSIONS, HEADS, LAYERS, configure
 from evo2_embed.analysis.fusion.fit import fit_layers
 from evo2_embed.analysis.fusion.writing import fuse_bundle
 from evo2_embed.report.summary import load_results, render_summary
@@ -67,13 +67,14 @@ def test_the_manifest_and_the_summary_have_the_fusions(finished_run):
     assert str(finished_run.folder) not in json.dumps(manifest)
 
 
-def test_the_plan_has_the_fusions(finished_run):
+def test_the_plan_has_the_fusions_and_heads(finished_run):
     with contextlib.chdir(finished_run.folder):
         plan = json.loads(show_plan.main("config/config.yaml", ".", True))
     assert plan["jobs"]["fit_fusion"] == plan["jobs"]["fuse_layers"] == 2
-    results = finished_run.folder / "results" / "embeddings"
+    assert plan["jobs"]["apply_bundle"] == 2 * plan["jobs"]["apply_heads"] == 2 * len(HEADS)
     for layer in plan["layers"]:
-        path = results / layer["extraction"] / layer["layer"]
+        kind = "heads" if layer["layer"] in HEADS else "embeddings"
+        path = finished_run.folder / "results" / kind / layer["extraction"] / layer["layer"]
         record = json.loads(path.with_name(f"{path.name}.json").read_text())
         # Scores have no vector; the plan counts their two numbers.
         assert (layer["rows"], layer["width"]) == (record["rows"], record.get("width", 2))

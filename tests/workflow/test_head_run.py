@@ -4,13 +4,13 @@ import contextlib
 import json
 import shutil
 
+import evo2_embed
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from everything import EXTRACTIONS, FEATURES, HEADS, configure
 from evo2_embed.analysis.heads.writing import apply_bundle
-from evo2_embed.dataset.heads import HeadDataset
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.report import heads
@@ -46,8 +46,10 @@ def test_a_probe_of_the_run_gives_probabilities_of_every_row_of_its_layer(finish
     labels = np.where(wanted[:, 0] > 0.5, "background", "CDS")
     assert table["label"].cast(pl.String).to_list() == labels.tolist()
     assert {*labels} == {"CDS", "background"}
-    dataset = HeadDataset.open(finished_run.folder / "results/heads/both/genes.json")
-    assert sum(map(len, dataset.row_groups())) == dataset.rows == len(table)
+    dataset = evo2_embed.open(finished_run.folder / "results/heads", "both", "genes")
+    assert (len(dataset), dataset.layers) == (len(table), list(HEADS))
+    assert dataset.scan().collect().drop("row").equals(table)
+    dataset.verify()
 
 
 def test_a_saved_probe_says_what_it_was_fitted_to(finished_run):

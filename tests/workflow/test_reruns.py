@@ -19,16 +19,18 @@ from snakemake.iocontainers import Namedlist
 
 BOTH, BINS = EXTRACTIONS["both"], EXTRACTIONS["bins"]
 END = {"write_report", "all"}
-DATASET = {"write_manifest", "compare_layers", "probe_layers"} | END
+DATASET = {"write_manifest", "compare_layers", "probe_layers", "save_probe"} | END
 BELOW_EMBED = {"embed_shard", "embed_control", "embed_burn_in", "measure_burn_in"}
 LAYERS_AGAIN = {"aggregate_bundle", "aggregate_embeddings"}
 SCORES_AGAIN = {"score_bundle", "aggregate_scores"}
 DATASETS = LAYERS_AGAIN | SCORES_AGAIN | DATASET
 BELOW_EMBED |= DATASETS
 FUSION = {"fit_fusion", "fuse_bundle", "fuse_layers"}
+HEADS = {"apply_bundle", "apply_heads"}
 TRAINING = {"split_chunks", "export_packs", "write_finetune"}
-BELOW_PACK = {"pack_tokens", "pack_burn_in", "shuffle_windows", *BELOW_EMBED, *FUSION}
+BELOW_PACK = {"pack_tokens", "pack_burn_in", "shuffle_windows", *BELOW_EMBED, *FUSION, *HEADS}
 BELOW_PACK |= {"export_packs", "write_finetune"}
+BELOW_LABELS = {"check_labels", "probe_layers", "save_probe", *HEADS, "write_manifest", *END}
 BELOW_CHUNK = BELOW_PACK | {"chunk_fasta", "list_genomes", "split_chunks", "check_labels"}
 
 
@@ -44,7 +46,7 @@ CHANGES = {
     "dtype": (extraction("bins", dtype="float32"), BELOW_EMBED, 3),
     "levels": (
         extraction("both", levels=["genome"]),
-        {*LAYERS_AGAIN, *FUSION, *DATASET},
+        {*LAYERS_AGAIN, *FUSION, *HEADS, *DATASET},
         0,
     ),
     "new fusion": (
@@ -94,7 +96,7 @@ CHANGES = {
         {"pack_burn_in", "embed_burn_in", "measure_burn_in", *END},
         0,
     ),
-    "probe": ({"probe": {"min_overlap": 0.9}}, {"check_labels", "probe_layers", *END}, 0),
+    "probe": ({"probe": {"min_overlap": 0.9}}, BELOW_LABELS, 0),
     "report": ({"report": {"points": 100}}, END, 0),
     "finetune": ({"finetune": {"gap": 30}}, {*TRAINING, *END}, 0),
 }
@@ -158,6 +160,7 @@ def test_a_raised_code_version_redoes_its_stage(changed_run, copied_workflow):
             *("fuse_bundle", "fuse_layers", "write_manifest"),
             *END,
         },
+        "heads/both/genes/part-00001-small-00000.parquet": {*HEADS, "write_manifest", *END},
         "finetune/padded/train-00000.parquet": {"write_finetune", *END},
     }.items(),
 )
@@ -174,10 +177,10 @@ def test_a_changed_fasta_redoes_its_bundle(changed_run):
     assert jobs["embed_shard"] == 2
 
 
-def test_changed_labels_rerun_the_probes_only(changed_run):
+def test_changed_labels_rerun_the_probes_and_their_heads_only(changed_run):
     path = changed_run.folder / "genes.gff3"
     path.write_text(path.read_text().rsplit("\n", 3)[0] + "\n")
-    assert set(changed_run.planned()) == {"check_labels", "probe_layers", *END}
+    assert set(changed_run.planned()) == BELOW_LABELS
 
 
 def test_a_genome_at_the_end_redoes_the_open_bundle_only(changed_run):

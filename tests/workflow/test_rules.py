@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 import yaml
-from everything import EXTRACTIONS, FUSIONS, LAYERS
+from everything import EXTRACTIONS, FUSIONS, HEADS, LAYERS
 from evo2_embed.plan.rules import RULES, count_jobs
 from evo2_embed.run.frozen import load_frozen, plan_run
 from runs import ROOT, Workflow, random_bases, write_fasta
@@ -121,6 +121,7 @@ def test_rules_take_the_files_of_their_own_extraction_and_no_others(all_jobs):
     assert inputs["results/report.html"][-2:] == chunks
     assert inputs["results/embeddings/both/manifest.json"] == [
         *(f"results/embeddings/both/{name}.json" for name in [*LAYERS, *FUSIONS, "scores"]),
+        *(f"results/heads/both/{name}.json" for name in HEADS),
         *chunks,
         "results/genomes.parquet",
         "results/skipped.tsv",

@@ -80,7 +80,8 @@ def open(
     ----------
     path : path
         The folder `results` of a run, the folder of an extraction, or the folder or the record
-        (`.json`) of a dataset. `results/variants` has the datasets of variants.
+        (`.json`) of a dataset. `results/variants` has the datasets of variants, and
+        `results/heads` those of heads.
     extraction : str, optional
         Name of the extraction. Not needed if there is only one.
     layer : str, optional

@@ -24,6 +24,11 @@ class HeadDataset(Dataset):
         head = self.head
         return head_schema(head["kind"], self.width, head["classes"], self.has_variants)
 
+    @property
+    def vector_column(self) -> None:
+        """None: it has no vectors."""
+        return None
+
 
 def head_schema(kind: str, width: int, classes: list[str], variants: bool) -> pa.Schema:
     """Columns of the dataset of a head: the keys of its layer's dataset, and then

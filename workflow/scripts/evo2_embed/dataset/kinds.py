@@ -1,10 +1,11 @@
-"""The kinds of datasets: embeddings, scores, variants. A record tells its kind."""
+"""The kinds of datasets: embeddings, scores, variants, heads. A record tells its kind."""
 
 from pathlib import Path
 
 import pyarrow as pa
 
 from evo2_embed.dataset.dataset import Dataset
+from evo2_embed.dataset.heads import HeadDataset
 from evo2_embed.embed.row_spans import DOWNSTREAM
 from evo2_embed.io.tables import LABEL, scores_schema
 
@@ -20,6 +21,8 @@ def open_dataset(path: str | Path) -> Dataset:
         If the record is missing, damaged or edited.
     """
     dataset = Dataset.open(path)
+    if "head" in dataset.record:
+        return HeadDataset(dataset.path, dataset.record)
     if "dtype" in dataset.record:
         return dataset
     kind = ScoresDataset if "bits_per_base" in dataset.record else AllelesDataset
