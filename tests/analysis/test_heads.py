@@ -115,7 +115,7 @@ def test_of_equal_features_the_first_are_kept_and_a_threshold_may_be_one_number(
     arrays = {
         "weight": np.ones((6, 1), np.float32),
         "bias": np.array([1, 3, 2, 2, 2, 0], np.float32),
-        "threshold": np.float32(1.5).reshape(()),
+        "threshold": np.array(1.5, np.float32),
     }
     head = loaded(tmp_path / "sae.safetensors", arrays)
     counts, features, values = head.features(np.zeros((2, 1), np.float32), 3)
