@@ -17,7 +17,7 @@
 # make benchmark  time the engine against the stock model on a CPU (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
 # make benchmark-variants  time of variants that share bases (a quarter of an hour or more)
-# make benchmark-reader  time and memory of the reader, for 1,000,000 rows (33 GB in /tmp, or in FOLDER)
+# make benchmark-reader  time and memory of the reader, for 1,000,000 rows (25 GB in /tmp, or in FOLDER)
 # make gpu-cost   count what the engine would run on GPUs, and predict its speed (minutes)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill and damage real runs, dozens of times (half an hour or more)

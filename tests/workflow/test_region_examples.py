@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 
+import evo2_embed
 import numpy as np
 import polars as pl
 import pytest
@@ -135,6 +136,39 @@ def test_bins_of_them_lie_on_the_genome(finished):
         (9572, 9622, 50, 1),
         (13, 63, 50, 1),
     ]
+
+
+def test_the_reader_finds_genes_exons_and_a_gene_over_the_origin(finished):
+    genes, few = evo2_embed.open(finished("genes") / "results"), ["gene_60", "gene_05"]
+    wanted = rows_of(finished("genes"), "genes").filter(pl.col("name").is_in(few))
+    assert len(wanted) == 2
+    assert genes.by_name(few).drop("row").equals(wanted)
+    rows = evo2_embed.open(finished("transcripts") / "results", "mean")
+    contig = rows.by_name("pla")["contig"][0]
+    # Its last 602 bases are the first ones of the plasmid, which has 9,609.
+    for base, found in (("602-602", True), ("603-603", False)):
+        names = rows.region(f"{contig}:{base}", circular=9609)["name"].to_list()
+        assert ("pla" in names) == found
+        assert "pla" not in rows.region(f"{contig}:{base}")["name"].to_list()
+
+
+def test_the_reader_finds_variants_by_id_in_the_alleles_and_their_differences(finished):
+    few = ["snv1", "three_alleles", "last_base"]
+    results = finished("variants") / "results"
+    differences = evo2_embed.open(results / "variants", "variants").by_name(few)
+    assert differences["id"].value_counts().sort("id").rows() == [
+        ("last_base", 2),
+        ("snv1", 2),
+        ("three_alleles", 6),
+    ]
+    alleles = evo2_embed.open(results, "variants").by_name(few)
+    key, side = ["variant", "strand"], {}
+    for allele in ("alt", "ref"):
+        rows = alleles.filter(allele=allele).sort(key)
+        assert rows.select(key).equals(differences.sort(key).select(key))
+        side[allele] = rows["embedding"].to_numpy()
+    delta = differences.sort(key)["delta"].to_numpy()
+    np.testing.assert_allclose(delta, side["alt"] - side["ref"], atol=1e-5)
 
 
 def windows_of(genome, position, reference, alternate, strand):

@@ -5,6 +5,7 @@ import shutil
 
 import aggregate_bundle
 import duckdb
+import evo2_embed
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -176,6 +177,22 @@ def test_levels_are_token_weighted_means(finished_run):
             assert row["n_tokens"] == weights.sum()
             assert row["n_rows"] == len(mine)
             assert np.abs(wanted - row["embedding"]).max() <= 1e-5 * np.abs(wanted).mean()
+
+
+def test_the_reader_gives_one_vector_per_genome_from_levels_and_from_fused_strands(finished_run):
+    def opened(layer):
+        return evo2_embed.open(finished_run.folder / "results", "both", layer)
+
+    rows = rows_of(finished_run, "both", "norm").cast({"genome": pl.String})
+    for layer in ("norm", "strands"):  # the table of a level, and rows
+        assert ("genome" in opened(layer).dataset.record["levels"]) == (layer == "norm")
+        found = opened(layer).genomes()
+        assert found["genome"].to_list() == ["large", "small"]
+        for genome, vector in zip(found["genome"], found["embedding"].to_numpy(), strict=True):
+            mine = rows.filter(genome=genome)
+            weights = mine["n_tokens"].to_numpy().astype(np.float64)
+            wanted = weights @ mine["embedding"].to_numpy() / weights.sum()
+            assert np.abs(wanted - vector).max() <= 1e-5 * np.abs(wanted).mean()
 
 
 def test_the_dataset_opens_in_polars_pyarrow_pandas_and_duckdb(finished_run):
