@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from numpy.typing import DTypeLike
 
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.io.errors import InputError
@@ -225,7 +226,7 @@ class Embeddings:
 
     def numpy(
         self,
-        dtype: np.typing.DTypeLike | None = None,
+        dtype: DTypeLike | None = None,
         out: str | Path | None = None,
         where: pl.Expr | None = None,
     ) -> np.ndarray:

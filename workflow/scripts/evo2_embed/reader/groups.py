@@ -52,16 +52,16 @@ class RowGroups:
             unread = groups.filter(~single)
 
         def read(part: int) -> pl.DataFrame:
-            mine, file = unread.filter(pl.col("part") == part), None
-            found = []
-            for number, group in mine.select("number", "group").iter_rows():
-                file = file or self.dataset.open_part(part, whole=False)
-                rows = pl.from_arrow(file.read_row_group(number, columns=columns))
-                rows = rows.with_columns(pl.col(columns).cast(pl.String)).unique(
-                    maintain_order=True
-                )
-                found.append(rows.with_columns(group=pl.lit(group, pl.Int64)))
-            return pl.concat(found) if found else pl.DataFrame()
+            mine = unread.filter(pl.col("part") == part)
+            if not len(mine):
+                return pl.DataFrame()
+            file = self.dataset.open_part(part, whole=False)
+            rows = pa.concat_tables(
+                [file.read_row_group(number, columns=columns) for number in mine["number"]]
+            )
+            found = pl.from_arrow(rows.unify_dictionaries()).select(pl.col(columns).cast(pl.String))
+            group = np.repeat(mine["group"].to_numpy(), mine["rows"].to_numpy())
+            return found.with_columns(group=group).unique(maintain_order=True)
 
         known += [each for each in each_part(self.dataset, read) if len(each)]
         empty = {**dict.fromkeys(columns, pl.String), "group": pl.Int64}
