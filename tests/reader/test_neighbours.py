@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 from evo2_embed.io.errors import InputError
-from evo2_embed.reader import neighbours
+from evo2_embed.reader import embeddings, parts
 from made import GENOMES, ROWS, VALUES, write
 
 MEAN = VALUES.astype(np.float64).mean(axis=0)
@@ -89,10 +89,28 @@ def test_only_rows_of_the_expression_are_found(ds):
         ds.neighbours(17, where=pl.col("strnd") == "+")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vectors_in_a_file_are_read_instead_of_the_part_files(ds, tmp_path, monkeypatch, dtype):
+    vectors = ds.numpy(dtype, out=tmp_path / "vectors.npy")
+    monkeypatch.setattr(parts, "ROW_GROUP_BYTES", 200)  # blocks of 10 rows, or of 5
+    monkeypatch.setattr(parts.Vectors, "_read", None)
+    allowed = [i for i, row in enumerate(ROWS) if row[3] == "-"]
+    check(ds.neighbours(17, vectors=vectors), VALUES[17], without=[17])
+    found = ds.neighbours(17, where=pl.col("strand") == "-", vectors=vectors)
+    check(found, VALUES[17], allowed=allowed, without=[17])
+
+
+def test_vectors_of_another_dataset_are_refused(ds):
+    other = VALUES.copy()
+    other[-1] += 1
+    for wrong in (other, VALUES[:-1], VALUES[:, :4], VALUES.astype(int)):
+        with pytest.raises(InputError, match="vectors: not the 230 x 5 numbers of .*blocks.2.json"):
+            ds.neighbours(17, vectors=wrong)
+
+
 def test_the_mean_is_read_once(ds, monkeypatch):
     assert np.allclose(ds.mean(), MEAN, rtol=1e-12)
-    monkeypatch.setattr(neighbours, "mean_vector", None)
-    monkeypatch.setattr("evo2_embed.reader.embeddings.mean_vector", None)
+    monkeypatch.setattr(embeddings, "mean_vector", None)
     check(ds.neighbours(17), VALUES[17], without=[17])
 
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.io.files import atomic_path
-from evo2_embed.io.tables import vectors_to_numpy
-from evo2_embed.reader.parts import each_part, first_rows
+from evo2_embed.reader.parts import Vectors, each_part
 
 Put = Callable[[int, np.ndarray], None]
 
@@ -74,25 +73,11 @@ def _count(dataset: Dataset, rows: np.ndarray | None) -> int:
 
 def _read(dataset: Dataset, rows: np.ndarray | None, put: Put) -> None:
     """Give the vectors of row groups, and the place of their first row, to a function."""
-    firsts, column = first_rows(dataset), dataset.vector_column
+    vectors = Vectors(dataset, rows=rows)
 
     def read(part: int) -> None:
-        start, stop = firsts[part : part + 2]
-        if rows is not None and not np.any((rows >= start) & (rows < stop)):
-            return
-        file = dataset.open_part(part)
-        for number in range(file.num_row_groups):
-            stop = start + file.metadata.row_group(number).num_rows
-            if rows is None:
-                mine, place = None, start
-            else:
-                place, end = np.searchsorted(rows, [start, stop])
-                mine = rows[place:end] - start
-            if mine is None or len(mine):
-                table = file.read_row_group(number, columns=[column])
-                values = vectors_to_numpy(table[column], dataset.width)
-                put(place, values if mine is None else values[mine])
-            start = stop
+        for mine, values in vectors.of_part(part):
+            put(int(mine[0] if rows is None else np.searchsorted(rows, mine[0])), values)
 
     for _ in each_part(dataset, read):
         pass

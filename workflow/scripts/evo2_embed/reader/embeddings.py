@@ -1,6 +1,7 @@
 """What users of the results have in their hands: a dataset, with its rows in the form they need."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import polars as pl
 from numpy.typing import DTypeLike
 
 from evo2_embed.dataset.dataset import Dataset
+from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes, some_of
@@ -20,6 +22,7 @@ from evo2_embed.reader.groups import ROW
 from evo2_embed.reader.means import means
 from evo2_embed.reader.names import not_there
 from evo2_embed.reader.neighbours import mean_vector, nearest
+from evo2_embed.reader.parts import Vectors
 from evo2_embed.reader.queries import Queries
 from evo2_embed.reader.query_vectors import Query, check_width, query_vectors
 from evo2_embed.reader.scan import scan_parts
@@ -355,9 +358,7 @@ class Embeddings:
         ndarray of float64, (width,)
         """
         self._check_vectors("mean")
-        if self._mean is None:
-            self._mean = mean_vector(self.dataset)
-        return self._mean
+        return self._mean_of(Vectors(self.dataset))
 
     def neighbours(
         self,
@@ -365,10 +366,11 @@ class Embeddings:
         k: int = 10,
         centre: bool | np.ndarray = True,
         where: pl.Expr | None = None,
+        vectors: np.ndarray | None = None,
     ) -> pl.DataFrame:
         """The rows that are nearest to a query by cosine: exact, over all rows.
 
-        All rows are read, a row group at a time. Embeddings have a large part in common, so without
+        All rows are read, a block at a time. Embeddings have a large part in common, so without
         centring all cosines are near 1, and their order is another.
 
         Parameters
@@ -386,6 +388,9 @@ class Embeddings:
         where : Expr, optional
             Which rows may be found, such as `pl.col("genome") != "phage"`; all if not given. The
             mean stays that of all rows.
+        vectors : ndarray, (rows, width), optional
+            All vectors, as `numpy` gives them, in memory or mapped from a file. They are read
+            instead of the part files, as fast as the memory or the disk is.
 
         Returns
         -------
@@ -402,17 +407,34 @@ class Embeddings:
         if k < 1:
             raise InputError(f"k: {k} (allowed: 1 or more)")
         asked = query_vectors(self.dataset, self._queries, self.rows, query)
-        if where is not None:
-            self._check_columns(where)
-        found = nearest(self.dataset, asked.vectors, k, self._centre(centre), where, asked.rows)
+        if vectors is not None:
+            self._check_same(vectors)
+        rows, given = self._rows(where), Vectors(self.dataset, vectors)
+        if isinstance(centre, bool):
+            middle = self._mean_of(given) if centre else np.zeros(self.width)
+        else:
+            middle = check_width(np.asarray(centre, np.float64), self.dataset, "centre")
+        found = nearest(replace(given, rows=rows), asked.vectors, k, middle, asked.rows)
         keys = self._queries.groups.at(found[ROW].to_numpy(), self.dataset.key_columns)
         found = pl.concat([found, keys.drop(ROW, "cosine", strict=False)], how="horizontal")
         return found.drop("query") if asked.single else found
 
-    def _centre(self, centre: bool | np.ndarray) -> np.ndarray:
-        if isinstance(centre, bool):
-            return self.mean() if centre else np.zeros(self.width)
-        return check_width(np.asarray(centre, np.float64), self.dataset, "centre")
+    def _mean_of(self, vectors: Vectors) -> np.ndarray:
+        if self._mean is None:
+            self._mean = mean_vector(vectors)
+        return self._mean
+
+    def _check_same(self, vectors: np.ndarray) -> None:
+        """Check that an array has the vectors of the dataset, by some of its rows."""
+        shape, some = (len(self), self.width), evenly(len(self), 3)
+        if vectors.shape == shape and vectors.dtype.kind == "f":
+            stored = self.rows(some)[self.dataset.vector_column].to_numpy()
+            if (vectors[some] == stored.astype(vectors.dtype)).all():
+                return
+        raise InputError(
+            f"vectors: not the {len(self):,} x {self.width:,} numbers of {self.dataset.path}, as "
+            "numpy() gives them"
+        )
 
     # Which rows
 
