@@ -1,8 +1,8 @@
 """The vectors of a dataset as one array, in memory or in a file."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -47,23 +47,17 @@ def fill_file(
     with atomic_path(path) as temporary:
         # Written, not mapped: mapped pages would count as memory of this process.
         with open(temporary, "wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": dtype.str, "fortran_order": False, "shape": shape}
-            )
-            begin = file.tell()
-        handle = os.open(temporary, os.O_WRONLY)
+            header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            begin, lock = file.tell(), Lock()
 
-        def put(first: int, values: np.ndarray) -> None:
-            data = memoryview(np.ascontiguousarray(values, dtype)).cast("B")
-            offset = begin + first * shape[1] * dtype.itemsize
-            while len(data):
-                written = os.pwrite(handle, data, offset)
-                data, offset = data[written:], offset + written
+            def put(first: int, values: np.ndarray) -> None:
+                data = np.ascontiguousarray(values, dtype)
+                with lock:
+                    file.seek(begin + first * shape[1] * dtype.itemsize)
+                    file.write(data)
 
-        try:
             _read(dataset, rows, put)
-        finally:
-            os.close(handle)
     return np.load(path, mmap_mode="r")
 
 

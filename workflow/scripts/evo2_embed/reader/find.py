@@ -22,7 +22,7 @@ def find_dataset(path: str | Path, extraction: str | None, layer: str | None) ->
         If it is not there, if names are missing, or if its record or its part files are missing,
         damaged or of another size.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     record = _record(path)
     if record is None:
         folder, left = _extraction(path, [name for name in (extraction, layer) if name])
