@@ -44,20 +44,19 @@ def fill_file(
     The file appears only when it is complete. Parameters as in `fill_array`.
     """
     shape = (_count(dataset, rows), dataset.width)
-    with atomic_path(path) as temporary:
-        # Written, not mapped: mapped pages would count as memory of this process.
-        with open(temporary, "wb") as file:
-            header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            begin, lock = file.tell(), Lock()
+    # Written, not mapped: mapped pages would count as memory of this process.
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        begin, lock = file.tell(), Lock()
 
-            def put(first: int, values: np.ndarray) -> None:
-                data = np.ascontiguousarray(values, dtype)
-                with lock:
-                    file.seek(begin + first * shape[1] * dtype.itemsize)
-                    file.write(data)
+        def put(first: int, values: np.ndarray) -> None:
+            data = np.ascontiguousarray(values, dtype)
+            with lock:
+                file.seek(begin + first * shape[1] * dtype.itemsize)
+                file.write(data)
 
-            _read(dataset, rows, put)
+        _read(dataset, rows, put)
     return np.load(path, mmap_mode="r")
 
 
