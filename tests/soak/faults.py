@@ -69,7 +69,9 @@ def move_project(trial: Trial) -> None:
     """The folder gets another name after a kill; its paths of FASTA files become absolute."""
     kill_all(trial)
     trial.rename(f"{trial.folder} moved")
-    trial.flow.sheet({"lambda": trial.folder / "lambda.fa.gz"})
+    rows = (trial.folder / "genomes.tsv").read_text().splitlines()[1:]
+    files = dict(row.split("\t")[:2] for row in rows)
+    trial.flow.sheet({name: trial.folder / file for name, file in files.items()})
     trial.outcome = "killed, moved, rerun"
 
 
@@ -192,11 +194,11 @@ def second_run(trial: Trial) -> None:
 
 def second_run_without_lock(trial: Trial) -> None:
     trial.begin()
-    first = trial.start()
+    first, output = trial.start(), trial.output
     trial.while_embedding()
     trial.start("--nolock", "--rerun-incomplete")
     trial.end()
-    second, trial.process = trial.process, first
+    second, trial.process, trial.output = trial.process, first, output
     trial.end()
     trial.outcome = f"first {first.returncode}, second {second.returncode}"
 
