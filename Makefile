@@ -2,11 +2,13 @@
 # make test       set up everything and run all tests
 # make gpu-env    set up the environment of a GPU machine in .venv-gpu (6 GB; no compiler needed)
 # make storage-env  add what a run needs for files at s3:// and https:// to .venv, or to .venv-gpu
+# make export-env  add what a run needs for export: anndata and lance to .venv, or to .venv-gpu
 # make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (a GPU is not needed)
 # make test-gpu   measure what only a GPU can show, with evo2_7b of random weights (6 minutes)
 # make test-slurm run the demo through a private SLURM on this machine (Debian, as root)
 # make test-slurm-all   the same, with faults of a cluster, two nodes and accounting (half an hour or more)
 # make test-storage  run the workflow with files of an S3 server and a web server on this machine
+# make test-export  open the exports with scanpy, LanceDB and others, and run the notebooks
 # make lint       check the style of the code
 # make schema     write the JSON schema and docs/configuration.md after a change of the keys
 # make plan       estimate a run: windows, jobs, hours, memory, sizes
@@ -29,8 +31,8 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env gpu-env storage-env demo plan status verify tidy doctor lint schema
-.PHONY: test test-storage test-gpu test-gpu-env test-slurm test-slurm-all
+.PHONY: help env test-env gpu-env storage-env export-env demo plan status verify tidy doctor lint schema
+.PHONY: test test-storage test-export test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts benchmark-variants benchmark-reader gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
 # Programs of a Python environment do not start from a path with a blank.
@@ -52,6 +54,9 @@ gpu-env: .venv-gpu/.env
 
 storage-env: $(VENV)/.env
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -r envs/requirements-storage.txt
+
+export-env: $(VENV)/.env
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -r envs/requirements-export.txt
 
 demo: env
 	@$(BIN)/snakemake --cores all --quiet rules host --configfile config/demo.yaml
@@ -87,6 +92,9 @@ test-slurm-all: test-env
 
 test-storage: test-env
 	@PYTHON=$(BIN)/python tests/storage/run.sh
+
+test-export: test-env
+	@PYTHON=$(BIN)/python tests/export/run.sh
 
 lint: test-env
 	@$(BIN)/ruff check .

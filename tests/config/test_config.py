@@ -10,6 +10,8 @@ import yaml
 from evo2_embed.config.context import beyond_training
 from evo2_embed.config.resolve import resolve
 from evo2_embed.config.schema import schema_faults
+from evo2_embed.export import packages
+from evo2_embed.export.packages import package_faults
 from evo2_embed.genomes.sample_sheet import Genome, read_sheet
 from evo2_embed.genomes.sheet_files import file_faults
 from evo2_embed.io.errors import InputError
@@ -55,6 +57,35 @@ def test_an_unknown_key_is_refused_at_every_level(path):
     assert "unknown key 'strnads'" in fault
     assert ".".join(path) in fault
     assert "allowed: " in fault
+
+
+@pytest.mark.parametrize("value", [None, "finetune", "atlas", [], ["anndata", "finetune"]])
+def test_export_is_a_name_or_a_list_of_names(complete, value):
+    exports = complete(export=value).exports
+    asked = {value} if isinstance(value, str) else set(value or [])
+    assert {name for name, wanted in vars(exports).items() if wanted} == asked
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ("zarr", 'export: "zarr" is not allowed (allowed: null, anndata, atlas, '),
+        (["atlas", "zarr"], 'export.1: "zarr" is not allowed (allowed: anndata, atlas, '),
+        (["atlas", "atlas"], 'export: ["atlas", "atlas"] has a duplicate entry'),
+    ],
+)
+def test_other_exports_are_refused(value, line):
+    (fault,) = schema_faults(merged(CONFIG, {"export": value}))
+    assert fault.startswith(line)
+
+
+def test_a_run_says_at_its_start_which_packages_its_exports_lack(complete, monkeypatch):
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "h5py" else name)
+    assert package_faults(complete(export=["lance", "atlas", "finetune"])) == []
+    assert package_faults(complete(export=["anndata", "lance"])) == [
+        "export: anndata: the package h5py is missing: run `make export-env`, or pip install -r "
+        "envs/requirements-export.txt"
+    ]
 
 
 def test_a_close_key_is_suggested():

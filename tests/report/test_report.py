@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from evo2_embed.analysis.projection import project
 from evo2_embed.io.tables import CHUNKS, table_writer
 from evo2_embed.report import embeddings, html
 from evo2_embed.report.gc import add_gc
 from evo2_embed.report.probes import verdict
-from evo2_embed.report.projection import project
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import Result
 from hypothesis import example, given, settings

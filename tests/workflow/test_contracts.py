@@ -89,8 +89,9 @@ JSON_OUTPUTS = [
 
 @pytest.mark.parametrize(
     ("rule", "output"),
-    # The finished run keeps all, and has no variants: test_region_examples.py looks at these.
-    [entry for entry in JSON_OUTPUTS if entry[0].stage not in ("variants", "tidy")],
+    # The finished run keeps all, and has no variants or exports: test_region_examples.py and
+    # tests/export look at these.
+    [entry for entry in JSON_OUTPUTS if entry[0].stage not in ("variants", "tidy", "export")],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_headers_name_the_keys_of_the_json_files_of_a_run(finished_run, rule, output):
@@ -194,6 +195,20 @@ def test_the_storage_environment_pins_what_the_others_do():
     others = pins((ROOT / "envs" / "requirements-test.txt").read_text())
     others |= pins((ROOT / "envs" / "requirements.txt").read_text())
     assert not storage.keys() & others.keys()
+
+
+def test_the_export_environment_pins_what_the_others_do():
+    export = pins((ROOT / "envs" / "requirements-export.txt").read_text())
+    tested = export | pins((ROOT / "envs" / "requirements-export-test.txt").read_text())
+    others = pins((ROOT / "envs" / "requirements-test.txt").read_text())
+    others |= pins((ROOT / "envs" / "requirements.txt").read_text())
+    conda = pins((ROOT / "envs" / "export.yaml").read_text())
+    assert conda.items() <= (others | export).items()
+    assert {"anndata", "h5py", "pandas", "lancedb"} <= conda.keys()
+    # anndata refuses the newer version.
+    assert export["pandas"] < "3"
+    shared = (tested.keys() & others.keys()) - {"pandas"}
+    assert {name: tested[name] for name in shared} == {name: others[name] for name in shared}
 
 
 def test_only_the_last_lines_of_a_script_know_snakemake():

@@ -51,6 +51,7 @@ def find_scripts():
 sys.path.insert(0, str(find_scripts()))
 
 from evo2_embed.config.read import read_yaml
+from evo2_embed.export.packages import package_faults
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.remote import COPIES, address_of
 from evo2_embed.io.text import fault_lines
@@ -63,7 +64,7 @@ from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.run.record_files import has_lost_files, has_new_parts, lost_bundles
 from evo2_embed.run.repaired import repaired_bundles
 from evo2_embed.settings.sections import SCORES
-from snakemake.settings.types import RerunTrigger
+from snakemake.settings.types import DeploymentMethod, RerunTrigger
 
 if workflow.modifier.path_modifier.replace_prefix("results/", None) != "results/":
     sys.exit(
@@ -105,9 +106,12 @@ def load_run():
 
 
 def planned_run():
-    """The run of the configuration; an error if it would lose datasets of an earlier version."""
+    """The run of the configuration; an error if it would lose datasets of an earlier version, or
+    needs packages that its jobs would not find."""
     run = plan_run(config)
     faults = older_faults(run, RESULTS)
+    if DeploymentMethod.CONDA not in workflow.deployment_settings.deployment_method:
+        faults = [*faults, *package_faults(run.settings)]
     if faults:
         raise InputError("\n".join(faults))
     return run
@@ -141,6 +145,7 @@ wildcard_constraints:
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
     head="|".join(map(re.escape, sorted(HEADS))) or NOTHING,
     source="|".join([*map(re.escape, sorted(FUSIONS)), LAYER]),
+    dataset="|".join([LAYER, *map(re.escape, sorted(FUSIONS))]),
 
 
 def made_by(rule, *outputs):

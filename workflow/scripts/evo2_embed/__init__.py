@@ -14,6 +14,7 @@ The packages follow the data. A package imports only from packages above it::
     reader      datasets -> notebooks and scripts
     analysis    datasets -> compare, burn_in, fusion, probes, heads
     finetune    pack files -> a training set
+    export      datasets -> files for other programs
     config      a configuration, completed and checked
     plan        what a run will make and cost: jobs, time, memory, disk
     run         the frozen settings of a run, and its progress
@@ -44,6 +45,7 @@ PACKAGES = (
     "reader",
     "analysis",
     "finetune",
+    "export",
     "config",
     "plan",
     "run",
@@ -67,6 +69,7 @@ CODE_VERSIONS = {
     "probe": 1,
     "heads": 1,
     "export": 2,
+    "formats": 1,
     "report": 2,
 }
 

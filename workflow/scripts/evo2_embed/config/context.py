@@ -55,7 +55,7 @@ def needs_whole(settings: Settings) -> str | None:
     for name, extraction in settings.extractions.items():
         if extraction.engine == "stock":
             return f"extractions.{name}.engine: stock"
-    return "export: finetune" if settings.export == "finetune" else None
+    return "export: finetune" if settings.exports.finetune else None
 
 
 def model_fault(where: str, name: str, settings: Settings) -> str | None:

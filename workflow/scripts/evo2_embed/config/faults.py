@@ -120,7 +120,7 @@ def _runtime_faults(settings: Settings) -> list[str]:
 
 def _finetune_faults(settings: Settings) -> list[str]:
     section, size = settings.finetune, settings.windows.size
-    if settings.export != "finetune" or section.split != "block" or section.block >= size:
+    if not settings.exports.finetune or section.split != "block" or section.block >= size:
         return []
     return [
         f"finetune.block: {section.block} is less than windows.size ({size}), so windows would "

@@ -27,7 +27,7 @@ def region_row_faults(settings: Settings, genomes: list[Genome]) -> list[str]:
             "probe: spliced regions cannot be labelled by intervals (allowed: regions.splice: "
             "false, or no section probe)"
         )
-    if section.flank and settings.export == "finetune":
+    if section.flank and settings.exports.finetune:
         faults.append(
             f"regions.flank: {section.flank} does not work with export: finetune, whose rows have "
             "no context (allowed: 0)"
@@ -59,7 +59,7 @@ def _length_faults(path: str, settings: Settings) -> list[str]:
                 f"(allowed: at most {trained:,} tokens, or windows.context.beyond_training: true)"
             )
     finetune = settings.finetune
-    if settings.export == "finetune" and finetune.split == "block":
+    if settings.exports.finetune and finetune.split == "block":
         _, span, line = _longest(path, settings, "span")
         if span > finetune.block:
             faults.append(

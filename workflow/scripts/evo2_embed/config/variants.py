@@ -129,7 +129,7 @@ def _whole_faults(settings: Settings) -> list[str]:
     if why is None:
         return []
     if why == "export: finetune":
-        return ["export: finetune does not work with variants (allowed: null)"]
+        return ["export: finetune does not work with variants (leave out finetune)"]
     if section.share != "none":
         return [f"variants.share: {section.share} does not work with {why} (allowed: none)"]
     tokens, most = section.size + packing.bos, min(packing.piece, packing.max_tokens)

@@ -110,8 +110,9 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(**temporary_names(path)))
         try:
             yield temporary
-            for file in temporary.iterdir():
-                sync(file)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    sync(file)
             temporary.chmod(0o777 & ~_umask())
             check_write()
             if path.exists():

@@ -75,6 +75,7 @@ class LayerEstimate:
     rows: int
     shard_bytes: int
     dataset_bytes: int
+    export_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,17 @@ class Estimate:
         return sum(layer.dataset_bytes for layer in self.layers)
 
     @property
+    def export_bytes(self) -> int:
+        """Size of the files of `export` other than the training set."""
+        return sum(layer.export_bytes for layer in self.layers)
+
+    @property
     def bytes(self) -> int:
-        """Size of `results/`: chunk tables, packs, shard files, datasets and, with `export`, the
-        training set."""
+        """Size of `results/`: chunk tables, packs, shard files, datasets and the files of
+        `export`."""
         inputs = self.chunk_bytes + self.pack_bytes
-        return inputs + self.shard_bytes + self.dataset_bytes + self.finetune_bytes
+        exported = self.export_bytes + self.finetune_bytes
+        return inputs + self.shard_bytes + self.dataset_bytes + exported
 
     @property
     def bundle_bytes(self) -> int:
@@ -294,8 +301,10 @@ def _estimate_layers(
             if twice:
                 size += filesizes.shard_files(extraction, width, of_variants, shards)
                 stored += filesizes.alleles(width, *alleles)
+            copies = filesizes.exports(settings, extraction.dtype, width, rows)
+            sizes = size, stored, copies
             layers.append(
-                LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, size, stored)
+                LayerEstimate(name, layer, pooling, extraction.dtype, width, rows, *sizes)
             )
         if extraction.scores:
             files = 2 * shards if twice else shards
@@ -305,7 +314,7 @@ def _estimate_layers(
                 stored = scored.dataset_bytes + filesizes.alleles(0, *alleles)
                 scored = replace(scored, dataset_bytes=stored)
             layers.append(scored)
-        layers += _estimate_fusions(name, extraction, rows, bundles)
+        layers += _estimate_fusions(name, settings, rows, bundles)
         layers += _estimate_heads(name, extraction, rows, bundles, settings)
     return layers
 
@@ -320,8 +329,9 @@ def _estimate_scores(
 
 
 def _estimate_fusions(
-    where: str, extraction: Extraction, rows: int, bundles: int
+    where: str, settings: Settings, rows: int, bundles: int
 ) -> list[LayerEstimate]:
+    extraction = settings.extractions[where]
     known, pooling = layer_widths(extraction.model.name), extraction.pooling
     # Fused vectors compress like means.
     stored = replace(extraction, pooling="mean")
@@ -331,7 +341,8 @@ def _estimate_fusions(
         width = joined_width(fusion.method, fusion.strands, widths)
         mine = rows if fusion.strands == "keep" else rows // 2
         size = filesizes.dataset(stored, width, mine, bundles, [], 1)
-        fusions.append(LayerEstimate(where, name, pooling, extraction.dtype, width, mine, 0, size))
+        sizes = 0, size, filesizes.exports(settings, extraction.dtype, width, mine)
+        fusions.append(LayerEstimate(where, name, pooling, extraction.dtype, width, mine, *sizes))
     return fusions
 
 

@@ -22,6 +22,9 @@ _HEADS_FILE = 6_000  # bytes of the metadata of a file of a head
 _OUTPUT, _FEATURE = 4.5, 6  # bytes of a class or number of a row, and of a feature with its value
 _LEVEL_FILE = 3_000  # bytes of the metadata of a table of means over contigs or genomes
 
+# Exports: bytes of a row beside its vector, and of a file; of a row of a map, which has no vector.
+_ANNDATA, _ANNDATA_FILE, _LANCE, _LANCE_FILE, _ATLAS = 110, 35_000, 8, 13_000, 105
+
 # Training set, per form: bytes per token of inputs (with or without BOS) and of labels, per window
 # for its keys, and per shard for its files.
 _INPUT, _INPUT_BOS, _LABEL, _KEY, _FORM_FILES = 0.25, 0.335, 0.335, 10, 9_000
@@ -29,6 +32,7 @@ _INPUT, _INPUT_BOS, _LABEL, _KEY, _FORM_FILES = 0.25, 0.335, 0.335, 10, 9_000
 # Vectors hardly compress, except unpooled vectors of a bf16 model: they are float32 with 16 bits in
 # use, so each is an index into a dictionary.
 _COMPRESSED, _FLOAT16, _UNPOOLED = 0.93, 1.0, 0.5
+_ITEM = {"float32": 4, "float16": 2}
 # pyarrow first tries a dictionary of up to this many bytes in every row group.
 _DICTIONARY = 1 << 20
 _GROUP_BYTES, _GROUP_ROWS = 4 << 20, 8192  # as in tables.row_group_rows
@@ -60,7 +64,7 @@ def pack_files(windows: Windows, tokens: int, count: int, shards: int, variants:
 
 def training_set(settings: Settings, tokens: int, count: int, shards: int) -> int:
     """Bytes of the files of `export: finetune`, for `count` windows; 0 without it."""
-    if settings.export != "finetune":
+    if not settings.exports.finetune:
         return 0
     windows = settings.windows
     new = min(1, windows.stride / windows.size)
@@ -69,6 +73,18 @@ def training_set(settings: Settings, tokens: int, count: int, shards: int) -> in
     labels = _LABEL * (new if windows.stride % 8 == 0 else 1)
     inputs = new * (_INPUT_BOS if settings.packing.bos else _INPUT)
     return round(2 * (tokens * (inputs + labels) + count * _KEY + shards * _FORM_FILES))
+
+
+def exports(settings: Settings, dtype: str, width: int, rows: int) -> int:
+    """Bytes of the files of `export` other than the training set, of one dataset."""
+    asked, size = settings.exports, 0
+    if asked.anndata:
+        size += rows * (width * 4 + _ANNDATA) + _ANNDATA_FILE
+    if asked.atlas:
+        size += min(rows, settings.atlas.rows) * _ATLAS
+    if asked.lance:
+        size += rows * (width * _ITEM[dtype] + _LANCE) + _LANCE_FILE
+    return size
 
 
 def shard_files(extraction: Extraction, width: int, rows: int, files: int) -> int:
@@ -120,7 +136,7 @@ def dataset(
 
 
 def _rows(extraction: Extraction, width: int, rows: float) -> float:
-    itemsize = {"float32": 4, "float16": 2}[extraction.dtype]
+    itemsize = _ITEM[extraction.dtype]
     share = _share(extraction)
     return _vectors(rows, width, itemsize, share) + rows * _KEYS + _EMBEDDING_FILE
 

@@ -54,6 +54,7 @@ _COMPARE = ("compare.rows",)
 _CONTROL = ("compare.rows", "compare.control")
 _BURN_IN = ("burn_in.length",)
 _LAYERS = "layers"
+_FINETUNE = ("exports.finetune",)
 
 # In the order of the data, except the training set.
 _RULES = (
@@ -161,15 +162,26 @@ _RULES = (
     Rule("apply_bundle", "heads", {"record": f"{_BUNDLE}/heads/{{head}}.json"}),
     Rule("apply_heads", "heads", {"record": "heads/{extraction}/{head}.json"}),
     Rule("write_manifest", "aggregate", {"manifest": "embeddings/{extraction}/manifest.json"}),
-    Rule("split_chunks", "finetune", {"blocks": "export/blocks.parquet"}, ("export",)),
-    Rule(
-        "export_packs", "finetune", {"record": "export/{bundle}/{shard}/export.json"}, ("export",)
-    ),
+    Rule("split_chunks", "finetune", {"blocks": "export/blocks.parquet"}, _FINETUNE),
+    Rule("export_packs", "finetune", {"record": "export/{bundle}/{shard}/export.json"}, _FINETUNE),
     Rule(
         "write_finetune",
         "finetune",
         {"summary": "finetune/summary.json", "card": "finetune/README.md"},
-        ("export",),
+        _FINETUNE,
+    ),
+    *(
+        Rule(
+            f"export_{name}",
+            "export",
+            {
+                "record": f"export/{name}/{{extraction}}/{{dataset}}.json",
+                "exported": f"export/{name}/{{extraction}}/{{dataset}}.{ending}",
+            },
+            (f"exports.{name}",),
+            _LAYERS,
+        )
+        for name, ending in (("anndata", "h5ad"), ("atlas", "parquet"), ("lance", "lance"))
     ),
     Rule("tidy_bundle", "tidy", {"record": "tidied/{bundle}.json"}, ("keeps_datasets",)),
     Rule("write_report", "report", {"report": "report.html", "summary": "summary.txt"}),
@@ -345,6 +357,8 @@ def _values(
         layers = extraction.layers if rule.of_extraction == "outputs" else extraction.allele_layers
         few = bundles[known["bundle"]].n_shards == 1 or not layers
         return [ALL_LAYERS] if few else list(layers)
+    if wildcard == "dataset":
+        return [*extraction.layers, *extraction.fusion]
     keys = {"layer": rule.of_extraction, "fusion": "fusion", "head": "heads", "source": "probed"}
     key = keys[wildcard]
     return list(getattr(extraction, key))

@@ -55,6 +55,7 @@ def as_json(cost: Cost) -> dict:
             "pack_bytes": estimate.pack_bytes,
             "shard_bytes": estimate.shard_bytes,
             "dataset_bytes": estimate.dataset_bytes,
+            "export_bytes": estimate.export_bytes,
             "finetune_bytes": estimate.finetune_bytes,
             "bytes": estimate.bytes,
             "bytes_with_keep_datasets": estimate.tidied_bytes,
@@ -276,6 +277,7 @@ def _disk(cost: Cost) -> str:
         "packs": estimate.pack_bytes,
         "shard files": estimate.shard_bytes,
         "datasets": estimate.dataset_bytes,
+        "exports": estimate.export_bytes,
         "training set": estimate.finetune_bytes,
     }
     shown = ", ".join(f"{name} {human_bytes(size)}" for name, size in parts.items() if size)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
+from evo2_embed.analysis.projection import project
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.text import shown
 from evo2_embed.report.gc import add_gc
 from evo2_embed.report.html import choice, data, note, section
-from evo2_embed.report.projection import project
 from evo2_embed.report.summary import Result
 from evo2_embed.settings.sections import Report
 

@@ -226,6 +226,14 @@ def _export(run: Run, *_) -> dict:
     return {"settings": {"code": CODE_VERSIONS["export"], "pad_token": pad_token}}
 
 
+def _formats(run: Run, *_) -> dict:
+    return {"settings": {"code": CODE_VERSIONS["formats"]}}
+
+
+def _atlas(run: Run, *_) -> dict:
+    return {"settings": {"code": CODE_VERSIONS["formats"], "rows": run.settings.atlas.rows}}
+
+
 def _none(*_) -> dict:
     return {}
 
@@ -266,6 +274,9 @@ _PARAMS = {
     "split_chunks": _split,
     "export_packs": _export,
     "write_finetune": _export,
+    "export_anndata": _formats,
+    "export_atlas": _atlas,
+    "export_lance": _formats,
     "tidy_bundle": _none,
     "write_report": _report,
 }

@@ -42,8 +42,8 @@ def recorded_files(path: Path, record: dict) -> Iterator[RecordedFile]:
     Parameters
     ----------
     path : Path
-        The record of a dataset, of a shard, of the rows of a shard in the training set, or the
-        summary of the training set. Other files name no files.
+        The record of a dataset, of a shard, of an export, of the rows of a shard in the training
+        set, or the summary of the training set. Other files name no files.
     record : dict
         Its content.
     """
@@ -59,6 +59,9 @@ def recorded_files(path: Path, record: dict) -> Iterator[RecordedFile]:
         for name, entry in record["datasets"].items():
             for level, known in entry["levels"].items():
                 yield _recorded(level_path(path, name, level), known, path)
+    elif "exported" in record:
+        for entry in record["exported"]:
+            yield _recorded(beside / entry["file"], entry, path)
     elif "packs_digest" in record:
         for entry in shard_entries(record):
             yield _recorded(beside / entry["file"], entry, beside)

@@ -11,6 +11,7 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.integrity import is_sealed
 from evo2_embed.run.frozen import Run
 from evo2_embed.run.record_files import RecordedFile, recorded_files
+from evo2_embed.settings.sections import FORMATS
 
 _THREADS = 4
 # Rules whose files a run is for; a rerun redoes the others only if one of these needs them.
@@ -18,6 +19,7 @@ _FINAL = (
     *("aggregate_embeddings", "aggregate_scores", "compare_alleles", "fuse_layers"),
     *("save_probe", "apply_heads"),
     *("write_manifest", "write_finetune", "probe_layers", "write_report"),
+    *(f"export_{name}" for name in FORMATS),
 )
 
 
@@ -55,7 +57,7 @@ def verify_run(run: Run, results: Path, benchmarks: Path) -> Verified:
     found = Verified(faults=list(_lost_outputs(run, results, benchmarks)))
     recorded: dict[Path, RecordedFile] = {}
     for path in sorted(results.rglob("*.json")):
-        if _is_hidden(path, results):
+        if _is_hidden(path, results) or _is_of_lance(path, results):
             continue
         _count(found, path)
         try:
@@ -111,6 +113,12 @@ def _fault(path: Path, recorded: RecordedFile | None) -> str | None:
 def _is_hidden(path: Path, results: Path) -> bool:
     """Whether a file is saved work or in writing."""
     return any(part.startswith(".") for part in path.relative_to(results).parts)
+
+
+def _is_of_lance(path: Path, results: Path) -> bool:
+    """Whether a file is in the folder of a table of LanceDB, which has JSON files of its own."""
+    parts = path.relative_to(results).parts
+    return parts[:2] == ("export", "lance") and len(parts) > len(("export", "lance", "a", "b.json"))
 
 
 def _count(found: Verified, path: Path) -> None:

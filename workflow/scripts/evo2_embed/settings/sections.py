@@ -4,6 +4,7 @@ After a change, `make schema` writes what follows from it: the JSON schema and t
 """
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Literal
 
 from evo2_embed.settings.section import Section, key
@@ -58,6 +59,16 @@ _WORDS = {
     "maxItems": 100,
     "uniqueItems": True,
     "items": {"type": "string", "minLength": 1, "maxLength": 100},
+}
+# What `export` can name; the first three are files of each dataset.
+FORMATS = ("anndata", "atlas", "lance")
+EXPORTS = (*FORMATS, "finetune")
+_EXPORT = {
+    "anyOf": [
+        {"type": "null"},
+        {"enum": list(EXPORTS)},
+        {"type": "array", "uniqueItems": True, "items": {"enum": list(EXPORTS)}},
+    ]
 }
 _WEIGHT = {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
 _WEIGHTS = {
@@ -585,6 +596,18 @@ class Report(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Atlas(Section):
+    """The section `atlas`."""
+
+    rows: int = key(
+        "Maximum number of rows of a dataset to draw, evenly spaced.",
+        20_000,
+        minimum=10,
+        maximum=200_000,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Finetune(Section):
     """The section `finetune`."""
 
@@ -674,10 +697,21 @@ class Settings(Section):
         "Comparison of layers by how well a linear probe predicts labels. null: none.", None
     )
     report: Report = key("The report page.", factory=Report)
-    export: Literal["finetune", None] = key(
-        "finetune: also write the windows as a training set (results/finetune/). null: none.", None
+    export: str | list[str] | None = key(
+        "Files for other programs, one name or a list. anndata, atlas, lance: each dataset for "
+        "scanpy, embedding-atlas or LanceDB (results/export/). finetune: the windows as a training "
+        "set (results/finetune/). null: none.",
+        None,
+        schema=_EXPORT,
     )
+    atlas: Atlas = key("The files of export: atlas.", factory=Atlas)
     finetune: Finetune = key("The training set of export: finetune.", factory=Finetune)
+
+    @property
+    def exports(self) -> SimpleNamespace:
+        """By name of `EXPORTS`, whether it is asked for."""
+        chosen = [self.export] if isinstance(self.export, str) else self.export or []
+        return SimpleNamespace(**{name: name in chosen for name in EXPORTS})
 
     @property
     def keeps_datasets(self) -> bool:
