@@ -9,6 +9,7 @@ import yaml
 from everything import EXTRACTIONS, FUSIONS, HEADS, LAYERS
 from evo2_embed.plan.rules import RULES, count_jobs
 from evo2_embed.run.frozen import load_frozen, plan_run
+from evo2_embed.settings.sections import FORMATS
 from runs import ROOT, Workflow, random_bases, write_fasta
 
 
@@ -18,7 +19,8 @@ def declared():
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
         heads = r"^(?:use )?rule (?:\w+ as )?(\w+)(?:| with):\n((?:    .*\n|\n)+)"
         for name, body in re.findall(heads, path.read_text(), re.M):
-            outputs = re.findall(r'(\w+)=(?:report\(\s*)?"results/([^"]+)"', _output(body))
+            files = r'(\w+)=(?:(?:report|directory)\(\s*)?"results/([^"]+)"'
+            outputs = re.findall(files, _output(body))
             found[name] = (path.stem, dict(outputs))
     return found
 
@@ -66,12 +68,14 @@ def assert_planned(blocks, run):
 
 def test_the_table_has_every_job_its_outputs_and_its_log(finished_run, all_jobs):
     run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
-    # A run with a training set has no variants; this one keeps all, and has local files.
+    # A run with a training set has no variants; this one keeps all, and has local files. The exports
+    # of datasets are planned by the next test.
     assert RULES.keys() - count_jobs(run.settings, run.bundles) == {
         "compare_bundle",
         "compare_alleles",
         "fetch_file",
         "tidy_bundle",
+        *(f"export_{name}" for name in FORMATS),
     }
     assert_planned(all_jobs, run)
 
@@ -80,7 +84,7 @@ def test_the_table_has_no_job_that_the_configuration_does_not_ask_for(tmp_path, 
     flow = Workflow(tmp_path / "flow")
     write_fasta(flow.folder / "small.fa", [("small", random_bases(600, 2))])
     flow.sheet({"small": "small.fa"})
-    flow.configure(compare={"rows": 0, "control": 4}, keep="datasets")
+    flow.configure(compare={"rows": 0, "control": 4}, keep="datasets", export=["atlas"])
     monkeypatch.chdir(flow.folder)
     run = plan_run(yaml.safe_load((flow.folder / "config" / "config.yaml").read_text()))
     assert_planned(planned_jobs(flow), run)

@@ -19,6 +19,12 @@
 #      keys: workflow, settings, dataset, rows, exported (file, bytes, sha256 of each)
 
 from evo2_embed.model.registry import layer_widths
+from evo2_embed.settings.sections import FORMATS
+
+
+def exported(wildcards):
+    """All files of exports."""
+    return [path for name in FORMATS for path in made_by(f"export_{name}")(wildcards)]
 
 
 def atlas_memory(wildcards):
