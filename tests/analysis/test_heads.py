@@ -173,6 +173,8 @@ def test_a_head_that_does_not_fit_is_refused_before_the_run(complete, tmp_path):
     classes = {"classes": json.dumps([f"c{i}" for i in range(30)])}
     saved(tmp_path / "fit", fit)
     saved(tmp_path / "other", fit, layer="blocks.1")
+    many = {name: np.zeros((101, *array.shape[1:]), np.float32) for name, array in fit.items()}
+    saved(tmp_path / "many", many)
     saved(tmp_path / "model", fit, model="evo2_7b")
     saved(tmp_path / "classes", fit, **classes)
     saved(tmp_path / "narrow", GOOD)
@@ -196,6 +198,10 @@ def test_a_head_that_does_not_fit_is_refused_before_the_run(complete, tmp_path):
         "j": ({"layer": "norm", "file": "text"}, "text: not a safetensors file"),
         "k": ({"layer": "blocks.3", "file": "fit"}, "(allowed: blocks.2, norm, both, wide)"),
         "l": ({"layer": "norm"}, "there is no probe of this run"),
+        "drawn": ({"layer": "norm", "file": "fit", "k": 2, "tracks": [0, 29]}, None),
+        "o": ({"layer": "norm", "file": "fit", "tracks": [30]}, "'30' is not an output of fit"),
+        "p": ({"layer": "norm", "file": "classes", "tracks": ["c1", "x"]}, "'x' is not an output"),
+        "q": ({"layer": "norm", "file": "many"}, "has 101 outputs; more than 100 have"),
         "m": ({"layer": "norm", "k": 3}, "k: is for sparse autoencoders"),
         "wide": ({"layer": "norm", "file": "fit"}, "the name 'wide' is a fusion's"),
         "norm": ({"layer": "norm", "file": "fit"}, "the name 'norm' is a layer's"),
@@ -209,7 +215,7 @@ def test_a_head_that_does_not_fit_is_refused_before_the_run(complete, tmp_path):
     for name, (head, said) in cases.items():
         extraction = {"layers": ["blocks.2", "norm"], "fusion": fusion, "heads": {name: head}}
         try:
-            complete(extractions={"default": extraction})
+            complete(extractions={"default": extraction}, export="bigwig")
         except InputError as error:
             lines = str(error).split("\n")
             assert said is not None, lines

@@ -68,6 +68,7 @@ CODE_VERSIONS = {
     "burn_in": 1,
     "probe": 1,
     "heads": 1,
+    "tracks": 1,
     "export": 2,
     "formats": 1,
     "report": 2,

@@ -62,12 +62,28 @@ _WORDS = {
 }
 # What `export` can name; the first three are files of each dataset.
 FORMATS = ("anndata", "atlas", "lance")
-EXPORTS = (*FORMATS, "finetune")
+EXPORTS = (*FORMATS, "bigwig", "finetune")
 _EXPORT = {
     "anyOf": [
         {"type": "null"},
         {"enum": list(EXPORTS)},
         {"type": "array", "uniqueItems": True, "items": {"enum": list(EXPORTS)}},
+    ]
+}
+_TRACKS = {
+    "anyOf": [
+        {"type": "null"},
+        {
+            "type": "array",
+            "maxItems": 1000,
+            "uniqueItems": True,
+            "items": {
+                "anyOf": [
+                    {"type": "string", "minLength": 1, "maxLength": 1000},
+                    {"type": "integer", "minimum": 0, "maximum": 1_000_000_000},
+                ]
+            },
+        },
     ]
 }
 _WEIGHT = {"type": "number", "minimum": 0, "maximum": 1_000_000_000}
@@ -405,6 +421,20 @@ class Head(Section):
         minimum=0,
         maximum=1_000_000_000,
     )
+    tracks: list | None = key(
+        "Classes, or numbers of outputs or features, to draw with export: bigwig. null: all, but "
+        "none of a sparse autoencoder.",
+        None,
+        schema=_TRACKS,
+    )
+    track_strands: Literal["keep", "mean"] = key(
+        "keep: a track per strand. mean: one track with the mean of both strands.", "keep"
+    )
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether it has tracks with `export: bigwig`."""
+        return self.k is None if self.tracks is None else bool(self.tracks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -484,6 +514,12 @@ class Extraction(Section):
         """Layers whose probes are saved, and fusions for which a head asks for that."""
         asked = {head.layer for head in self.heads.values() if head.file is None}
         return [*self.layers, *(name for name in self.fusion if name in asked)]
+
+    @property
+    def drawn(self) -> list[str]:
+        """Heads that have tracks, and `SCORES` if there are some."""
+        heads = [name for name, head in self.heads.items() if head.is_drawn]
+        return [*heads, *([SCORES] if self.scores else [])]
 
     @property
     def outputs(self) -> list[str]:
@@ -699,7 +735,7 @@ class Settings(Section):
     report: Report = key("The report page.", factory=Report)
     export: str | list[str] | None = key(
         "Files for other programs, one name or a list. anndata, atlas, lance: each dataset for "
-        "scanpy, embedding-atlas or LanceDB (results/export/). finetune: the windows as a training "
+        "scanpy, embedding-atlas or LanceDB (results/export/). bigwig: tracks of heads and scores. finetune: the windows as a training "
         "set (results/finetune/). null: none.",
         None,
         schema=_EXPORT,

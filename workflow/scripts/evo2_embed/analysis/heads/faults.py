@@ -7,11 +7,13 @@ from evo2_embed.analysis.heads.files import CLASS, HeadFile
 from evo2_embed.analysis.heads.fits import misfits
 from evo2_embed.genomes.sheet_files import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.text import shown, some_of
 from evo2_embed.model.registry import layer_widths
 from evo2_embed.settings.sections import SCORES, Extraction, Head, Settings
 
 # Folder of the probes that this run saves.
 PROBES = "results/probes"
+MOST_TRACKS = 100  # outputs that are drawn without being named
 
 
 def head_faults(where: str, extraction: Extraction, settings: Settings) -> list[str]:
@@ -40,7 +42,8 @@ def head_faults(where: str, extraction: Extraction, settings: Settings) -> list[
         elif head.file is None:
             faults += _probe_faults(here, head, settings)
         else:
-            faults += _file_faults(here, head, extraction.model.name, width)
+            mine = _file_faults(here, head, extraction.model.name, width)
+            faults += mine or _track_faults(here, head, settings)
     return faults
 
 
@@ -100,3 +103,21 @@ def _file_faults(here: str, head: Head, model: str, width: int) -> list[str]:
         what = "threshold" if head.threshold is not None else "file: its array 'threshold'"
         faults.append(f"{here}: {what} is for sparse heads (allowed: with k)")
     return faults
+
+
+def _track_faults(here: str, head: Head, settings: Settings) -> list[str]:
+    """Tracks that are not outputs of a file without faults."""
+    file = HeadFile.open(head.file)
+    names = file.classes or [str(number) for number in range(file.outputs)]
+    all_drawn = settings.exports.bigwig and head.is_drawn and head.tracks is None
+    if all_drawn and len(names) > MOST_TRACKS:
+        return [
+            f"{here}: tracks: {head.file} has {len(names):,} outputs; more than {MOST_TRACKS} have "
+            "to be named (allowed: a list of some, or [] for none)"
+        ]
+    return [
+        f"{here}: tracks: '{shown(name)}' is not an output of {head.file} "
+        f"(allowed: {some_of(list(names))})"
+        for name in head.tracks or ()
+        if str(name) not in names
+    ]
