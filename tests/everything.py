@@ -43,7 +43,7 @@ SETTINGS = {
     "compare": {"rows": 30, "control": 4},
     "burn_in": {"length": 1024, "starts": 2},
     "probe": {"labels": "genes.gff3", "feature": "CDS", "folds": 3, "max_rows": 400},
-    "export": "finetune",
+    "export": ["finetune", "bigwig"],
     "finetune": {"block": 1000, "gap": 20, "validation_share": 0.3},
 }
 

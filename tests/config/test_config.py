@@ -82,10 +82,16 @@ def test_other_exports_are_refused(value, line):
 def test_a_run_says_at_its_start_which_packages_its_exports_lack(complete, monkeypatch):
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "h5py" else name)
     assert package_faults(complete(export=["lance", "atlas", "finetune"])) == []
+    assert package_faults(complete(export="bigwig")) == []
     assert package_faults(complete(export=["anndata", "lance"])) == [
         "export: anndata: the package h5py is missing: run `make export-env`, or pip install -r "
         "envs/requirements-export.txt"
     ]
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    (line,) = package_faults(complete(export="bigwig"))
+    assert line.endswith(
+        "pyBigWig is missing: run `make env`, or pip install -r envs/requirements.txt"
+    )
 
 
 def test_a_close_key_is_suggested():

@@ -143,7 +143,7 @@ wildcard_constraints:
     layers=rf"{ALL_LAYERS}|{LAYER}",
     # Those of the configuration.
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
-    head="|".join(map(re.escape, sorted(HEADS))) or NOTHING,
+    head="|".join(map(re.escape, sorted([*HEADS, SCORES]))),
     source="|".join([*map(re.escape, sorted(FUSIONS)), LAYER]),
     dataset="|".join([LAYER, *map(re.escape, sorted(FUSIONS))]),
 

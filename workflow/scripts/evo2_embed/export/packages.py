@@ -5,7 +5,9 @@ from importlib.util import find_spec
 from evo2_embed.settings.sections import Settings
 
 # By export, the packages that only it needs.
-NEEDED = {"anndata": ("anndata", "h5py"), "lance": ("lancedb",)}
+NEEDED = {"anndata": ("anndata", "h5py"), "bigwig": ("pyBigWig",), "lance": ("lancedb",)}
+# What installs them; the environment of a run of an earlier version may lack one of its own.
+_FROM = {"bigwig": ("env", "requirements.txt")}
 
 
 def package_faults(settings: Settings) -> list[str]:
@@ -14,8 +16,9 @@ def package_faults(settings: Settings) -> list[str]:
     for name, packages in NEEDED.items():
         missing = [package for package in packages if find_spec(package) is None]
         if missing and getattr(settings.exports, name):
+            target, file = _FROM.get(name, ("export-env", "requirements-export.txt"))
             faults.append(
-                f"export: {name}: the package {missing[0]} is missing: run `make export-env`, or "
-                "pip install -r envs/requirements-export.txt"
+                f"export: {name}: the package {missing[0]} is missing: run `make {target}`, or "
+                f"pip install -r envs/{file}"
             )
     return faults

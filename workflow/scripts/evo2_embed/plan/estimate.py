@@ -313,7 +313,8 @@ def _estimate_layers(
             if twice and not extraction.layers:
                 stored = scored.dataset_bytes + filesizes.alleles(0, *alleles)
                 scored = replace(scored, dataset_bytes=stored)
-            layers.append(scored)
+            drawn = filesizes.tracks(settings, 1, scored.rows)
+            layers.append(replace(scored, export_bytes=drawn))
         layers += _estimate_fusions(name, settings, rows, bundles)
         layers += _estimate_heads(name, extraction, rows, bundles, settings)
     return layers
@@ -358,5 +359,7 @@ def _estimate_heads(
         else:
             width = head.k or HeadFile.open(head.file).outputs
         size = filesizes.head(width, head.k is not None, mine, bundles)
-        heads.append(LayerEstimate(where, name, pooling, "float32", width, mine, 0, size))
+        drawn = (width if head.tracks is None else len(head.tracks)) if head.is_drawn else 0
+        sizes = 0, size, filesizes.tracks(settings, drawn, mine)
+        heads.append(LayerEstimate(where, name, pooling, "float32", width, mine, *sizes))
     return heads

@@ -18,6 +18,7 @@ _KEYS, _EMBEDDING_FILE = 10, 4_500  # bytes of a row's keys, and of a file's met
 _SCORES = 17  # bytes of a row of scores
 _SCORES_SHARD, _SCORES_PART = 8_500, 6_500  # bytes of the metadata of its files
 _ALLELES, _ALLELES_FILE = 60, 9_000  # bytes of a variant's keys and distances, and of a file
+_INTERVAL = 8  # bytes of an interval in a bigWig file
 _HEADS_FILE = 6_000  # bytes of the metadata of a file of a head
 _OUTPUT, _FEATURE = 4.5, 6  # bytes of a class or number of a row, and of a feature with its value
 _LEVEL_FILE = 3_000  # bytes of the metadata of a table of means over contigs or genomes
@@ -97,6 +98,14 @@ def alleles(width: int, rows: int, files: int) -> int:
     vectors, keys and distances per row."""
     vectors = _vectors(2 * rows, width, 4, _COMPRESSED) if width else 0
     return round(vectors + rows * _ALLELES + files * _ALLELES_FILE)
+
+
+def tracks(settings: Settings, number: int, rows: int) -> int:
+    """Bytes of this many tracks for `export: bigwig`, with some rows on all strands."""
+    windows = settings.windows
+    # Windows that overlap give two intervals for each, at most.
+    intervals = rows if windows.stride >= windows.size else 2 * rows
+    return settings.exports.bigwig * number * intervals * _INTERVAL
 
 
 def head(width: int, sparse: bool, rows: int, bundles: int) -> int:

@@ -159,8 +159,8 @@ _RULES = (
         ("probe",),
         "probed",
     ),
-    Rule("apply_bundle", "heads", {"record": f"{_BUNDLE}/heads/{{head}}.json"}),
-    Rule("apply_heads", "heads", {"record": "heads/{extraction}/{head}.json"}),
+    Rule("apply_bundle", "heads", {"record": f"{_BUNDLE}/heads/{{head}}.json"}, (), "heads"),
+    Rule("apply_heads", "heads", {"record": "heads/{extraction}/{head}.json"}, (), "heads"),
     Rule("write_manifest", "aggregate", {"manifest": "embeddings/{extraction}/manifest.json"}),
     Rule("split_chunks", "finetune", {"blocks": "export/blocks.parquet"}, _FINETUNE),
     Rule("export_packs", "finetune", {"record": "export/{bundle}/{shard}/export.json"}, _FINETUNE),
@@ -182,6 +182,13 @@ _RULES = (
             _LAYERS,
         )
         for name, ending in (("anndata", "h5ad"), ("atlas", "parquet"), ("lance", "lance"))
+    ),
+    Rule(
+        "export_bigwig",
+        "tracks",
+        {"record": "export/bigwig/{extraction}/{head}.json"},
+        ("exports.bigwig",),
+        "drawn",
     ),
     Rule("tidy_bundle", "tidy", {"record": "tidied/{bundle}.json"}, ("keeps_datasets",)),
     Rule("write_report", "report", {"report": "report.html", "summary": "summary.txt"}),
@@ -359,8 +366,7 @@ def _values(
         return [ALL_LAYERS] if few else list(layers)
     if wildcard == "dataset":
         return [*extraction.layers, *extraction.fusion]
-    keys = {"layer": rule.of_extraction, "fusion": "fusion", "head": "heads", "source": "probed"}
-    key = keys[wildcard]
+    key = "fusion" if wildcard == "fusion" else rule.of_extraction
     return list(getattr(extraction, key))
 
 

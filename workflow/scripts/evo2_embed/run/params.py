@@ -9,6 +9,7 @@ from evo2_embed.analysis.burn_in.limits import longest_context
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.run.frozen import LATER, Run
+from evo2_embed.settings.sections import SCORES
 
 
 def rule_params(
@@ -226,6 +227,21 @@ def _export(run: Run, *_) -> dict:
     return {"settings": {"code": CODE_VERSIONS["export"], "pad_token": pad_token}}
 
 
+def _tracks(
+    run: Run, extraction: str, fusion: str | None, bundle: str | None, head: str, *_
+) -> dict:
+    chosen = run.settings.extractions[extraction]
+    tracks, strands = None, chosen.score_strands
+    if head != SCORES:
+        mine = chosen.heads[head]
+        fused = chosen.fusion.get(mine.layer)
+        # The rows of joined strands have the strand +.
+        is_joined = fused is not None and fused.strands != "keep"
+        tracks, strands = mine.tracks, "mean" if is_joined else mine.track_strands
+    settings = {"code": CODE_VERSIONS["tracks"], "tracks": tracks, "strands": strands}
+    return {"settings": settings}
+
+
 def _formats(run: Run, *_) -> dict:
     return {"settings": {"code": CODE_VERSIONS["formats"]}}
 
@@ -277,6 +293,7 @@ _PARAMS = {
     "export_anndata": _formats,
     "export_atlas": _atlas,
     "export_lance": _formats,
+    "export_bigwig": _tracks,
     "tidy_bundle": _none,
     "write_report": _report,
 }

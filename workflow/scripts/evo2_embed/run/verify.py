@@ -19,7 +19,7 @@ _FINAL = (
     *("aggregate_embeddings", "aggregate_scores", "compare_alleles", "fuse_layers"),
     *("save_probe", "apply_heads"),
     *("write_manifest", "write_finetune", "probe_layers", "write_report"),
-    *(f"export_{name}" for name in FORMATS),
+    *(f"export_{name}" for name in (*FORMATS, "bigwig")),
 )
 
 

@@ -735,8 +735,9 @@ class Settings(Section):
     report: Report = key("The report page.", factory=Report)
     export: str | list[str] | None = key(
         "Files for other programs, one name or a list. anndata, atlas, lance: each dataset for "
-        "scanpy, embedding-atlas or LanceDB (results/export/). bigwig: tracks of heads and scores. finetune: the windows as a training "
-        "set (results/finetune/). null: none.",
+        "scanpy, embedding-atlas or LanceDB (results/export/). bigwig: tracks of heads and scores "
+        "for genome browsers. finetune: the windows as a training set (results/finetune/). null: "
+        "none.",
         None,
         schema=_EXPORT,
     )
