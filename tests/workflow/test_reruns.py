@@ -22,11 +22,11 @@ END = {"write_report", "all"}
 DATASET = {"write_manifest", "compare_layers", "probe_layers", "save_probe"} | END
 BELOW_EMBED = {"embed_shard", "embed_control", "embed_burn_in", "measure_burn_in"}
 LAYERS_AGAIN = {"aggregate_bundle", "aggregate_embeddings"}
-SCORES_AGAIN = {"score_bundle", "aggregate_scores"}
+SCORES_AGAIN = {"score_bundle", "aggregate_scores", "export_bigwig"}
 DATASETS = LAYERS_AGAIN | SCORES_AGAIN | DATASET
 BELOW_EMBED |= DATASETS
 FUSION = {"fit_fusion", "fuse_bundle", "fuse_layers"}
-HEADS = {"apply_bundle", "apply_heads"}
+HEADS = {"apply_bundle", "apply_heads", "export_bigwig"}
 TRAINING = {"split_chunks", "export_packs", "write_finetune"}
 BELOW_PACK = {"pack_tokens", "pack_burn_in", "shuffle_windows", *BELOW_EMBED, *FUSION, *HEADS}
 BELOW_PACK |= {"export_packs", "write_finetune"}
@@ -161,6 +161,7 @@ def test_a_raised_code_version_redoes_its_stage(changed_run, copied_workflow):
             *END,
         },
         "heads/both/genes/part-00001-small-00000.parquet": {*HEADS, "write_manifest", *END},
+        "export/bigwig/both/genes/small/CDS.plus.bw": {"export_bigwig", "all"},
         "finetune/padded/train-00000.parquet": {"write_finetune", *END},
     }.items(),
 )

@@ -11,8 +11,11 @@ from evo2_embed.export import averages
 from evo2_embed.export.averages import Averager, merge
 from evo2_embed.export.genome_tracks import GenomeTracks, file_names
 from evo2_embed.export.tracks import write_tracks
+from evo2_embed.io.digests import file_sha256
 from evo2_embed.io.errors import InputError
+from evo2_embed.io.files import read_json
 from evo2_embed.run.frozen import load_frozen
+from evo2_embed.run.record_files import recorded_files
 
 RNG = np.random.default_rng(8)
 SETTINGS = {"tracks": None, "strands": "keep", "code": 1}
@@ -69,6 +72,21 @@ def test_probabilities_are_averaged_per_base_and_strand(write):
         assert file.chroms() == {
             name: rows.filter(contig=name)["end"].max() for name in ("chrB", "chrA")
         }
+
+
+def test_the_run_has_the_tracks_of_its_heads_and_scores(finished_run):
+    folder = finished_run.folder / "results" / "export" / "bigwig"
+    records = {str(path.relative_to(folder)) for path in folder.glob("*/*.json")}
+    assert records == {"both/genes.json", "both/scores.json", "bins/scores.json"}
+    for name in records:
+        files = list(recorded_files(folder / name, read_json(folder / name)))
+        assert {file.path for file in files} == {*(folder / name).with_suffix("").glob("*/*")}
+        assert all(file_sha256(file.path) == file.sha256 for file in files)
+    small = {path.name for path in (folder / "both/genes/small").iterdir()}
+    strands = ("plus", "minus")
+    of_classes = {f"{name}.{s}.bw" for name in ("CDS", "background") for s in strands}
+    assert small == {*of_classes, "calls.bed"}
+    assert {path.name for path in (folder / "both/scores/small").iterdir()} == {"log_p.bw"}
 
 
 def test_strands_are_joined_to_their_mean(write):
