@@ -68,8 +68,8 @@ def assert_planned(blocks, run):
 
 def test_the_table_has_every_job_its_outputs_and_its_log(finished_run, all_jobs):
     run = load_frozen(finished_run.folder / "results" / "run_config.yaml")
-    # A run with a training set has no variants; this one keeps all, and has local files. The next test
-    # plans exports of datasets.
+    # A run with a training set has no variants; this one keeps all, and has local files. The next
+    # test plans exports of datasets.
     assert RULES.keys() - count_jobs(run.settings, run.bundles) == {
         "compare_bundle",
         "compare_alleles",

@@ -24,7 +24,8 @@ from evo2_embed.settings.sections import FORMATS
 
 def exported(wildcards):
     """All files of exports."""
-    return [path for name in FORMATS for path in made_by(f"export_{name}")(wildcards)]
+    names = (*FORMATS, "bigwig")
+    return [path for name in names for path in made_by(f"export_{name}")(wildcards)]
 
 
 def atlas_memory(wildcards):

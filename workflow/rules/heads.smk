@@ -20,6 +20,11 @@
 HEAD_MB = 2000  # the libraries, and a row group
 
 
+def saved_and_applied(wildcards):
+    """Saved probes, and the datasets of heads."""
+    return [*made_by("save_probe")(wildcards), *made_by("apply_heads")(wildcards)]
+
+
 def head_of(wildcards):
     """What the configuration says of a head."""
     return EXTRACTIONS[wildcards.extraction].heads[wildcards.head]
