@@ -1,5 +1,7 @@
 """Arrays, tensors and tables of vectors: the numbers of the part files, once."""
 
+import pickle
+
 import evo2_embed
 import numpy as np
 import pandas
@@ -67,6 +69,13 @@ def test_a_loader_gives_each_row_once_with_its_vector(ds, tmp_path, workers):
         seen += index.tolist()
     assert sorted(seen) == list(range(0, len(VALUES), 2))
     assert seen != sorted(seen)
+
+
+def test_a_copy_for_a_worker_has_no_vectors(ds):
+    rows = ds.torch()
+    rows[0]  # maps the file
+    assert len(pickle.dumps(rows)) < VALUES.nbytes
+    assert (pickle.loads(pickle.dumps(rows))[7][0].numpy() == VALUES[7]).all()
 
 
 def test_a_row_of_a_torch_dataset_can_be_changed(ds):
