@@ -78,16 +78,12 @@ def test_only_three_packages_are_required(installed):
     assert set(extras["optional-dependencies"]) == {"torch", "pandas", "anndata"}
 
 
-def test_the_import_takes_no_time_and_imports_no_package(installed):
+def test_the_import_imports_no_package(installed):
     code = """
-import time
-begin = time.perf_counter()
 import evo2_embed
-print(time.perf_counter() - begin, *{name.partition(".")[0] for name in sys.modules} & ALLOWED)
+print(*{name.partition(".")[0] for name in sys.modules} & ALLOWED)
 """
-    seconds, *imported = run(code, installed)
-    assert float(seconds) < 0.5
-    assert imported == []
+    assert run(code, installed) == []
 
 
 def test_the_reader_runs_with_three_packages_only(installed, tmp_path):

@@ -170,7 +170,9 @@ def remove_work_file(trial: Trial) -> None:
 def flip_saved_work(trial: Trial) -> None:
     kill_embedding(trial)
     files = sorted(trial.flow.folder.glob("results/shards/*/*/*/.work/*"))
-    flip(trial, [file for file in files if file.stat().st_size and file.name != "lock"])
+    saved = [file for file in files if file.stat().st_size and file.name != "lock"]
+    if saved:
+        flip(trial, saved)
 
 
 def hang(trial: Trial) -> None:
