@@ -50,6 +50,13 @@ def test_a_probe_of_the_run_gives_probabilities_of_every_row_of_its_layer(finish
     assert (len(dataset), dataset.layers) == (len(table), list(HEADS))
     assert dataset.scan().collect().drop("row").equals(table)
     dataset.verify()
+    results = finished_run.folder / "results"
+    same = evo2_embed.open(results, "both", "genes")
+    assert same.dataset.path.samefile(dataset.dataset.path)
+    manifest = read_json(results / "embeddings/both/manifest.json")
+    assert same.manifest == manifest
+    with pytest.raises(InputError, match="no layer 'gene'.*genes"):
+        evo2_embed.open(results, "both", "gene")
 
 
 def test_a_saved_probe_says_what_it_was_fitted_to(finished_run):

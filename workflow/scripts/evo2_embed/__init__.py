@@ -84,12 +84,12 @@ def open(
     ----------
     path : path
         The folder `results` of a run, the folder of an extraction, or the folder or the record
-        (`.json`) of a dataset. `results/variants` has the datasets of variants, and
-        `results/heads` those of heads.
+        (`.json`) of a dataset. `results/variants` has the datasets of variants.
     extraction : str, optional
         Name of the extraction. Not needed if there is only one.
     layer : str, optional
-        Name of a layer, of a fusion, or `scores`. Not needed if there is only one layer or fusion.
+        Name of a layer, a fusion or a head, or `scores`. Not needed if there is only one layer or
+        fusion.
 
     Examples
     --------

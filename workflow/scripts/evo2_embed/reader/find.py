@@ -11,6 +11,8 @@ from evo2_embed.reader.names import not_there
 from evo2_embed.settings.sections import SCORES
 
 MANIFEST = "manifest.json"
+# Folders of results: of the datasets that have the manifest, and of those of heads.
+EMBEDDINGS, HEADS = "embeddings", "heads"
 
 
 def find_dataset(path: str | Path, extraction: str | None, layer: str | None) -> Dataset:
@@ -26,12 +28,22 @@ def find_dataset(path: str | Path, extraction: str | None, layer: str | None) ->
     record = _record(path)
     if record is None:
         folder, left = _extraction(path, [name for name in (extraction, layer) if name])
-        record = folder / f"{_choose('layer', folder, left, names_in(folder))}.json"
+        heads = folder.parent.parent / HEADS / folder.name
+        there = names_in(folder) + (names_in(heads) if left else [])
+        name = _choose("layer", folder, left, there)
+        record = (folder if name in names_in(folder) else heads) / f"{name}.json"
     elif extraction or layer:
         raise InputError(f"{path}: is a dataset; leave out '{extraction or layer}'")
     dataset = open_dataset(record)
     dataset.check_sizes()
     return dataset
+
+
+def manifest_of(record: Path) -> Path:
+    """The manifest of the extraction of a dataset with this record."""
+    beside = record.parent / MANIFEST
+    shared = record.parent.parent.parent / EMBEDDINGS / record.parent.name / MANIFEST
+    return shared if not beside.exists() and shared.exists() else beside
 
 
 def names_in(folder: Path) -> list[str]:
@@ -61,8 +73,8 @@ def _extraction(path: Path, names: list[str]) -> tuple[Path, list[str]]:
         raise InputError(f"{path}: there is no such file or folder")
     if names_in(folder):
         return folder, names
-    if (folder / "embeddings").is_dir():
-        folder = folder / "embeddings"
+    if (folder / EMBEDDINGS).is_dir():
+        folder = folder / EMBEDDINGS
     there = sorted(each.name for each in folder.iterdir() if each.is_dir() and names_in(each))
     if not there:
         raise InputError(

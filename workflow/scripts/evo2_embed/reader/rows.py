@@ -10,7 +10,7 @@ from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes
-from evo2_embed.reader.find import MANIFEST, names_in
+from evo2_embed.reader.find import manifest_of, names_in
 from evo2_embed.reader.groups import ROW
 from evo2_embed.reader.names import not_there
 from evo2_embed.reader.queries import Queries
@@ -54,7 +54,7 @@ class Rows:
     @cached_property
     def manifest(self) -> dict:
         """The manifest of the extraction: settings, genomes, datasets and their digests."""
-        return read_json(self.dataset.path.parent / MANIFEST)
+        return read_json(manifest_of(self.dataset.path))
 
     def __repr__(self) -> str:
         return "\n".join(f"{key}: {value}" for key, value in self._described().items())
