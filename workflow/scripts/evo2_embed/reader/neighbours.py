@@ -25,38 +25,54 @@ def mean_vector(vectors: Vectors) -> np.ndarray:
     return sum(each_part(dataset, add), np.zeros(dataset.width)) / max(dataset.rows, 1)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Nearest:
-    """The rows nearest to each query so far: with float32, `keep` of each query at most.
+    """The rows nearest to each query so far, by float32.
 
     Attributes
     ----------
     query, row : ndarray of int64, (m,)
     cosine : ndarray of float32, (m,)
-    vector : ndarray of float32, (m, width)
+    vectors : dict of int to ndarray of float32, (width,)
+        By row; a row may be near to several queries.
     """
 
     query: np.ndarray
     row: np.ndarray
     cosine: np.ndarray
-    vector: np.ndarray
+    vectors: dict[int, np.ndarray]
 
     @staticmethod
-    def none(width: int) -> "_Nearest":
-        whole, numbers = np.empty((2, 0), np.int64), np.empty(0, np.float32)
-        return _Nearest(*whole, numbers, np.empty((0, width), np.float32))
+    def none() -> "_Nearest":
+        return _Nearest(*np.empty((2, 0), np.int64), np.empty(0, np.float32), {})
 
     def with_others(self, other: "_Nearest", keep: int) -> "_Nearest":
-        """The nearest of both."""
-        values = [np.concatenate(pair) for pair in zip(*map(_fields, (self, other)), strict=True)]
-        query, row, cosine, _ = values
+        """The nearest of both, `keep` of each query at most."""
+        query, row, cosine = (
+            np.concatenate([getattr(each, name) for each in (self, other)])
+            for name in ("query", "row", "cosine")
+        )
         order = np.lexsort((row, -cosine, query))
         place = np.arange(len(order)) - np.searchsorted(query[order], query[order])
-        return _Nearest(*(each[order[place < keep]] for each in values))
+        order = order[place < keep]
+        both = {**self.vectors, **other.vectors}
+        vectors = {number: both[number] for number in np.unique(row[order]).tolist()}
+        return _Nearest(query[order], row[order], cosine[order], vectors)
 
+    def exact(self, queries: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """The cosines in float64, (m,).
 
-def _fields(nearest: _Nearest) -> list[np.ndarray]:
-    return list(vars(nearest).values())
+        Parameters
+        ----------
+        queries : ndarray of float64, (q, width)
+            Of length 1.
+        centre : ndarray of float64, (width,)
+        """
+        cosine = np.empty(len(self.row))
+        for i, (query, row) in enumerate(zip(self.query, self.row.tolist(), strict=True)):
+            vector = self.vectors[row] - centre
+            cosine[i] = vector @ queries[query] / np.linalg.norm(vector)
+        return cosine
 
 
 def nearest(
@@ -88,12 +104,10 @@ def nearest(
         )
     queries = queries / lengths[:, None]
     search = _Search(vectors, queries, k + _MORE, centre, without)
-    found = _Nearest.none(queries.shape[1])
+    found = _Nearest.none()
     for part in each_part(vectors.dataset, search.part):
         found = found.with_others(part, search.keep)
-    # Again in float64, for their order.
-    rows = found.vector - centre
-    cosine = np.einsum("ij,ij->i", rows, queries[found.query]) / np.linalg.norm(rows, axis=1)
+    cosine = found.exact(queries, centre)
     frame = pl.DataFrame({"query": found.query, "row": found.row, "cosine": cosine})
     frame = frame.sort("query", "cosine", "row", descending=[False, True, False])
     return frame.group_by("query", maintain_order=True).head(k)
@@ -116,7 +130,7 @@ class _Search:
 
     def part(self, part: int) -> _Nearest:
         """The nearest rows of a part file."""
-        found = _Nearest.none(len(self.centre))
+        found = _Nearest.none()
         least = np.full(self.queries.shape[1], -np.inf, np.float32)
         for rows, values in self.vectors.of_part(part):
             near = self._block(rows, values, least)
@@ -136,7 +150,9 @@ class _Search:
         if len(self.without):
             near &= ~np.isin(rows, self.without)[:, None]
         row, query = np.nonzero(near)
-        return _Nearest(query, rows[row], cosine[row, query], values[row].astype(np.float32))
+        # Copies: a view would keep the whole block in memory.
+        kept = {int(rows[i]): values[i].astype(np.float32) for i in np.unique(row)}
+        return _Nearest(query, rows[row], cosine[row, query], kept)
 
     def _least(self, found: _Nearest) -> np.ndarray:
         """The lowest cosine of each query that can still be among its nearest."""
