@@ -128,7 +128,7 @@ def test_of_equal_features_the_first_are_kept_and_a_threshold_may_be_one_number(
 
 
 def test_large_heads_take_few_rows_at_once(monkeypatch):
-    head = Head(np.zeros((4, 32_768), np.float32), np.zeros(32_768, np.float32))
+    head = Head(np.zeros((32_768, 4), np.float32), np.zeros(32_768, np.float32))
     assert head.rows_at_once == 122
     monkeypatch.setattr(head_module, "_BLOCK_NUMBERS", 10)
     assert head.rows_at_once == 1

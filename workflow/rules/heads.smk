@@ -55,7 +55,7 @@ def head_record(wildcards):
 
 
 def head_memory(wildcards, attempt):
-    """Memory (MB) for a head: its numbers as in the file, in float32, and turned."""
+    """Memory (MB) for a head: its numbers as in the file, in float32, and one copy in between."""
     path = Path(head_file(wildcards))
     size = path.stat().st_size if path.is_file() else 0
     return (HEAD_MB + 5 * size // 1_000_000) * attempt

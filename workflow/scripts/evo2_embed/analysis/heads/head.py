@@ -16,7 +16,7 @@ class Head:
 
     Attributes
     ----------
-    weight : ndarray of float32 or float64, (width, outputs)
+    weight : ndarray of float32 or float64, (outputs, width)
         Its type is that of the arithmetic.
     bias : ndarray, (outputs,)
     mean : ndarray, (width,), or None
@@ -50,7 +50,7 @@ class Head:
         others = {name: arrays[name].astype(number) for name in (BIAS, MEAN) if name in arrays}
         threshold = arrays.get(THRESHOLD)
         return Head(
-            np.ascontiguousarray(arrays[WEIGHT].T),
+            arrays[WEIGHT],
             others[BIAS],
             others.get(MEAN),
             None if threshold is None else threshold.reshape(-1).astype(number),
@@ -64,7 +64,7 @@ class Head:
     @property
     def outputs(self) -> int:
         """Number of outputs."""
-        return self.weight.shape[1]
+        return self.weight.shape[0]
 
     @property
     def rows_at_once(self) -> int:
@@ -76,7 +76,7 @@ class Head:
         values = vectors.astype(self.weight.dtype)
         if self.mean is not None:
             values -= self.mean
-        return values @ self.weight + self.bias
+        return values @ self.weight.T + self.bias  # (n, width) -> (n, outputs)
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """Probability of each class: float64, (n, classes)."""
@@ -110,8 +110,9 @@ class Head:
 
 
 def _check_finite(file: HeadFile, name: str, values: np.ndarray) -> None:
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
+    finite = np.isfinite(values)
+    if not finite.all():
+        bad = np.argwhere(~finite)
         raise InputError(
             f"{file.path}: array '{name}': {len(bad)} of {values.size} numbers are NaN or "
             f"infinite; the first is at {bad[0].tolist()}"
