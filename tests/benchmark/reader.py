@@ -101,6 +101,7 @@ def timed(name: str, times: dict, work: Callable[[], object]) -> object:
     begin, processor = time.perf_counter(), time.process_time()
     result = work()
     times[name] = time.perf_counter() - begin, time.process_time() - processor
+    print(name, *times[name], file=sys.stderr)
     return result
 
 
