@@ -488,7 +488,9 @@ class Extraction(Section):
         "Type of the stored embeddings. float16 halves the files and rounds.", "float32"
     )
     levels: list[Literal["contig", "genome"]] = key(
-        "Token-weighted means to write beside the windows: contig, genome.", factory=list
+        "Token-weighted means to write beside the windows: contig, genome. One vector per strand; "
+        "the reader joins strands.",
+        factory=list,
     )
     fusion: dict[str, Fusion] = key(
         "Datasets that join layers, or strands, of this extraction; by name.", factory=dict
