@@ -19,6 +19,8 @@ from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
 from evo2_embed.run.job import RESULTS, check_inputs, write_check
 from evo2_embed.run.origins import check_origin
 from evo2_embed.run.params import rule_params
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 # By reader, the rules whose files it reads, of those with settings.
 DATASETS = {"aggregate_embeddings"}
@@ -33,7 +35,10 @@ READS = {
     "fit_fusion": DATASETS,
     "fuse_bundle": {"fit_fusion", "aggregate_bundle", *DATASETS},
     "fuse_layers": {"fit_fusion", "fuse_bundle", *DATASETS},
-    "write_manifest": {"chunk_fasta", "list_genomes", "fuse_layers", "aggregate_scores", *DATASETS},
+    "write_manifest": {
+        *("chunk_fasta", "list_genomes", "fuse_layers", "aggregate_scores", "apply_heads"),
+        *DATASETS,
+    },
     "shuffle_windows": {"chunk_fasta"},
     "embed_control": {"shuffle_windows"},
     "compare_layers": {"embed_control", *DATASETS},
@@ -42,6 +47,10 @@ READS = {
     "measure_burn_in": {"pack_burn_in", "embed_burn_in"},
     "check_labels": {"chunk_fasta"},
     "probe_layers": {"check_labels", *DATASETS},
+    "save_probe": {"check_labels", "fit_fusion", "fuse_layers"},
+    "apply_bundle": {"aggregate_bundle", *DATASETS},
+    "apply_heads": {"save_probe", "apply_bundle", "fuse_layers"},
+    "export_bigwig": {"aggregate_scores"},
     "split_chunks": {"chunk_fasta"},
     "export_packs": {"pack_tokens", "split_chunks"},
     "write_finetune": {"chunk_fasta", "split_chunks", "export_packs"},
@@ -88,7 +97,7 @@ def as_job(run, rule):
     job, inputs = made(run)[rule]
     known = {
         key: job.wildcards[key]
-        for key in ("extraction", "fusion", "bundle")
+        for key in ("extraction", "fusion", "bundle", "head")
         if key in job.wildcards
     }
     params = rule_params(run, rule, **known)
@@ -113,6 +122,10 @@ def rewrite(path, content):
         with np.load(path) as file:
             arrays = dict(file)
         np.savez(path, **{**arrays, "fusion": np.array(json.dumps(content))})
+    elif path.suffix == ".safetensors":
+        with safe_open(path, "np") as file:
+            metadata = {**file.metadata(), "evo2_embed": json.dumps(content)}
+        save_file(load_file(path), path, metadata)
     else:
         table = pq.read_table(path)
         with table_writer(path, metadata_schema(table.schema, content)) as writer:

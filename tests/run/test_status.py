@@ -12,6 +12,7 @@ from evo2_embed.io.files import write_json
 from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import freeze, plan_run
 from evo2_embed.run.status import failures, last_error, shard_states
+from evo2_embed.settings.sections import EXPORTS
 from runs import random_bases, write_fasta
 from variant_files import vcf_of
 
@@ -165,13 +166,14 @@ def run_of_all(run):
     """A run that has jobs of every rule; of one extraction, and one shard."""
     Path("labels.bed").write_text("a\t0\t600\tx\na\t1000\t1600\ty\n")
     fusion = {"f": {"method": "mean"}}
-    extraction = {"layers": ["norm", "blocks.1"], "fusion": fusion, "scores": True}
+    heads = {"h": {"layer": "norm"}}
+    extraction = {"layers": ["norm", "blocks.1"], "fusion": fusion, "scores": True, "heads": heads}
     return started(
         {
             "genomes": "sheet.tsv",
             "extractions": {"x": extraction},
             "probe": {"labels": "labels.bed"},
-            "export": "finetune",
+            "export": list(EXPORTS),
             "keep": "datasets",
         }
     )
