@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+from pathlib import Path
 
 import evo2_embed
 import numpy as np
@@ -18,6 +19,7 @@ from evo2_embed.report.summary import load_results
 from evo2_embed.run.frozen import load_frozen
 from evo2_embed.run.params import rule_params
 from evo2_embed.run.record_files import recorded_files
+from evo2_embed.run.verify import verify_run
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -188,6 +190,22 @@ def test_a_new_head_runs_no_embedding(finished_run, changed_run):
     configure(changed_run, extractions={**EXTRACTIONS, "both": both})
     planned = changed_run.planned("results/embeddings/both/manifest.json")
     assert planned == {"apply_bundle": 2, "apply_heads": 1, "write_manifest": 1}
+
+
+def test_verify_names_damaged_probes_rows_and_tracks(changed_run, monkeypatch):
+    monkeypatch.chdir(changed_run.folder)
+    run, results = load_frozen("results/run_config.yaml"), Path("results")
+    files = [
+        Path(PROBE),
+        results / "heads/both/features/part-00001-small-00000.parquet",
+        results / "export/bigwig/both/genes/large/CDS.minus.bw",
+    ]
+    for path in files:
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 1
+        path.write_bytes(content)
+    faults = verify_run(run, results, Path("benchmarks")).faults
+    assert sorted(line.split(":")[0] for line in faults) == sorted(map(str, files))
 
 
 def test_without_heads_the_same_files_are_made(finished_run):

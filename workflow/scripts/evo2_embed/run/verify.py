@@ -65,7 +65,8 @@ def verify_run(run: Run, results: Path, benchmarks: Path) -> Verified:
         except InputError as error:
             found.faults.append(str(error))
             continue
-        for file in [*recorded_files(path, record), *_parameters(path, record, results)]:
+        used = [*_parameters(path, record, results), *_saved_probe(run, path, record, results)]
+        for file in [*recorded_files(path, record), *used]:
             recorded[file.path] = file
     # Part files carry no digest of their own: without a record there is nothing to compare.
     tables = (path for path in sorted(results.rglob("*.parquet")) if path.name[:5] != "part-")
@@ -95,6 +96,18 @@ def _parameters(path: Path, record: dict, results: Path) -> Iterator[RecordedFil
     if "parameters_sha256" in record.get("fusion", {}):
         file = results / "fusions" / path.parent.name / f"{path.stem}.npz"
         yield RecordedFile(file, record["fusion"]["parameters_sha256"], None, file)
+
+
+def _saved_probe(run: Run, path: Path, record: dict, results: Path) -> Iterator[RecordedFile]:
+    """The probe of the run that a head's dataset was made with, which its record has the digest
+    of."""
+    if path.parent.parent != results / "heads":
+        return
+    extraction, head = path.parent.name, record["head"]
+    chosen = run.settings.extractions.get(extraction)
+    if chosen and head["name"] in chosen.heads and chosen.heads[head["name"]].file is None:
+        file = results / "probes" / extraction / f"{head['layer']}.safetensors"
+        yield RecordedFile(file, head["sha256"], None, file)
 
 
 def _fault(path: Path, recorded: RecordedFile | None) -> str | None:
