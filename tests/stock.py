@@ -24,7 +24,7 @@ from evo2_embed.engine.pack import Pack
 from evo2_embed.io.parts import Parts
 from evo2_embed.model import registry
 from evo2_embed.pack.assign import Forks, cut_segments, edges_of
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 from random_weights import make_state
 
 FACTOR = 3

@@ -12,7 +12,9 @@ from evo2_embed.analysis.burn_in.curves import (
 )
 from evo2_embed.analysis.burn_in.limits import MIN_LENGTH, ROW, longest_context
 from evo2_embed.analysis.burn_in.stretches import stretch_bounds
-from evo2_embed.settings.sections import Extraction, Model, Packing, Settings
+from evo2_embed.settings.extraction import Extraction, Model
+from evo2_embed.settings.jobs import Packing
+from evo2_embed.settings.settings import Settings
 
 RNG = np.random.default_rng(0)
 

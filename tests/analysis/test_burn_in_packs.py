@@ -24,7 +24,7 @@ from evo2_embed.io.tables import (
     vectors,
 )
 from evo2_embed.pack.read import read_chunk_keys, read_packs
-from evo2_embed.settings.sections import VariantSettings, Windows
+from evo2_embed.settings.windows import VariantSettings, Windows
 from runs import random_bases, write_fasta
 from test_burn_in import made_up_layer
 from variant_files import vcf_of

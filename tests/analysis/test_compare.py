@@ -8,7 +8,8 @@ from evo2_embed.analysis.compare.control import pack_shuffled
 from evo2_embed.analysis.compare.layers import describe
 from evo2_embed.chunk.chunk_table import chunk_bundle
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.settings.sections import Packing, VariantSettings, Windows
+from evo2_embed.settings.jobs import Packing
+from evo2_embed.settings.windows import VariantSettings, Windows
 from runs import random_bases, write_fasta
 from sklearn.decomposition import PCA
 from variant_files import vcf_of

@@ -5,7 +5,7 @@ import pytest
 from evo2_embed.analysis.fusion.parameters import fit_fusion
 from evo2_embed.analysis.fusion.stored import check_fits, load_fusion, save_fusion
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import Fusion
+from evo2_embed.settings.extraction import Fusion
 
 ROWS = 60
 PCA = Fusion(method={"pca": 3})

@@ -12,7 +12,7 @@ from evo2_embed.embed.rows import locate_rows
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.parts import Parts
-from evo2_embed.settings.sections import Fusion
+from evo2_embed.settings.extraction import Fusion
 from layer_files import fuse, keys_of, many_rows, same_parameters, write_layer
 
 PLAIN = Fusion(method="mean")

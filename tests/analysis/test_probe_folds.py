@@ -8,7 +8,7 @@ import pytest
 from evo2_embed.analysis.probes.folds import inner_folds, make_folds
 from evo2_embed.analysis.probes.probe import permuted
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

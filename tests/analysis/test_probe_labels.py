@@ -8,7 +8,7 @@ from evo2_embed.analysis.probes.formats import MOST_LABELS
 from evo2_embed.analysis.probes.labels import probe_faults, read_labels
 from evo2_embed.analysis.probes.rows import interval_table, label_rows, thin_rows
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from runs import run_python

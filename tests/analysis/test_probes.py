@@ -14,7 +14,7 @@ from evo2_embed.analysis.probes.probe import cross_validate
 from evo2_embed.analysis.probes.winner import beats, interval, judge
 from evo2_embed.genomes.fasta import reverse_complement
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.settings.sections import Fusion
+from evo2_embed.settings.extraction import Fusion
 from layer_files import Standin
 from runs import random_bases, write_fasta
 from scipy import stats

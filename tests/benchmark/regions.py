@@ -18,7 +18,8 @@ from evo2_embed.chunk.chunk_table import chunk_bundle  # noqa: E402
 from evo2_embed.genomes.regions import read_regions  # noqa: E402
 from evo2_embed.genomes.sample_sheet import Genome  # noqa: E402
 from evo2_embed.pack.pack_shard import pack_shard  # noqa: E402
-from evo2_embed.settings.sections import Packing, RegionSettings, Windows  # noqa: E402
+from evo2_embed.settings.jobs import Packing  # noqa: E402
+from evo2_embed.settings.windows import RegionSettings, Windows  # noqa: E402
 
 CONTIGS, BASES = 10, 10_000_000
 

@@ -15,7 +15,8 @@ from evo2_embed.io.tables import PACKS, open_table
 from evo2_embed.pack.assign import assign_stretches, cut_segments
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys, read_packs
-from evo2_embed.settings.sections import Context, Packing
+from evo2_embed.settings.jobs import Packing
+from evo2_embed.settings.windows import Context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lengths import random_lengths

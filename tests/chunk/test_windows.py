@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from evo2_embed.chunk.windows import plan_records, plan_windows, tile_windows
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.windows import Windows
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -16,7 +16,7 @@ from evo2_embed.genomes.sample_sheet import Genome, read_sheet
 from evo2_embed.genomes.sheet_files import file_faults
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
-from evo2_embed.settings.sections import Context
+from evo2_embed.settings.windows import Context
 from runs import CONFIG, ROOT, Workflow, merged, random_bases, run_python, write_fasta
 
 

@@ -22,7 +22,7 @@ from evo2_embed.io.tables import PACKS, embeddings_schema, open_table, table_wri
 from evo2_embed.model.registry import layer_widths
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys
-from evo2_embed.settings.sections import Extraction
+from evo2_embed.settings.extraction import Extraction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from runs import random_bases, write_fasta

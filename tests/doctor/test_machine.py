@@ -18,7 +18,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.model import registry
 from evo2_embed.model.import_evo2 import FLASH
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 from runs import CONFIG, ROOT, SCRIPTS, Workflow, random_bases, write_fasta
 
 GB = 10**9

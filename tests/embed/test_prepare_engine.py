@@ -5,7 +5,8 @@ from evo2_embed.embed.run_packs import prepare_engine
 from evo2_embed.engine import packed
 from evo2_embed.engine.kernels import norm
 from evo2_embed.model import registry
-from evo2_embed.settings.sections import Extraction, Runtime
+from evo2_embed.settings.extraction import Extraction
+from evo2_embed.settings.jobs import Runtime
 
 EXTRACTION = Extraction.from_dict({"layers": ["norm"], "model": {"name": registry.TINY}})
 

@@ -18,7 +18,9 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import CHUNKS, PACKS, open_table
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys, read_packs
-from evo2_embed.settings.sections import Packing, Probe, Windows
+from evo2_embed.settings.analyses import Probe
+from evo2_embed.settings.jobs import Packing
+from evo2_embed.settings.windows import Windows
 from runs import random_bases, write_fasta
 from stock import alone, assert_same, bounds_of, in_float64
 

@@ -24,7 +24,7 @@ from evo2_embed.model.loading import load_model
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 from runs import CONFIG, SCRIPTS, merged, random_bases, write_fasta
 from stock import FACTOR, alone, in_float64
 
@@ -38,7 +38,7 @@ from evo2_embed.embed.store import RowStore
 from evo2_embed.io.logs import logged_to
 from evo2_embed.model.import_evo2 import import_evo2
 from evo2_embed.model.registry import bundled_checkpoint
-from evo2_embed.settings.sections import Runtime
+from evo2_embed.settings.jobs import Runtime
 
 def run(folder, packs, settings, log, pause):
     os.chdir(folder)

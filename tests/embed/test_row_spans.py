@@ -14,7 +14,7 @@ from evo2_embed.embed.wanted import wanted_segments
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
 from evo2_embed.pack.assign import Forks, cut_segments, edges_of
-from evo2_embed.settings.sections import bin_of
+from evo2_embed.settings.extraction import bin_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -16,7 +16,8 @@ from evo2_embed.model.loading import load_model
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
-from evo2_embed.settings.sections import Model, Runtime
+from evo2_embed.settings.extraction import Model
+from evo2_embed.settings.jobs import Runtime
 from runs import ROOT
 from stock import FACTOR, alone, in_float64, score_alone
 

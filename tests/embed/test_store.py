@@ -11,7 +11,7 @@ from evo2_embed.embed.shard_files import write_shard
 from evo2_embed.embed.store import JOURNAL, RowStore, StoreContents
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -18,7 +18,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.model.loading import build_model
 from evo2_embed.pack import assign
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stock import (

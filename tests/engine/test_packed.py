@@ -11,7 +11,7 @@ from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.model.loading import build_model, load_model
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stock import (

@@ -12,7 +12,7 @@ from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import InputError
 from evo2_embed.model import registry
 from evo2_embed.pack.rows import pad_rows
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 from stock import (
     Reference,
     alone,

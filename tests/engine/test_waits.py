@@ -9,7 +9,7 @@ from evo2_embed.embed.pooling import Pooler
 from evo2_embed.embed.row_spans import RowSpans
 from evo2_embed.engine import segments
 from evo2_embed.engine.packed import PackedEngine
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 from stock import make_pack, packs_of, random_segments
 from torch.utils._python_dispatch import TorchDispatchMode
 

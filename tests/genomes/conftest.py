@@ -5,7 +5,7 @@ from evo2_embed.genomes.fit import region_faults
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import RegionSettings
+from evo2_embed.settings.windows import RegionSettings
 from region_rows import rows_of
 
 

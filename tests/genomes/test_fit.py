@@ -10,7 +10,7 @@ from evo2_embed.genomes.lengths import known_lengths
 from evo2_embed.genomes.regions import read_regions
 from evo2_embed.genomes.sample_sheet import Genome, read_sheet
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import RegionSettings
+from evo2_embed.settings.windows import RegionSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from region_rows import rows_of

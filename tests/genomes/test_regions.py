@@ -8,7 +8,7 @@ import pytest
 from Bio import bgzf
 from evo2_embed.genomes import regions
 from evo2_embed.genomes.regions import read_regions, region_bases
-from evo2_embed.settings.sections import RegionSettings
+from evo2_embed.settings.windows import RegionSettings
 from runs import run_python
 
 BED = "# note\ntrack name=x\nbrowser hide all\nc\t1\t5\nc\t0\t9\tgene\t0\t-\nd 2 3 .\n"
@@ -240,7 +240,7 @@ def test_files_of_regions_are_read_without_heavy_imports(tmp_path):
         "import sys\n"
         "from evo2_embed.genomes.fit import region_faults\n"
         "from evo2_embed.genomes.sample_sheet import Genome\n"
-        "from evo2_embed.settings.sections import RegionSettings\n"
+        "from evo2_embed.settings.windows import RegionSettings\n"
         "before = 'numpy' in sys.modules\n"
         "assert region_faults([Genome('g', 'g.fa', 'r.bed')], RegionSettings()) == [None]\n"
         "print(before, {'polars', 'pyarrow', 'pandas', 'torch'} & set(sys.modules))"

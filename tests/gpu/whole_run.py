@@ -12,7 +12,7 @@ from evo2_embed.model.weights import fetch_model
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.run.frozen import plan_run
 from evo2_embed.run.params import rule_params
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 
 ROOT = Path(__file__).resolve().parents[2]
 

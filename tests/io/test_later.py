@@ -21,7 +21,8 @@ from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, PACKS, open_table, read_rows, table_writer
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_chunk_keys, read_packs
-from evo2_embed.settings.sections import Packing, Windows
+from evo2_embed.settings.jobs import Packing
+from evo2_embed.settings.windows import Windows
 
 OLDER = Path(__file__).with_name("older")
 

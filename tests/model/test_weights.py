@@ -19,7 +19,7 @@ from evo2_embed.io.files import read_json
 from evo2_embed.model import registry
 from evo2_embed.model.download import fetch_checkpoint
 from evo2_embed.model.weights import check_weights, fetch_model, is_recorded
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 from hub import hub_server
 from runs import SCRIPTS
 

@@ -14,7 +14,7 @@ from evo2_embed.io.tables import PACKS, open_table, table_writer
 from evo2_embed.pack.assign import first_fit, padded_batches, padded_tokens
 from evo2_embed.pack.pack_shard import pack_shard, shard_bounds
 from evo2_embed.pack.read import read_packs
-from evo2_embed.settings.sections import Packing
+from evo2_embed.settings.jobs import Packing
 from hypothesis import given
 from hypothesis import strategies as st
 from lengths import random_lengths

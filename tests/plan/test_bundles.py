@@ -4,7 +4,7 @@ import pytest
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.plan.bundles import plan_bundles
-from evo2_embed.settings.sections import Settings
+from evo2_embed.settings.settings import Settings
 
 
 @pytest.fixture

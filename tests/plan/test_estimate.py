@@ -31,7 +31,7 @@ from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.parameters import count_parameters, weight_bytes
 from evo2_embed.plan.tokens import tally
 from evo2_embed.run.frozen import plan_run
-from evo2_embed.settings.sections import Context, Windows
+from evo2_embed.settings.windows import Context, Windows
 from runs import SCRIPTS, Workflow, merged, random_bases, write_fasta
 
 # How far a size may be off: of shard files and datasets; of packs, which are small.

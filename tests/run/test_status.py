@@ -12,7 +12,7 @@ from evo2_embed.io.files import write_json
 from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import freeze, plan_run
 from evo2_embed.run.status import failures, last_error, shard_states
-from evo2_embed.settings.sections import EXPORTS
+from evo2_embed.settings.exports import EXPORTS
 from runs import random_bases, write_fasta
 from variant_files import vcf_of
 

@@ -5,8 +5,10 @@ import re
 import pytest
 import write_schema
 import yaml
+from evo2_embed.settings.extraction import Extraction
 from evo2_embed.settings.schema import config_schema
-from evo2_embed.settings.sections import Extraction, Settings, Windows
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import Windows
 from runs import CONFIG, ROOT, merged
 
 MANUAL = ROOT / "config" / "config.yaml"

@@ -18,7 +18,8 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import open_table
 from evo2_embed.run.frozen import load_frozen
-from evo2_embed.settings.sections import Fusion, Probe
+from evo2_embed.settings.analyses import Probe
+from evo2_embed.settings.extraction import Fusion
 from layer_files import Standin
 from runs import random_bases, write_fasta
 

@@ -13,7 +13,7 @@ from evo2_embed.embed import embed_shard
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.registry import bundled_checkpoint
 from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
-from evo2_embed.settings.sections import Runtime
+from evo2_embed.settings.jobs import Runtime
 from runs import ROOT, SCRIPTS, merged, random_bases, write_fasta
 from snakemake.iocontainers import Namedlist
 

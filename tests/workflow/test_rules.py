@@ -9,7 +9,7 @@ import yaml
 from everything import EXTRACTIONS, FUSIONS, HEADS, LAYERS
 from evo2_embed.plan.rules import RULES, count_jobs
 from evo2_embed.run.frozen import load_frozen, plan_run
-from evo2_embed.settings.sections import FORMATS
+from evo2_embed.settings.exports import FORMATS
 from runs import ROOT, Workflow, random_bases, write_fasta
 
 

@@ -63,7 +63,7 @@ from evo2_embed.run.older import older_faults
 from evo2_embed.run.params import control_bundles, rule_params
 from evo2_embed.run.record_files import has_lost_files, has_new_parts, lost_bundles
 from evo2_embed.run.repaired import repaired_bundles
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 from snakemake.settings.types import DeploymentMethod, RerunTrigger
 
 if workflow.modifier.path_modifier.replace_prefix("results/", None) != "results/":

@@ -19,7 +19,7 @@
 #      keys: workflow, settings, dataset, rows, exported (file, bytes, sha256 of each)
 
 from evo2_embed.model.registry import layer_widths
-from evo2_embed.settings.sections import FORMATS
+from evo2_embed.settings.exports import FORMATS
 
 
 def exported(wildcards):

@@ -6,7 +6,7 @@ In: the labels, the chunk tables, the FASTA files. Out: the number of rows per l
 from evo2_embed.analysis.probes.check import check_labels
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.run.job import workflow_job
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 
 def main(

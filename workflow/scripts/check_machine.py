@@ -13,7 +13,7 @@ from evo2_embed.doctor import check_machine, check_run, failed, lines
 from evo2_embed.io.files import write_json
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.job import workflow_job
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 
 
 def main(model: dict, directory: str, output: str) -> None:

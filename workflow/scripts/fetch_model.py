@@ -5,7 +5,7 @@ In: a local checkpoint, or the name of a model. Out: a record with the digest.
 
 from evo2_embed.model.weights import fetch_model
 from evo2_embed.run.job import workflow_job
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 
 
 def main(model: dict, directory: str, record: str) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 from evo2_embed.analysis.fusion.fit import fit_layers
 from evo2_embed.run.job import workflow_job
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 
 def main(records: list[str], settings: dict, source: str | None, output: str) -> None:

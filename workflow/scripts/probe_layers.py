@@ -8,7 +8,8 @@ from evo2_embed.analysis.probes.extraction import probe_extraction
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.logs import log
 from evo2_embed.run.job import workflow_job
-from evo2_embed.settings.sections import Fusion, Probe
+from evo2_embed.settings.analyses import Probe
+from evo2_embed.settings.extraction import Fusion
 
 
 def main(

@@ -6,7 +6,7 @@ Out: the head (safetensors).
 
 from evo2_embed.analysis.heads.saving import save_probe
 from evo2_embed.run.job import workflow_job
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 
 def main(record: str, genomes: list[str], settings: dict, parameters: list[str], head: str) -> None:

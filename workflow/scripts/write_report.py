@@ -17,7 +17,7 @@ from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import load_results, render_summary
 from evo2_embed.run.job import workflow_job
-from evo2_embed.settings.sections import Probe, Report
+from evo2_embed.settings.analyses import Probe, Report
 
 BENCHMARKS = Path("benchmarks")
 

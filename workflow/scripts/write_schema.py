@@ -1,6 +1,6 @@
 """Write what follows from the declaration of the configuration: its JSON schema, and its docs.
 
-in:  evo2_embed/settings/sections.py
+in:  evo2_embed/settings/*.py
 out: workflow/schemas/config.schema.json and docs/configuration.md
 """
 

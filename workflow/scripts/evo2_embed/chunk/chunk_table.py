@@ -21,7 +21,7 @@ from evo2_embed.io.errors import InputError, InputErrors, MachineError
 from evo2_embed.io.logs import log
 from evo2_embed.io.row_checks import check_chunks
 from evo2_embed.io.tables import CHUNKS, chunk_table, gathered, metadata_schema, table_writer
-from evo2_embed.settings.sections import RegionSettings, VariantSettings, Windows
+from evo2_embed.settings.windows import RegionSettings, VariantSettings, Windows
 
 _ROWS = 1 << 16  # of a row group
 

@@ -13,7 +13,7 @@ from evo2_embed.genomes.index import IndexedFasta
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.io.text import shown
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.windows import Windows
 
 # Tokens of a range of bases, and which of them are G or C, and which are ambiguous.
 Letters = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -18,7 +18,7 @@ import numpy as np
 
 from evo2_embed.genomes.regions import Regions
 from evo2_embed.io.parts import Parts, edges_of
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.windows import Windows
 
 
 def plan_regions(

@@ -10,7 +10,7 @@ from evo2_embed.genomes.regions import Regions
 from evo2_embed.genomes.scan import N_OTHERS, scanned_bases
 from evo2_embed.genomes.variant_sample import Sites
 from evo2_embed.genomes.variants import Variants
-from evo2_embed.settings.sections import VariantSettings
+from evo2_embed.settings.windows import VariantSettings
 
 _BASES = b"ACGT"
 # By letter, the other bases in the order of the alphabet; zeros for a letter that is no base.

@@ -30,7 +30,7 @@ starts 2 bases upstream of it. The windows end after 6, 10 and 8 bases of their 
 import numpy as np
 
 from evo2_embed.io.parts import Parts
-from evo2_embed.settings.sections import Context
+from evo2_embed.settings.windows import Context
 
 
 def group_windows(

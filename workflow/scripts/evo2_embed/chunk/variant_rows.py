@@ -16,7 +16,7 @@ from evo2_embed.genomes.variants import Variants
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.io.text import shown
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.windows import Windows
 
 _ROWS = 1 << 15  # pairs at once
 _SHOWN = 5  # reference alleles of an error

@@ -33,7 +33,7 @@ import numpy as np
 
 from evo2_embed.chunk.stretches import cut_stretches
 from evo2_embed.genomes.variant_sample import Sites
-from evo2_embed.settings.sections import VariantSettings, Windows
+from evo2_embed.settings.windows import VariantSettings, Windows
 
 Pairs = dict[str, np.ndarray]
 

@@ -8,7 +8,7 @@ from evo2_embed.chunk.stretches import group_windows
 from evo2_embed.chunk.tiling import count_windows
 from evo2_embed.genomes.regions import Regions
 from evo2_embed.io.parts import Parts, edges_of
-from evo2_embed.settings.sections import Windows
+from evo2_embed.settings.windows import Windows
 
 
 def plan_windows(

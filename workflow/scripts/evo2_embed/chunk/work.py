@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from evo2_embed.chunk.stretches import Numbering
 from evo2_embed.genomes.blocks import Buffers
 from evo2_embed.genomes.index import IndexedFasta
-from evo2_embed.settings.sections import RegionSettings, VariantSettings, Windows
+from evo2_embed.settings.windows import RegionSettings, VariantSettings, Windows
 
 # What a policy of the configuration asks to skip.
 AMBIGUOUS = "skipped: ambiguous share above max_share"

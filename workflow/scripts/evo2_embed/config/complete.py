@@ -6,15 +6,11 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.remote import copy_path
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.model.registry import model_names
-from evo2_embed.settings.sections import (
-    Extraction,
-    Finetune,
-    Fusion,
-    Model,
-    Probe,
-    Settings,
-    VariantSettings,
-)
+from evo2_embed.settings.analyses import Probe
+from evo2_embed.settings.exports import Finetune
+from evo2_embed.settings.extraction import Extraction, Fusion, Model
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import VariantSettings
 
 BLOCK_WINDOWS = 10  # windows per block of the training set, if the configuration has no value
 

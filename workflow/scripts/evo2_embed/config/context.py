@@ -1,7 +1,7 @@
 """Long contexts in the configuration: faults, and warnings before a run."""
 
 from evo2_embed.model import registry
-from evo2_embed.settings.sections import Settings
+from evo2_embed.settings.settings import Settings
 
 
 def longest_stretch(settings: Settings) -> int:

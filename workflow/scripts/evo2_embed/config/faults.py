@@ -14,7 +14,9 @@ from evo2_embed.io.remote import address_of, is_remote
 from evo2_embed.io.text import is_printable, shown
 from evo2_embed.model import registry
 from evo2_embed.model.presets import expand_layers
-from evo2_embed.settings.sections import Extraction, RegionSettings, Settings, Windows
+from evo2_embed.settings.extraction import Extraction
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import RegionSettings, Windows
 
 
 def settings_faults(settings: Settings, genomes: list[str], is_tiled: bool = True) -> list[str]:

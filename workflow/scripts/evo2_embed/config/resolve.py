@@ -16,7 +16,9 @@ from evo2_embed.genomes.sample_sheet import Genome, read_sheet, twin_faults
 from evo2_embed.genomes.sheet_files import file_faults
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.remote import prepare
-from evo2_embed.settings.sections import Extraction, Model, RegionSettings, Settings
+from evo2_embed.settings.extraction import Extraction, Model
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import RegionSettings
 
 _ANY = {"any": {"layers": "all"}}  # valid extractions
 

@@ -4,7 +4,7 @@ from evo2_embed.config.context import needs_whole
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.model import registry
 from evo2_embed.settings.schema import plain
-from evo2_embed.settings.sections import Settings
+from evo2_embed.settings.settings import Settings
 
 
 def variant_faults(settings: Settings, genomes: list[Genome]) -> list[str]:

@@ -21,7 +21,7 @@ from evo2_embed.io.logs import log
 from evo2_embed.io.tables import metadata_schema, vectors, vectors_to_numpy
 from evo2_embed.io.text import shown
 from evo2_embed.model.registry import layer_widths
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 _KEYS = ("genome", "contig", "variant", "id", "strand", "allele")
 _ALLELES = ("ref", "alt")

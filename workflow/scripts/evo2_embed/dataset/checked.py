@@ -11,7 +11,7 @@ from evo2_embed.dataset.shards import BundleFiles, Shard, check_ranges, check_sh
 from evo2_embed.embed.row_spans import tokens_of
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
-from evo2_embed.settings.sections import Extraction
+from evo2_embed.settings.extraction import Extraction
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from evo2_embed.dataset.shards import Shard
 from evo2_embed.embed.rows import ShardRows
-from evo2_embed.settings.sections import Extraction
+from evo2_embed.settings.extraction import Extraction
 
 
 def merge_shards(

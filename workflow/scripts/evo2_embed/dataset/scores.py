@@ -16,7 +16,7 @@ from evo2_embed.dataset.shards import BundleFiles
 from evo2_embed.dataset.strands import join_strands
 from evo2_embed.io.row_checks import check_scores
 from evo2_embed.io.tables import KEYS, metadata_schema, scores_schema
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 
 def bits_per_base(mean: np.ndarray) -> np.ndarray:

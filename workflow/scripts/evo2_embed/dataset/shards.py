@@ -31,7 +31,7 @@ from evo2_embed.io.tables import (
 from evo2_embed.io.text import shown
 from evo2_embed.pack.metadata import PackCounts
 from evo2_embed.pack.read import CHUNK_KEYS
-from evo2_embed.settings.sections import SCORES, Extraction
+from evo2_embed.settings.extraction import SCORES, Extraction
 
 # Entries that are equal in all shards of a dataset. The settings include the version of the code,
 # which changes only with results. So shards of an older release with equal results can be used.

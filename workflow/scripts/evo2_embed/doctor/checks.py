@@ -28,7 +28,9 @@ from evo2_embed.model.weights import weights_path
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.temporary import temporary_bytes
 from evo2_embed.run.frozen import INDEXES, Run, plan_run
-from evo2_embed.settings.sections import Extraction, Model, Runtime, Settings
+from evo2_embed.settings.extraction import Extraction, Model
+from evo2_embed.settings.jobs import Runtime
+from evo2_embed.settings.settings import Settings
 
 RESULTS = "results"
 

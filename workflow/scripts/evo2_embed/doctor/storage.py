@@ -14,7 +14,7 @@ from evo2_embed.io.remote import address_of
 from evo2_embed.io.text import human_bytes
 from evo2_embed.model.archive import check_archive
 from evo2_embed.model.weights import weights_path
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 
 # Estimates of sizes can be too small by this factor.
 MARGIN = 1.2

@@ -48,7 +48,8 @@ from evo2_embed.pack.read import (
     read_pack_segments,
     read_packs,
 )
-from evo2_embed.settings.sections import SCORES, Extraction, Runtime
+from evo2_embed.settings.extraction import SCORES, Extraction
+from evo2_embed.settings.jobs import Runtime
 
 # The work folder of a shard, beside its record, and the lock in it.
 WORK, LOCK = ".work", "lock"

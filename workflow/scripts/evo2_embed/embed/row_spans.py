@@ -26,7 +26,7 @@ import numpy as np
 
 from evo2_embed.embed.rows import ShardRows, first_bins, pooled_tokens
 from evo2_embed.pack.assign import edges_of
-from evo2_embed.settings.sections import SCORES, bin_of
+from evo2_embed.settings.extraction import SCORES, bin_of
 
 # Which tokens of a row.
 POOLED, WHOLE, DOWNSTREAM = "pooled", "whole", "downstream"

@@ -12,7 +12,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.parts import Parts, edges_of
 from evo2_embed.io.tables import OF_VARIANT
 from evo2_embed.io.text import shown
-from evo2_embed.settings.sections import bin_of
+from evo2_embed.settings.extraction import bin_of
 
 
 def pooled_tokens(

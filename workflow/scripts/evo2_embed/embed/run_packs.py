@@ -23,7 +23,8 @@ from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import Stopped
 from evo2_embed.io.logs import log
 from evo2_embed.model.loading import load_model
-from evo2_embed.settings.sections import SCORES, Extraction, Runtime
+from evo2_embed.settings.extraction import SCORES, Extraction
+from evo2_embed.settings.jobs import Runtime
 
 # SIGTERM: time limit, preemption, scancel, kill. SIGINT: Ctrl-C. SIGUSR1: early warning of a
 # cluster that was asked for one (`sbatch --signal=USR1@60`).

@@ -19,7 +19,7 @@ from evo2_embed.io.tables import (
     table_writer,
     vectors,
 )
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 
 def write_shard(store: RowStore, folder: Path, metadata: dict, bos: int) -> dict[str, dict]:

@@ -10,7 +10,7 @@ from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.packed import PackedEngine
 from evo2_embed.engine.stock import StockEngine
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 # Tokens of the segments that are compared: shorter than the filters, and of several blocks.
 LENGTHS = (1, 5, 100, 600)

@@ -13,7 +13,7 @@ from evo2_embed.model.registry import (
     inner_size,
     widths_of,
 )
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 # Elements of a tile of the residual stream: on a CPU it stays in the cache, on a GPU it keeps the
 # GPU busy.

@@ -120,7 +120,7 @@ class Engine(Protocol):
     """What turns a pack into token embeddings.
 
     It is made from an `evo2.models.Evo2` and the names of the layers, of which `scores` stands for
-    the log-likelihood of each token (`settings.sections.SCORES`).
+    the log-likelihood of each token (`settings.extraction.SCORES`).
     """
 
     def run(self, pack: Pack) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ from evo2_embed.engine.states import BlockState, States
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
 from evo2_embed.model.registry import AFTER_BLOCKS
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 
 class PackedEngine:

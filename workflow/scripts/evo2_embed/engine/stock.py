@@ -6,7 +6,7 @@ import torch
 from evo2_embed.engine.pack import Pack
 from evo2_embed.engine.scores import of_tokens
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 
 class StockEngine:

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from evo2_embed.settings.sections import Settings
+from evo2_embed.settings.settings import Settings
 
 # By export, the packages that only it needs.
 NEEDED = {"anndata": ("anndata", "h5py"), "bigwig": ("pyBigWig",), "lance": ("lancedb",)}

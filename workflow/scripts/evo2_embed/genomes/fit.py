@@ -11,7 +11,7 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.variant_sample import check_file, sample_sites
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown, some_of
-from evo2_embed.settings.sections import RegionSettings
+from evo2_embed.settings.windows import RegionSettings
 
 MOST_READ = 64 << 20  # bases of FASTA files that are looked at when a run starts
 

@@ -18,7 +18,7 @@ from evo2_embed.genomes.region_lists import RegionLists
 from evo2_embed.genomes.splice import Transcripts
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown, some_of, whole_number
-from evo2_embed.settings.sections import RegionSettings
+from evo2_embed.settings.windows import RegionSettings
 
 TSV_COLUMNS = ("contig", "start", "end")
 _OPTIONAL = ("strand", "name")

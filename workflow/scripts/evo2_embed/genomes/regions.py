@@ -11,7 +11,7 @@ from evo2_embed.genomes.region_lists import Regions
 from evo2_embed.io.errors import InputError, MachineError
 from evo2_embed.io.files import is_machine_fault
 from evo2_embed.io.text import numbered_lines
-from evo2_embed.settings.sections import RegionSettings
+from evo2_embed.settings.windows import RegionSettings
 
 MOST_KEPT = 2_000_000  # regions in memory, half a gigabyte
 

@@ -12,7 +12,8 @@ from evo2_embed.genomes.intervals import MOST_BASES
 from evo2_embed.genomes.regions import Regions, read_regions
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.variant_sample import Sites
-from evo2_embed.settings.sections import Settings, VariantSettings
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import VariantSettings
 
 if TYPE_CHECKING:
     import numpy as np

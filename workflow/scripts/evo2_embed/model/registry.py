@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 TINY = "evo2_tiny"
 # Outputs for which all blocks run.

@@ -13,7 +13,7 @@ from evo2_embed.io.logs import log
 from evo2_embed.model.archive import check_archive
 from evo2_embed.model.download import fetch_checkpoint
 from evo2_embed.model.registry import TINY, bundled_checkpoint
-from evo2_embed.settings.sections import Model
+from evo2_embed.settings.extraction import Model
 
 
 def weights_path(model: Model, directory: str) -> Path:

@@ -37,7 +37,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evo2_embed.io.parts import edges_of
-from evo2_embed.settings.sections import Packing
+from evo2_embed.settings.jobs import Packing
 
 # Per so many tokens of a pack, the state of one fork point may wait for its forks. A state takes
 # about as much memory as a few hundred tokens of a pack.

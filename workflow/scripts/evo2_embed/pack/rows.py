@@ -14,7 +14,7 @@ from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import PACKS, VARIANT_KEYS, to_numpy
 from evo2_embed.pack.assign import Assignment, Forks, edges_of
 from evo2_embed.pack.read import PLAIN_KEYS
-from evo2_embed.settings.sections import Packing
+from evo2_embed.settings.jobs import Packing
 
 BOS = 0  # EOD of CharLevelTokenizer
 PADS = {"PAD": 1, "EOS": 0}  # pad_id and eos_id of CharLevelTokenizer

@@ -12,7 +12,7 @@ from evo2_embed.io.tables import PACKS, VARIANT_KEYS, metadata_schema, table_wri
 from evo2_embed.pack.assign import Forks, assign_stretches, padded_tokens
 from evo2_embed.pack.metadata import PackMetadata, shard_id_of
 from evo2_embed.pack.rows import forks_of, pack_rows, stretches_of
-from evo2_embed.settings.sections import Packing
+from evo2_embed.settings.jobs import Packing
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from evo2_embed.plan.estimate import Estimate, LayerEstimate
 from evo2_embed.plan.parameters import weight_bytes
 from evo2_embed.plan.speeds import Speed
 from evo2_embed.plan.tokens import tokens_of_base
-from evo2_embed.settings.sections import Extraction, Settings, bin_of
+from evo2_embed.settings.extraction import Extraction, bin_of
+from evo2_embed.settings.settings import Settings
 
 HUGE_DATASET = 1e12  # bytes of one layer
 LARGE_BINS = 1e11  # bytes of one layer with one row per bin

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.plan.tokens import guess_tokens
-from evo2_embed.settings.sections import Settings
+from evo2_embed.settings.settings import Settings
 
 MOST_SHARDS = 99_999  # the name of a shard has five digits
 

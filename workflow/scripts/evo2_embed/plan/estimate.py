@@ -28,7 +28,9 @@ from evo2_embed.plan.tokens import (
     tally_regions,
     tally_variants,
 )
-from evo2_embed.settings.sections import SCORES, Extraction, RegionSettings, Settings
+from evo2_embed.settings.extraction import SCORES, Extraction
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import RegionSettings
 
 
 @dataclass(frozen=True)

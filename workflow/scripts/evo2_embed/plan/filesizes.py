@@ -6,7 +6,9 @@ The numbers were fitted to files of `tables.parquet_writer`; tests/plan/test_est
 import math
 from typing import NamedTuple
 
-from evo2_embed.settings.sections import Extraction, Settings, Windows
+from evo2_embed.settings.extraction import Extraction
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import Windows
 
 _CHUNK, _CHUNK_FILE = 20, 4_000  # bytes per window in a chunk table, and per table
 _TOKEN = 0.31  # bytes per token in a pack file; for overlapping windows only at its first copy

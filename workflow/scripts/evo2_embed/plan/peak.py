@@ -9,7 +9,8 @@ from evo2_embed.engine.footprint import MIN_TILE, Footprint, KVCacheOptions
 from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.model.registry import context_length, model_config
 from evo2_embed.plan.parameters import weight_bytes
-from evo2_embed.settings.sections import Extraction, Settings
+from evo2_embed.settings.extraction import Extraction
+from evo2_embed.settings.settings import Settings
 
 # Contexts and segments in the table of `make plan` (tokens).
 CONTEXTS = (8192, 65_536, 262_144, 1_048_576)

@@ -12,7 +12,8 @@ from operator import attrgetter
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.remote import COPIES, address_of
 from evo2_embed.plan.bundles import Bundle
-from evo2_embed.settings.sections import Model, Settings
+from evo2_embed.settings.extraction import Model
+from evo2_embed.settings.settings import Settings
 
 ALL_LAYERS = "all"  # a value of the wildcard `layers`
 

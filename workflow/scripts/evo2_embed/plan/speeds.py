@@ -10,7 +10,8 @@ import yaml
 from evo2_embed.config.context import longest_stretch
 from evo2_embed.io.files import read_json
 from evo2_embed.model.registry import RESOURCES, blocks_run, model_config
-from evo2_embed.settings.sections import Extraction, Settings
+from evo2_embed.settings.extraction import Extraction
+from evo2_embed.settings.settings import Settings
 
 PUBLISHED = RESOURCES / "published_speeds.yaml"
 PREDICTED = RESOURCES / "predicted_speeds.yaml"

@@ -9,7 +9,8 @@ from evo2_embed.plan.peak import SEGMENTS, Peak
 from evo2_embed.plan.prices import share_prices
 from evo2_embed.plan.speeds import Speed
 from evo2_embed.plan.tokens import tokens_of_base
-from evo2_embed.settings.sections import Settings, bin_of
+from evo2_embed.settings.extraction import bin_of
+from evo2_embed.settings.settings import Settings
 
 SHOWN_GENOMES = 10
 

@@ -16,7 +16,8 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.scan import scan_sites
 from evo2_embed.genomes.variant_sample import Sites, sample_sites
 from evo2_embed.plan.contigs import guess_bases
-from evo2_embed.settings.sections import Context, RegionSettings, Settings, Windows
+from evo2_embed.settings.settings import Settings
+from evo2_embed.settings.windows import Context, RegionSettings, Windows
 
 
 def guess_tokens(genome: Genome, settings: Settings) -> float:

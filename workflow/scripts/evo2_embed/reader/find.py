@@ -8,7 +8,7 @@ from evo2_embed.dataset.kinds import open_dataset
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import some_of
 from evo2_embed.reader.names import not_there
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 MANIFEST = "manifest.json"
 # Folders of results: of the datasets that have the manifest, and of those of heads.

@@ -13,7 +13,7 @@ from evo2_embed.io.text import shown
 from evo2_embed.report.gc import add_gc
 from evo2_embed.report.html import choice, data, note, section
 from evo2_embed.report.summary import Result
-from evo2_embed.settings.sections import Report
+from evo2_embed.settings.analyses import Report
 
 MOST_CONTIGS = 40  # in the menu
 

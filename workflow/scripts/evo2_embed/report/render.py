@@ -22,7 +22,7 @@ from evo2_embed.report.scores import scores
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
 from evo2_embed.report.variants import variants
-from evo2_embed.settings.sections import Report
+from evo2_embed.settings.analyses import Report
 
 HERE = Path(__file__).resolve().parent
 

@@ -9,7 +9,8 @@ from evo2_embed.dataset.scores import bits_per_base
 from evo2_embed.report.embeddings import contig_menu, coordinates, rounded
 from evo2_embed.report.html import cards, choice, data, note, section
 from evo2_embed.report.summary import Result
-from evo2_embed.settings.sections import SCORES, Report
+from evo2_embed.settings.analyses import Report
+from evo2_embed.settings.extraction import SCORES
 
 
 def scores(result: Result, settings: Report) -> str:

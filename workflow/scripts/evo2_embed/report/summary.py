@@ -6,7 +6,8 @@ from pathlib import Path
 
 from evo2_embed.io.files import read_json
 from evo2_embed.io.text import human_bytes, shown, text_table, wrapped
-from evo2_embed.settings.sections import SCORES, Packing
+from evo2_embed.settings.extraction import SCORES
+from evo2_embed.settings.jobs import Packing
 
 MOST_LEFT_OUT = 10  # genomes that the summary names
 MOST_REASON = 200  # characters of a reason there

@@ -25,7 +25,7 @@ from evo2_embed.io.integrity import is_sealed
 from evo2_embed.io.tables import table_metadata
 from evo2_embed.run.frozen import Run
 from evo2_embed.run.params import control_bundles, rule_params
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 _NAMES = ("extraction", "fusion", "bundle", "head")  # wildcards on which parameters depend
 

@@ -18,7 +18,8 @@ from evo2_embed.plan.bundles import Bundle, plan_bundles
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.rules import RULES, Job, model_key, run_jobs
 from evo2_embed.run.paths import one_form
-from evo2_embed.settings.sections import Model, Settings
+from evo2_embed.settings.extraction import Model
+from evo2_embed.settings.settings import Settings
 
 # The C versions, if PyYAML has them: a sheet can have tens of thousands of rows.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -9,7 +9,7 @@ from evo2_embed.analysis.burn_in.limits import longest_context
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.run.frozen import LATER, Run
-from evo2_embed.settings.sections import SCORES
+from evo2_embed.settings.extraction import SCORES
 
 
 def rule_params(

@@ -13,7 +13,8 @@ from pathlib import Path
 import yaml
 
 from evo2_embed.genomes.sample_sheet import Genome
-from evo2_embed.settings.sections import Model, Settings
+from evo2_embed.settings.extraction import Model
+from evo2_embed.settings.settings import Settings
 
 _PATH = re.compile(r"^[ -]*(?:fasta|regions|variants|checkpoint): (.+)$", re.MULTILINE)
 

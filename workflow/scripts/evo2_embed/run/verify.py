@@ -11,7 +11,7 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.integrity import is_sealed
 from evo2_embed.run.frozen import Run
 from evo2_embed.run.record_files import RecordedFile, recorded_files
-from evo2_embed.settings.sections import FORMATS
+from evo2_embed.settings.exports import FORMATS
 
 _THREADS = 4
 # Rules whose files a run is for; a rerun redoes the others only if one of these needs them.

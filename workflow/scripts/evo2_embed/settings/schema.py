@@ -6,7 +6,7 @@ from types import NoneType
 from typing import Literal, get_args, get_origin
 
 from evo2_embed.settings.section import Section
-from evo2_embed.settings.sections import Settings
+from evo2_embed.settings.settings import Settings
 
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
 _WORDS = {

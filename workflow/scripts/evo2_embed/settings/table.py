@@ -7,7 +7,7 @@ from evo2_embed.settings.schema import allowed, plain
 _HEAD = """\
 # All keys of the configuration
 
-`make schema` writes this page from `workflow/scripts/evo2_embed/settings/sections.py`: change that.
+`make schema` writes this page from `workflow/scripts/evo2_embed/settings/`: change that.
 [config/README.md](../config/README.md) explains how to use the keys, and
 [config.yaml](../config/config.yaml) shows them in place.
 """

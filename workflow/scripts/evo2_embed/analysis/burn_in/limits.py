@@ -1,7 +1,9 @@
 """Limits of a measurement: bases, context and memory. Light: rules ask for them."""
 
 from evo2_embed.model.registry import context_length, layer_widths
-from evo2_embed.settings.sections import BurnIn, Extraction, Settings
+from evo2_embed.settings.analyses import BurnIn
+from evo2_embed.settings.extraction import Extraction
+from evo2_embed.settings.settings import Settings
 
 # Bases per row. Few, so that the distance from the start is known well; not one, so that an
 # embedding depends on more than the last letter.

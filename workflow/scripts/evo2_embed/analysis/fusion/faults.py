@@ -7,7 +7,8 @@ from evo2_embed.genomes.sheet_files import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.presets import expand_layers
 from evo2_embed.model.registry import layer_widths
-from evo2_embed.settings.sections import SCORES, Extraction, Fusion, Settings
+from evo2_embed.settings.extraction import SCORES, Extraction, Fusion
+from evo2_embed.settings.settings import Settings
 
 # Folder of the parameters that this run fits.
 FUSIONS = "results/fusions"

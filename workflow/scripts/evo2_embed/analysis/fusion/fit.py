@@ -21,7 +21,7 @@ from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
-from evo2_embed.settings.sections import Fusion
+from evo2_embed.settings.extraction import Fusion
 
 SAMPLE_ROWS = 5000
 

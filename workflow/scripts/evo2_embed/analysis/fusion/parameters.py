@@ -11,7 +11,7 @@ from evo2_embed.analysis.fusion.shape import is_standardised, method_of
 from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.analysis.fusion.weights import learn_weights
 from evo2_embed.io.errors import InputError
-from evo2_embed.settings.sections import Fusion
+from evo2_embed.settings.extraction import Fusion
 
 SEED = 0
 

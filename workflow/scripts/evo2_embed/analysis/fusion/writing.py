@@ -22,7 +22,7 @@ from evo2_embed.io.finite import NotFiniteError, as_stored
 from evo2_embed.io.logs import log
 from evo2_embed.io.row_checks import check_embeddings
 from evo2_embed.io.tables import embeddings_schema, metadata_schema, vectors
-from evo2_embed.settings.sections import Fusion
+from evo2_embed.settings.extraction import Fusion
 
 
 def fuse_bundle(

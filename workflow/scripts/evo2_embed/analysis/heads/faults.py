@@ -9,7 +9,8 @@ from evo2_embed.genomes.sheet_files import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown, some_of
 from evo2_embed.model.registry import layer_widths
-from evo2_embed.settings.sections import SCORES, Extraction, Head, Settings
+from evo2_embed.settings.extraction import SCORES, Extraction, Head
+from evo2_embed.settings.settings import Settings
 
 # Folder of the probes that this run saves.
 PROBES = "results/probes"

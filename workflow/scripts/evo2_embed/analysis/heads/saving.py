@@ -14,7 +14,7 @@ from evo2_embed.analysis.probes.probe import FittedProbe, fit_probe
 from evo2_embed.dataset.dataset import Dataset
 from evo2_embed.io.logs import log
 from evo2_embed.io.safetensors import write_arrays
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 
 def save_probe(

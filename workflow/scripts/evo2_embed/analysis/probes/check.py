@@ -18,7 +18,8 @@ from evo2_embed.io.logs import log
 from evo2_embed.io.parts import Parts
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 from evo2_embed.io.text import shown, some_of
-from evo2_embed.settings.sections import Probe, bin_of
+from evo2_embed.settings.analyses import Probe
+from evo2_embed.settings.extraction import bin_of
 
 
 def check_labels(

@@ -8,7 +8,7 @@ import polars as pl
 from evo2_embed.analysis.fusion.weights import is_labelled
 from evo2_embed.analysis.probes.folds import Folds, make_folds
 from evo2_embed.analysis.probes.rows import label_rows, thin_rows
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 KEYS = ["genome", "contig", "start", "end", "strand"]
 

@@ -21,7 +21,8 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import metadata_schema, table_writer
-from evo2_embed.settings.sections import Fusion, Probe
+from evo2_embed.settings.analyses import Probe
+from evo2_embed.settings.extraction import Fusion
 
 # One row per layer, metric and fold (counted from 0). `layer` is a layer, a fusion, or one of the
 # baselines gc_kmers and shuffled_labels.

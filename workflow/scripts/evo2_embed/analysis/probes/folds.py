@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from evo2_embed.analysis.probes.intervals import Axis, covered
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 SEED = 0
 BLOCKS_PER_FOLD = 20

@@ -10,7 +10,7 @@ from evo2_embed.analysis.fusion.parameters import fit_fusion
 from evo2_embed.analysis.fusion.stored import load_fusion
 from evo2_embed.analysis.fusion.vectors import FittedFusion
 from evo2_embed.dataset.strands import find_partners, join_vectors
-from evo2_embed.settings.sections import Fusion
+from evo2_embed.settings.extraction import Fusion
 
 
 @dataclass(frozen=True)

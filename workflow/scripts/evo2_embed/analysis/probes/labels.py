@@ -11,7 +11,7 @@ from evo2_embed.analysis.probes.formats import BedReader, GffReader, Labels, Tsv
 from evo2_embed.genomes.sheet_files import NOT_LITERAL, is_literal
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import numbered_lines, shown, some_of
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 GC_KMERS, SHUFFLED = "gc_kmers", "shuffled_labels"  # baselines, beside the layers
 

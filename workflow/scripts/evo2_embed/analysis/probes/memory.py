@@ -1,7 +1,7 @@
 """Memory of a job that probes layers. Light: the rule asks for it."""
 
 from evo2_embed.model.registry import layer_widths
-from evo2_embed.settings.sections import Extraction
+from evo2_embed.settings.extraction import Extraction
 
 BASE_MB = 2000  # the libraries, and the keys of about ten million rows
 COPIES = 4  # as read, standardised, reduced, and one in work

@@ -1,7 +1,8 @@
 """What a probe was made from, for its record: settings and digests, no path. Light: checks ask."""
 
 from evo2_embed.io.digests import file_sha256
-from evo2_embed.settings.sections import Fusion, Probe
+from evo2_embed.settings.analyses import Probe
+from evo2_embed.settings.extraction import Fusion
 
 
 def made_from(code: int, probe: Probe, **others) -> dict:

@@ -9,7 +9,7 @@ from evo2_embed.analysis.probes.labels import read_labels
 from evo2_embed.dataset.sampling import evenly
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import shown
-from evo2_embed.settings.sections import Probe
+from evo2_embed.settings.analyses import Probe
 
 _ROUNDING = 1e-9  # 0.9 * 10 bases must count as 9 bases
 
