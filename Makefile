@@ -10,6 +10,7 @@
 # make test-storage  run the workflow with files of an S3 server and a web server on this machine
 # make test-export  open the exports with scanpy, LanceDB and others, and run the notebooks
 # make lint       check the style of the code
+# make examples   run the notebooks of examples/ again, with the workflow and the bundled model
 # make schema     write the JSON schema and docs/configuration.md after a change of the keys
 # make plan       estimate a run: windows, jobs, hours, memory, sizes
 # make status     show progress: shards done, speed, time left, failures
@@ -31,7 +32,7 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env gpu-env storage-env export-env demo plan status verify tidy doctor lint schema
+.PHONY: help env test-env gpu-env storage-env export-env demo examples plan status verify tidy doctor lint schema
 .PHONY: test test-storage test-export test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts benchmark-variants benchmark-reader gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
@@ -101,6 +102,10 @@ lint: test-env
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(BIN)/python tests/lint_workflow.py
+
+examples: test-env
+	@PYTHON=$(BIN)/python tests/own_environment.sh .venv/export envs/requirements-export-test.txt
+	@.venv/export/bin/python examples/run_notebooks.py
 
 schema: env
 	@$(BIN)/python workflow/scripts/write_schema.py

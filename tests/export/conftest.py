@@ -18,7 +18,7 @@ def run(tmp_path_factory):
         "a\ta.fa\t\tE. coli\t37\tfirst\nb\tb.fa\tb.bed\tNA\tNA\tsecond\n"
     )
     fusion = {"three": {"method": {"pca": 3}, "strands": "mean"}}
-    layers = {"layers": ["blocks.2", "norm"], "dtype": "float16", "fusion": fusion}
+    layers = {"layers": ["norm"], "dtype": "float16", "fusion": fusion}
     flow.configure(
         export=["anndata", "atlas", "lance"],
         extractions={"default": layers},

@@ -30,7 +30,7 @@ from runs import ROOT
 from sklearn.neighbors import NearestNeighbors
 
 DOCS = (ROOT / "docs" / "exports.md").read_text()
-NAMES = ("blocks.2", "norm", "three")
+NAMES = ("norm", "three")
 ANNDATA, ATLAS, LANCE = (f"results/export/{name}/default" for name in ("anndata", "atlas", "lance"))
 
 

@@ -7,7 +7,8 @@ from evo2_embed import PACKAGES
 from runs import ROOT, SCRIPTS
 
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "config/README.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md")),
+    *(ROOT / name / "README.md" for name in ("config", "examples")),
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "resources").glob("*.md")),
 ]

@@ -50,7 +50,7 @@ def write_lance(dataset: Dataset, genomes: str, output: str) -> int:
         tables = lancedb.connect(str(temporary))
         table = tables.create_table(name, batches(), schema=schema)
         if dataset.rows >= INDEXED_ROWS:
-            table.create_index("embedding", config=IvfPq(distance_type="l2"))
+            table.create_index("embedding", config=IvfPq(distance_type="l2", max_iterations=10))
         inner = temporary / f"{name}.lance"
         for child in inner.iterdir():
             child.rename(temporary / child.name)
