@@ -96,7 +96,7 @@ rule export_lance:
     conda:
         "../../envs/export.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=6000,  # of the index: 2 GB were measured with 2,048 dimensions
     params:
         settings=param_of("export_lance"),
     script:
