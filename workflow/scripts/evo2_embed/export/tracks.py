@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from evo2_embed import __version__
 from evo2_embed.analysis.probes.formats import BACKGROUND
@@ -144,7 +145,7 @@ def _runs(source: _Source, dataset: Dataset) -> Iterator[tuple[str, str, pa.Tabl
     """Consecutive rows of one contig, with its genome; none of variants."""
     of_variant = ["variant"] if dataset.has_variants else []
     for rows in dataset.row_groups([*_SPANS, *of_variant, *source.columns]):
-        table = rows.filter(pa.compute.is_null(rows["variant"])) if of_variant else rows
+        table = rows.filter(pc.is_null(rows["variant"])) if of_variant else rows
         keys = to_polars(table.select(["genome", "contig"]))
         runs = keys.select(pl.struct("genome", "contig").rle_id()).to_series().to_numpy()
         firsts = np.flatnonzero(np.diff(runs, prepend=-1))
