@@ -2,19 +2,24 @@
 
 The package `safetensors` is not used: numpy has no bfloat16, so it cannot read such arrays without
 PyTorch, and it writes metadata in a random order, so that equal arrays would give other bytes.
+
+Light: a run reads headers when it starts. Only the functions that need numpy import it.
 """
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_path
 
-# The types of numbers that can be read, as numpy has them; bfloat16 is the upper half of a float32.
+if TYPE_CHECKING:
+    import numpy as np
+
+# The types of numbers that can be read, as numpy has them, with their bytes as the last letter;
+# bfloat16 is the upper half of a float32.
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 _NAMES = {"<f8": "F64", "<f4": "F32"}
 _METADATA = "__metadata__"
@@ -67,7 +72,7 @@ class ArrayFile:
             why = " ".join(str(error).split())
             raise InputError(f"{path}: not a safetensors file, or damaged ({why})") from None
 
-    def read(self, name: str) -> np.ndarray:
+    def read(self, name: str) -> "np.ndarray":
         """The numbers of an array, as float32 or float64.
 
         Raises
@@ -75,6 +80,8 @@ class ArrayFile:
         InputError
             If the array has another type of numbers.
         """
+        import numpy as np
+
         kind, shape = self.types[name], self.shapes[name]
         if kind not in _TYPES:
             allowed = ", ".join(sorted(_TYPES))
@@ -96,15 +103,18 @@ def _from_header(path: Path, header: dict, start: int, size: int) -> ArrayFile:
         first, last = (start + int(offset) for offset in entry["data_offsets"])
         if min(shape, default=0) < 0 or not start <= first <= last <= size:
             raise ValueError(f"array '{name}' is not within the file")
-        itemsize = np.dtype(_TYPES.get(kind, "u1")).itemsize
-        if kind in _TYPES and math.prod(shape) * itemsize != last - first:
+        if kind in _TYPES and math.prod(shape) * int(_TYPES[kind][-1]) != last - first:
             raise ValueError(f"array '{name}' has not the bytes of its shape")
         shapes[name], types[name], offsets[name] = shape, kind, first
     return ArrayFile(path, shapes, types, offsets, metadata)
 
 
-def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+def write_arrays(
+    path: str | Path, arrays: "dict[str, np.ndarray]", metadata: dict[str, str]
+) -> None:
     """Write arrays of float32 or float64, atomically. The same input gives the same bytes."""
+    import numpy as np
+
     header, blocks, offset = {_METADATA: metadata}, [], 0
     for name, values in sorted(arrays.items()):
         block = np.ascontiguousarray(values).tobytes()
