@@ -13,6 +13,7 @@ import pytest
 import torch
 from evo2_embed.dataset.alleles import alleles_schema, compare_bundle, join_alleles
 from evo2_embed.dataset.shards import BundleFiles
+from evo2_embed.export.tracks import write_tracks
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json, write_json
 from evo2_embed.model import registry
@@ -257,6 +258,18 @@ def test_the_alleles_of_variants_differ_as_in_two_full_windows(finished, models,
     manifest = json.loads((folder / "results/embeddings/variants/manifest.json").read_text())
     assert manifest["variants"][LAYER]["rows"] == len(wanted)
     assert manifest["layers"][LAYER]["variants"] is True
+
+
+def test_rows_of_variants_give_no_tracks(finished, monkeypatch, tmp_path):
+    folder = finished("variants")
+    monkeypatch.chdir(folder)
+    bundles = load_frozen("results/run_config.yaml").bundles.items()
+    genomes = [(name, list(bundle.genomes)) for name, bundle in bundles]
+    settings, output = {"tracks": None, "strands": "keep", "code": 1}, tmp_path / "any.json"
+    scores = "results/embeddings/variants/scores.json"
+    made = write_tracks(scores, genomes, settings, "results/indexes", str(output))
+    assert made["exported"] == []
+    assert [path.name for path in tmp_path.iterdir()] == ["any.json"]
 
 
 def test_an_extraction_of_scores_alone_has_the_likelihood_ratios_of_variants(finished):

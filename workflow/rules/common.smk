@@ -126,6 +126,7 @@ FUSIONS = {name for extraction in EXTRACTIONS.values() for name in extraction.fu
 HEADS = {name for extraction in EXTRACTIONS.values() for name in extraction.heads}
 NOTHING = r"(?!)"  # a pattern that nothing matches
 LAYER = r"embedding_layer|norm|blocks\.\d+[A-Za-z0-9_.]*"
+DATASET = "|".join([LAYER, *map(re.escape, sorted(FUSIONS))])
 
 # A job does not run again because its script's file is new, as in a fresh copy of the workflow: the
 # parameters of each rule have a version of its code. The profiles say so too; this holds without
@@ -144,8 +145,8 @@ wildcard_constraints:
     # Those of the configuration.
     fusion="|".join(map(re.escape, sorted(FUSIONS))) or NOTHING,
     head="|".join(map(re.escape, sorted([*HEADS, SCORES]))),
-    source="|".join([*map(re.escape, sorted(FUSIONS)), LAYER]),
-    dataset="|".join([LAYER, *map(re.escape, sorted(FUSIONS))]),
+    source=DATASET,
+    dataset=DATASET,
 
 
 def made_by(rule, *outputs):

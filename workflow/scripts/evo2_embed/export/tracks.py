@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +113,7 @@ def write_tracks(
         "exported": files,
     }
     write_json(output, result)
-    log.info("%d tracks of %d genomes", len(source.drawn), len(made))
+    log.info("%d files of %d tracks", len(files), len(source.drawn))
     return result
 
 
@@ -149,7 +149,7 @@ def _runs(source: _Source, dataset: Dataset) -> Iterator[tuple[str, str, pa.Tabl
         keys = to_polars(table.select(["genome", "contig"]))
         runs = keys.select(pl.struct("genome", "contig").rle_id()).to_series().to_numpy()
         firsts = np.flatnonzero(np.diff(runs, prepend=-1))
-        for first, stop in zip(firsts, [*firsts[1:], len(table)], strict=True):
+        for first, stop in pairwise([*firsts, len(table)]):
             yield *keys.row(int(first)), table.slice(first, stop - first)
 
 
