@@ -50,7 +50,7 @@ def test_planning_a_run_imports_nothing_heavy(tmp_path):
 
 def test_an_embedding_job_needs_the_packages_of_its_environment_only(tmp_path):
     pins = re.findall(r"- ([\w-]+)==", (SCRIPTS.parents[1] / "envs" / "gpu.yaml").read_text())
-    absent = {"polars", "pandas", "plotly", "sklearn", "umap", "tabulate", "Bio"}
+    absent = {"polars", "pandas", "sklearn", "umap", "tabulate", "Bio"}
     code = (
         f"import sys\nsys.modules.update(dict.fromkeys({sorted(absent)}))\n"
         "import evo2_embed.embed.embed_shard, evo2_embed.doctor.devices\n"

@@ -1,10 +1,8 @@
 """Burn-in: how embeddings change with upstream context, and which context to use."""
 
-import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
-
 from evo2_embed.io.text import shown
-from evo2_embed.report.html import PALETTE, escape, grid, note, plot, says, section, table
+from evo2_embed.report.colours import PALETTE, by_depth
+from evo2_embed.report.html import escape, grid, note, plot, says, section, table
 
 SHOWN = (64, 256, 1024)  # upstream context of a row, in the table
 COSINES = (-1, 0, 0.5, 0.9, 0.99, 0.999, 0.9999)  # ticks of the axis
@@ -73,49 +71,54 @@ def _curves(measured: dict, quantile: int, title: str) -> str:
     # On a logarithmic axis a group is drawn at its middle; the first group starts at 0.
     x = [edges[1] / 2] + [(a * b) ** 0.5 for a, b in zip(edges[1:], edges[2:], strict=False)]
     bounds = [f"{a:,} to {b - 1:,}" for a, b in zip(edges, edges[1:], strict=False)]
-    figure = go.Figure()
-    for (layer, found), colour in zip(layers.items(), _colours(len(layers)), strict=True):
+    traces = []
+    for (layer, found), colour in zip(layers.items(), by_depth(len(layers)), strict=True):
         cosines = [quantiles[quantile] for quantiles in found["centred"]["cosine"]]
-        figure.add_scatter(
-            x=x,
-            y=[max(1 - cosine, LEAST) for cosine in cosines],
-            mode="lines+markers",
-            name=escape(layer),
-            line={"color": colour, "width": 1.6},
-            marker={"size": 4},
-            customdata=list(zip(bounds, cosines, strict=True)),
-            hovertemplate="%{customdata[0]} bases of context: %{customdata[1]:.4f}",
+        traces.append(
+            {
+                "x": x,
+                "y": [max(1 - cosine, LEAST) for cosine in cosines],
+                "mode": "lines+markers",
+                "name": escape(layer),
+                "line": {"color": colour, "width": 1.6},
+                "marker": {"size": 4},
+                "customdata": list(zip(bounds, cosines, strict=True)),
+                "hovertemplate": "%{customdata[0]} bases of context: %{customdata[1]:.4f}",
+            }
         )
-    line = {"dash": "dot", "width": 1, "color": "#667370"}
-    figure.add_hline(y=1 - measured["settled_at"][quantile], line=line)
-    figure.update_layout(
-        title=title,
-        legend={"orientation": "h", "y": -0.25, "font": {"size": 11}},
-        showlegend=len(layers) <= len(PALETTE),
-    )
     ticks = [2**power for power in range(4, int(edges[-1]).bit_length())]
-    figure.update_xaxes(
-        type="log",
-        title="upstream context (bases)",
-        tickvals=ticks,
-        ticktext=[f"{tick:,}" for tick in ticks],
+    settled = measured["settled_at"][quantile]
+    line = {"dash": "dot", "width": 1, "color": "var(--soft)"}
+    layout = {
+        "height": 400,
+        "title": title,
+        "showlegend": len(layers) <= len(PALETTE),
+        "shapes": [
+            {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 1 - settled}
+            | {"y1": 1 - settled, "line": line}
+        ],
+        "xaxis": {
+            "type": "log",
+            "title": {"text": "upstream context (bases)"},
+            "tickvals": ticks,
+            "ticktext": [f"{tick:,}" for tick in ticks],
+        },
+        # 1 - cosine, so that 0.99 and 0.999 are as far apart as 0.9 and 0.99.
+        "yaxis": {
+            "type": "log",
+            "title": {"text": "cosine to the longest context"},
+            "autorange": "reversed",
+            "tickvals": [1 - cosine for cosine in COSINES],
+            "ticktext": [str(cosine) for cosine in COSINES],
+        },
+    }
+    last = [found["centred"]["cosine"][-1][quantile] for found in layers.values()]
+    alt = (
+        f"{title} of the cosine to the longest context, by upstream context, for {len(layers)} "
+        f"layer(s). After {edges[-2]:,} bases it is {min(last):.3f} to {max(last):.3f}; the dotted "
+        f"line is at {settled:g}."
     )
-    # 1 - cosine, so that 0.99 and 0.999 are as far apart as 0.9 and 0.99.
-    figure.update_yaxes(
-        type="log",
-        title="cosine to the longest context",
-        autorange="reversed",
-        tickvals=[1 - cosine for cosine in COSINES],
-        ticktext=[str(cosine) for cosine in COSINES],
-    )
-    return plot(figure, 400)
-
-
-def _colours(number: int) -> list[str]:
-    """Colours of layers: distinct for a few layers, else by depth."""
-    if number <= len(PALETTE):
-        return list(PALETTE[:number])
-    return sample_colorscale("Viridis", [0.95 * i / (number - 1) for i in range(number)])
+    return plot(traces, layout, alt)
 
 
 def _measures(measured: dict) -> str:

@@ -3,14 +3,9 @@
   const PALETTE = ["#2f6f6a", "#c8793b", "#5b6fb0", "#a8475b", "#7d9a3c", "#8a6bb3", "#3b98b8",
     "#b59a3a", "#6b4f3a", "#d08fa6", "#4c5a63", "#7fb59b"];
   const REST = "#b8b8b0";
-  const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false };
-  const FONT = { family: "system-ui, sans-serif", size: 12, color: "#23302e" };
 
-  const layout = (extra) => ({
-    font: FONT, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    margin: { l: 55, r: 20, t: 36, b: 48 }, title: { font: { size: 14 } }, hovermode: "closest",
-    legend: { orientation: "h", y: -0.2, font: { size: 11 } }, ...extra });
-  const axis = (title) => ({ title: { text: title }, gridcolor: "#e8ecea", zeroline: false });
+  const layout = (extra) => ({ legend: { y: -0.2 }, ...extra });
+  const axis = (title) => ({ title: { text: title }, zeroline: false });
   // Plotly interprets tags in texts; names of contigs must not be tags.
   const safe = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;");
   const short = (text) => (text.length <= 28 ? text : `${text.slice(0, 13)}…${text.slice(-14)}`);
@@ -70,21 +65,22 @@
     const chosen = data.datasets[root.querySelector("[name=dataset]").value];
     const keys = data.keys[chosen.keys];
     const colour = colourOf(root.querySelector("[name=colour]").value, keys);
+    const about = (what) => `${what}: ${keys.start.length} rows, coloured by ${root.querySelector("[name=colour]").value}.`;
     const share = (i) => `PC${i + 1} (${Math.round(100 * chosen.shares[i])}%)`;
     const extra = { height: 440, showlegend: !colour.numbers };
     root.querySelector(".says-rows").textContent = chosen.note;
     const pca = root.querySelector(".pca"), umap = root.querySelector(".umap");
     pca.hidden = !chosen.pcs;
     if (chosen.pcs) {
-      Plotly.react(pca, scatter(chosen.pcs, keys, colour), layout({ ...extra,
-        title: { text: "Principal components", font: { size: 14 } },
-        xaxis: axis(share(0)), yaxis: axis(share(1)) }), CONFIG);
+      page.draw(pca, { data: scatter(chosen.pcs, keys, colour), alt: about("Principal components"), layout: layout({ ...extra,
+        title: { text: "Principal components" },
+        xaxis: axis(share(0)), yaxis: axis(share(1)) }) });
     }
     umap.hidden = !chosen.umap;
     if (chosen.umap) {
-      Plotly.react(umap, scatter(chosen.umap, keys, colour), layout({ ...extra,
-        title: { text: "UMAP", font: { size: 14 } },
-        xaxis: axis("UMAP 1"), yaxis: axis("UMAP 2") }), CONFIG);
+      page.draw(umap, { data: scatter(chosen.umap, keys, colour), alt: about("UMAP"), layout: layout({ ...extra,
+        title: { text: "UMAP" },
+        xaxis: axis("UMAP 1"), yaxis: axis("UMAP 2") }) });
     }
   };
 
@@ -112,13 +108,13 @@
           mode: "markers", name: safe(g.name), hoverinfo: "name",
           marker: { symbol: "square", size: 6, color: g.color } }));
     }
-    Plotly.react(track, traces, layout({ height: 340, showlegend: true,
-      title: { text: `Along the contig, strand ${strand}`, font: { size: 14 } },
-      xaxis: axis("position (bp)"), yaxis: axis("component") }), CONFIG);
+    page.draw(track, { data: traces, alt: `Components of ${rows.length} rows along the contig.`, layout: layout({ height: 340, showlegend: true,
+      title: { text: `Along the contig, strand ${strand}` },
+      xaxis: axis("position (bp)"), yaxis: axis("component") }) });
   };
 
   document.querySelectorAll("[data-embeddings]").forEach((root) => {
-    const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+    const data = page.json(root);
     const draw = () => { drawPoints(root, data); drawTrack(root, data); };
     root.querySelectorAll("select").forEach((select) => select.addEventListener("change", draw));
     draw();
@@ -138,20 +134,16 @@
         text: rows.map((i) => `${text[i]}<br>${keys.bits[i].toFixed(3)} bits per base`) };
     }).filter((trace) => trace.x.length);
     const line = { type: "line", xref: "paper", x0: 0, x1: 1, y0: 2, y1: 2,
-      line: { color: "#667370", width: 1, dash: "dot" } };
-    Plotly.react(root.querySelector(".track"), traces, layout({ height: 340, showlegend: true,
-      shapes: [line], title: { text: "Bits per base along the contig", font: { size: 14 } },
-      xaxis: axis("position (bp)"), yaxis: axis("bits per base") }), CONFIG);
+      line: { color: "var(--soft)", width: 1, dash: "dot" } };
+    page.draw(root.querySelector(".track"), { data: traces, alt: "Bits per base along the contig.", layout: layout({ height: 340, showlegend: true,
+      shapes: [line], title: { text: "Bits per base along the contig" },
+      xaxis: axis("position (bp)"), yaxis: axis("bits per base") }) });
   };
 
   document.querySelectorAll("[data-scores]").forEach((root) => {
-    const keys = JSON.parse(root.querySelector("script[type='application/json']").textContent);
+    const keys = page.json(root);
     const draw = () => drawScores(root, keys);
     root.querySelector("select").addEventListener("change", draw);
     draw();
   });
-
-  // A plot is drawn before the page has its final layout, so resize it.
-  addEventListener("load", () => document.querySelectorAll(".js-plotly-plot").forEach(
-    (plot) => Plotly.Plots.resize(plot)));
 })();

@@ -2,12 +2,9 @@
 
 import html
 import json
-
-import plotly.graph_objects as go
+import math
 
 from evo2_embed.io.text import printable
-
-PALETTE = ("#2f6f6a", "#c8793b", "#5b6fb0", "#a8475b", "#7d9a3c", "#8a6bb3", "#3b98b8", "#b59a3a")
 
 
 class Raw(str):
@@ -58,20 +55,29 @@ def grid(*cells: str) -> str:
     return f"<div class=grid>{''.join(cells)}</div>"
 
 
-def plot(figure: go.Figure, height: int) -> str:
-    """A figure in the page's style."""
-    figure.update_layout(
-        template="plotly_white",
-        height=height,
-        margin={"l": 60, "r": 20, "t": 40, "b": 50},
-        font={"family": "system-ui, sans-serif", "size": 12, "color": "#23302e"},
-        title_font_size=14,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-    )
-    config = {"displaylogo": False, "responsive": True, "displayModeBar": False}
-    drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=config)
-    return f"<div class=plot>{drawn}</div>"
+def plot(traces: list[dict], layout: dict, alt: str) -> str:
+    """A figure that the page's script draws with plotly.js.
+
+    Parameters
+    ----------
+    traces : list of dict
+    layout : dict
+        With `height`. A colour such as `var(--soft)` is one of the page's style.
+    alt : str
+        What the figure shows, in a sentence, for readers who do not see it.
+    """
+    figure = data(_plain({"data": traces, "layout": layout}))
+    label = f'role=img aria-label="{escape(alt)}"'
+    return f"<div class=plot data-figure><div class=drawing {label}></div>{figure}</div>"
+
+
+def _plain(value: object) -> object:
+    """A value for JSON, which has no number for NaN."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def data(value: object) -> str:

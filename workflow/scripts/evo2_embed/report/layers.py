@@ -1,9 +1,9 @@
 """Which layer: the comparison without labels, and the probes."""
 
-import plotly.graph_objects as go
 import polars as pl
 
-from evo2_embed.report.html import PALETTE, Raw, escape, grid, note, plot, section, table
+from evo2_embed.report.colours import PALETTE
+from evo2_embed.report.html import Raw, escape, grid, note, plot, section, table
 from evo2_embed.report.probes import probes
 
 MOST_NUMBERED = 8  # most layers for which the heat map shows numbers
@@ -76,42 +76,49 @@ def _measures(described: dict) -> str:
 
 def _ranks(described: dict) -> str:
     ranks = [measures["effective_rank"] for measures in described.values()]
-    figure = go.Figure(go.Bar(x=_names(described), y=ranks, marker_color=PALETTE[0]))
-    figure.update_layout(title="Effective rank", yaxis_title="directions", bargap=0.4)
-    return plot(figure, 320)
+    bars = {"type": "bar", "x": _names(described), "y": ranks, "marker": {"color": PALETTE[0]}}
+    layout = {
+        "height": 320,
+        "title": "Effective rank",
+        "yaxis": {"title": {"text": "directions"}},
+        "bargap": 0.4,
+    }
+    return plot([bars], layout, _range("Effective rank", ranks, ".1f"))
 
 
 def _cosines(described: dict) -> str:
-    figure = go.Figure()
     known = {layer: m for layer, m in described.items() if m["cosine"] is not None}
     low, middle, high = (
         zip(*(m["cosine_quantiles"] for m in known.values()), strict=True)
         if known
         else ((), (), ())
     )
-    figure.add_scatter(
-        x=_names(known),
-        y=middle,
-        mode="markers",
-        name="pairs of rows, median and 5 to 95 %",
-        marker={"color": PALETTE[0], "size": 9},
-        error_y={
-            "array": [h - m for h, m in zip(high, middle, strict=True)],
-            "arrayminus": [m - l_ for m, l_ in zip(middle, low, strict=True)],
-            "color": PALETTE[0],
-        },
-    )
+    traces = [
+        {
+            "x": _names(known),
+            "y": middle,
+            "mode": "markers",
+            "name": "pairs of rows, median and 5 to 95 %",
+            "marker": {"color": PALETTE[0], "size": 9},
+            "error_y": {
+                "array": [h - m for h, m in zip(high, middle, strict=True)],
+                "arrayminus": [m - l_ for m, l_ in zip(middle, low, strict=True)],
+                "color": PALETTE[0],
+            },
+        }
+    ]
     if any(m["cosine_to_shuffled"] is not None for m in described.values()):
-        figure.add_scatter(
-            x=_names(described),
-            y=[m["cosine_to_shuffled"] for m in described.values()],
-            mode="markers",
-            name="to shuffled windows, mean",
-            marker={"color": PALETTE[1], "size": 9, "symbol": "x"},
+        traces.append(
+            {
+                "x": _names(described),
+                "y": [m["cosine_to_shuffled"] for m in described.values()],
+                "mode": "markers",
+                "name": "to shuffled windows, mean",
+                "marker": {"color": PALETTE[1], "size": 9, "symbol": "x"},
+            }
         )
-    figure.update_layout(title="Cosines", yaxis_title="cosine")
-    figure.update_layout(legend={"orientation": "h", "y": -0.35, "font": {"size": 11}})
-    return plot(figure, 340)
+    layout = {"height": 340, "title": "Cosines", "yaxis": {"title": {"text": "cosine"}}}
+    return plot(traces, layout, _range("Median cosine of pairs of rows", middle, ".3f"))
 
 
 def _similarity(cka: dict) -> str:
@@ -119,23 +126,33 @@ def _similarity(cka: dict) -> str:
     values = [[cka[one][two] for two in names] for one in names]
     numbered = len(names) <= MOST_NUMBERED
     labels = [escape(name) for name in names]
-    figure = go.Figure(
-        go.Heatmap(
-            x=labels,
-            y=labels,
-            z=values,
-            zmin=0,
-            zmax=1,
-            colorscale="Viridis",
-            texttemplate="%{z:.2f}" if numbered else None,
-            colorbar={"thickness": 10},
-            hovertemplate="%{y}, %{x}: %{z:.3f}<extra></extra>",
-        )
-    )
-    figure.update_layout(title="Similarity of layers (CKA)")
-    figure.update_xaxes(type="category")
-    figure.update_yaxes(type="category", autorange="reversed")
-    return plot(figure, 340 if numbered else 460)
+    heatmap = {
+        "type": "heatmap",
+        "x": labels,
+        "y": labels,
+        "z": values,
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": "Viridis",
+        "texttemplate": "%{z:.2f}" if numbered else None,
+        "hovertemplate": "%{y}, %{x}: %{z:.3f}<extra></extra>",
+    }
+    layout = {
+        "height": 340 if numbered else 460,
+        "title": "Similarity of layers (CKA)",
+        "xaxis": {"type": "category"},
+        "yaxis": {"type": "category", "autorange": "reversed"},
+    }
+    apart = [cka[one][two] for one in names for two in names if one != two]
+    return plot([heatmap], layout, _range("Similarity of two layers (CKA)", apart, ".2f"))
+
+
+def _range(what: str, values: list[float | None], form: str) -> str:
+    """The smallest and the largest value, as the text of a figure."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return f"{what}: not known for any layer."
+    return f"{what}: {min(known):{form}} to {max(known):{form}}."
 
 
 def _names(described: dict) -> list[str]:

@@ -1,12 +1,12 @@
 """What was embedded, its packing, its speed, and its provenance."""
 
 import json
-
-import plotly.graph_objects as go
+from itertools import cycle
 
 from evo2_embed.finetune.dataset import summary_lines
 from evo2_embed.io.text import MESSAGE, human_bytes, shown
-from evo2_embed.report.html import PALETTE, cards, escape, note, plot, section, table
+from evo2_embed.report.colours import PALETTE
+from evo2_embed.report.html import cards, escape, note, plot, section, table
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
 
@@ -86,21 +86,34 @@ def packing(results: list[Result], training_set: dict | None) -> str:
 
 def speed(results: list[Result], stages: list[Stage]) -> str:
     """Speed of every shard, and time and memory of each stage."""
-    figure = go.Figure()
-    for index, result in enumerate(results):
+    traces = []
+    for result, colour in zip(results, cycle(PALETTE)):
         shards = [shard for shard in result.shards if shard["tokens_per_second"]]
-        figure.add_bar(
-            x=[escape(shard["shard"]) for shard in shards],
-            y=[shard["tokens_per_second"] for shard in shards],
-            name=result.name,
-            marker_color=PALETTE[index % len(PALETTE)],
-            customdata=[[s["device"], s["peak_memory_mb"], s["n_tokens"]] for s in shards],
-            hovertemplate="%{x}: %{y:,.0f} tokens/s<br>%{customdata[2]:,} tokens on "
-            "%{customdata[0]}, %{customdata[1]:,} MB",
+        traces.append(
+            {
+                "type": "bar",
+                "x": [escape(shard["shard"]) for shard in shards],
+                "y": [shard["tokens_per_second"] for shard in shards],
+                "name": result.name,
+                "marker": {"color": colour},
+                "customdata": [[s["device"], s["peak_memory_mb"], s["n_tokens"]] for s in shards],
+                "hovertemplate": "%{x}: %{y:,.0f} tokens/s<br>%{customdata[2]:,} tokens on "
+                "%{customdata[0]}, %{customdata[1]:,} MB",
+            }
         )
     few = max(len(result.shards) for result in results) < 4
-    figure.update_layout(yaxis_title="tokens/s", xaxis_title="shard", bargap=0.8 if few else 0.2)
-    figure.update_xaxes(showticklabels=sum(len(r.shards) for r in results) <= 24)
+    layout = {
+        "height": 300,
+        "xaxis": {
+            "title": {"text": "shard"},
+            "showticklabels": sum(len(r.shards) for r in results) <= 24,
+        },
+        "yaxis": {"title": {"text": "tokens/s"}},
+        "bargap": 0.8 if few else 0.2,
+    }
+    speeds = [speed for trace in traces for speed in trace["y"]]
+    alt = "Speed of the shards in tokens per second"
+    alt += f", {min(speeds):,.0f} to {max(speeds):,.0f}." if speeds else ": none was measured."
     rows = [
         (
             stage.rule,
@@ -113,7 +126,7 @@ def speed(results: list[Result], stages: list[Stage]) -> str:
     ]
     heads = ("stage", "jobs", "seconds, all jobs", "seconds, longest job", "peak MB per job")
     times = table(heads, rows) + note("From the rules' benchmarks, for the latest run of each job.")
-    return section("Speed", plot(figure, 300) + (times if stages else ""))
+    return section("Speed", plot(traces, layout, alt) + (times if stages else ""))
 
 
 def provenance(results: list[Result]) -> str:

@@ -1,11 +1,11 @@
 """Which layer predicts the labels best."""
 
-import plotly.graph_objects as go
 import polars as pl
 
 from evo2_embed.analysis.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.io.text import shown
-from evo2_embed.report.html import PALETTE, escape, note, plot, says, table
+from evo2_embed.report.colours import PALETTE
+from evo2_embed.report.html import escape, note, plot, says, table
 
 NAMES = {
     GC_KMERS: "GC and k-mer counts",
@@ -61,33 +61,43 @@ def verdict(record: dict) -> str:
 
 
 def _figure(record: dict) -> str:
-    figure = go.Figure()
-    scores = record["scores"]
-    for baseline, color in ((False, PALETTE[0]), (True, PALETTE[1])):
+    scores, traces = record["scores"], []
+    for baseline, colour in ((False, PALETTE[0]), (True, PALETTE[1])):
         names = [name for name in scores if (name in BASELINES) == baseline]
         means = [scores[name]["mean"] for name in names]
-        figure.add_scatter(
-            x=means,
-            y=[escape(NAMES.get(name, name)) for name in names],
-            mode="markers",
-            marker={"color": color, "size": 9},
-            error_x={
-                "array": [_high(scores[name]) - scores[name]["mean"] for name in names],
-                "arrayminus": [scores[name]["mean"] - scores[name]["low"] for name in names],
-                "color": color,
-            },
-            hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+        traces.append(
+            {
+                "x": means,
+                "y": [escape(NAMES.get(name, name)) for name in names],
+                "mode": "markers",
+                "marker": {"color": colour, "size": 9},
+                "error_x": {
+                    "array": [_high(scores[name]) - scores[name]["mean"] for name in names],
+                    "arrayminus": [scores[name]["mean"] - scores[name]["low"] for name in names],
+                    "color": colour,
+                },
+                "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
+            }
         )
-    figure.add_vline(
-        x=scores[GC_KMERS]["mean"], line={"dash": "dot", "color": PALETTE[1], "width": 1}
+    kmers = scores[GC_KMERS]["mean"]
+    line = {"dash": "dot", "color": PALETTE[1], "width": 1}
+    layout = {
+        "height": 130 + 24 * len(scores),
+        "title": "Linear probe on each layer",
+        "showlegend": False,
+        "shapes": [
+            {"type": "line", "x0": kmers, "x1": kmers, "yref": "paper", "y0": 0, "y1": 1}
+            | {"line": line}
+        ],
+        "xaxis": {"title": {"text": NAMES[record["metric"]]}},
+        "yaxis": {"type": "category", "autorange": "reversed"},
+    }
+    best = record["best"]
+    alt = (
+        f"{NAMES[record['metric']]} of a linear probe on each layer: {best} has the best mean, "
+        f"{scores[best]['mean']:.3f}; GC and k-mer counts have {kmers:.3f}."
     )
-    figure.update_layout(
-        title="Linear probe on each layer",
-        xaxis_title=NAMES[record["metric"]],
-        showlegend=False,
-    )
-    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
-    return plot(figure, 130 + 24 * len(scores))
+    return plot(traces, layout, alt)
 
 
 def _table(record: dict, values: pl.DataFrame) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from string import Template
 
 import polars as pl
-from plotly.offline import get_plotlyjs
 
 from evo2_embed.analysis.probes.extraction import PROBES
 from evo2_embed.io.files import read_json
@@ -88,13 +87,19 @@ def render_report(
         sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
     sections = [text for text in sections if text]
-    page = Template((HERE / "page.html").read_text(encoding="utf-8"))
+    page = Template(_text("page.html"))
     return page.substitute(
-        plotly=get_plotlyjs(),
+        plotly=_text("plotly/plotly.min.js"),
+        style=_text("page.css"),
+        script=_text("page.js"),
         links=_links(sections),
         sections="\n".join(sections),
-        figures=(HERE / "figures.js").read_text(encoding="utf-8"),
+        figures=_text("figures.js"),
     )
+
+
+def _text(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def _read_probes(path: str) -> tuple[dict, pl.DataFrame]:

@@ -1,11 +1,13 @@
 """What the variants of an extraction change: likelihood ratios, distances, the largest effects."""
 
+from itertools import cycle
+
 import numpy as np
-import plotly.graph_objects as go
 
 from evo2_embed.io.text import shown
+from evo2_embed.report.colours import PALETTE
 from evo2_embed.report.effects import DISTANCE, LLR, Effects
-from evo2_embed.report.html import PALETTE, cards, escape, grid, note, plot, section, table
+from evo2_embed.report.html import cards, escape, grid, note, plot, section, table
 from evo2_embed.report.summary import Result
 
 _BARS = 40  # of the histogram
@@ -47,27 +49,34 @@ def _left_out(result: Result) -> str:
 
 
 def _ratios(llr: dict[str, np.ndarray]) -> str:
-    figure, values = go.Figure(), np.concatenate(list(llr.values()))
+    values = np.concatenate(list(llr.values()))
     edges = np.histogram_bin_edges(values, _BARS)
-    for number, (kind, mine) in enumerate(llr.items()):
-        counts, _ = np.histogram(mine, edges)
-        figure.add_bar(
-            x=((edges[1:] + edges[:-1]) / 2).tolist(),
-            y=counts.tolist(),
-            name=kind,
-            marker_color=PALETTE[number % len(PALETTE)],
-            hovertemplate="llr %{x:.3g}: %{y:,}",
-        )
-    figure.update_layout(
-        title="Likelihood ratio, alternate to reference",
-        xaxis_title="llr",
-        yaxis_title="rows",
-        barmode="stack",
-        bargap=0.05,
-        showlegend=True,
-        legend={"orientation": "h", "y": -0.25, "font": {"size": 11}},
+    traces = [
+        {
+            "type": "bar",
+            "x": ((edges[1:] + edges[:-1]) / 2).tolist(),
+            "y": np.histogram(mine, edges)[0].tolist(),
+            "name": kind,
+            "marker": {"color": colour},
+            "hovertemplate": "llr %{x:.3g}: %{y:,}",
+        }
+        for (kind, mine), colour in zip(llr.items(), cycle(PALETTE), strict=False)
+    ]
+    layout = {
+        "height": 340,
+        "title": "Likelihood ratio, alternate to reference",
+        "xaxis": {"title": {"text": "llr"}},
+        "yaxis": {"title": {"text": "rows"}},
+        "barmode": "stack",
+        "bargap": 0.05,
+        "showlegend": True,
+    }
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    alt = (
+        f"Histogram of the likelihood ratios of {len(values):,} rows: median {middle:.3g}, "
+        f"5 to 95 % from {low:.3g} to {high:.3g}."
     )
-    return plot(figure, 340)
+    return plot(traces, layout, alt)
 
 
 def _distances(distances: dict[str, np.ndarray]) -> str:
@@ -77,22 +86,25 @@ def _distances(distances: dict[str, np.ndarray]) -> str:
     low, first, middle, third, high = (
         [float(box[place]) for box in boxes.values()] for place in range(len(_SPAN))
     )
-    figure = go.Figure(
-        go.Box(
-            x=[escape(layer) for layer in boxes],
-            lowerfence=low,
-            q1=first,
-            median=middle,
-            q3=third,
-            upperfence=high,
-            marker_color=PALETTE[0],
-            width=0.4 if len(boxes) < 4 else None,
-        )
-    )
-    figure.update_layout(title="Distance of the alleles: 5, 25, 50, 75, 95 %")
-    figure.update_yaxes(title="distance", type="log")
-    figure.update_xaxes(type="category")
-    return plot(figure, 340)
+    box = {
+        "type": "box",
+        "x": [escape(layer) for layer in boxes],
+        "lowerfence": low,
+        "q1": first,
+        "median": middle,
+        "q3": third,
+        "upperfence": high,
+        "marker": {"color": PALETTE[0]},
+        "width": 0.4 if len(boxes) < 4 else None,
+    }
+    layout = {
+        "height": 340,
+        "title": "Distance of the alleles: 5, 25, 50, 75, 95 %",
+        "xaxis": {"type": "category"},
+        "yaxis": {"type": "log", "title": {"text": "distance"}},
+    }
+    medians = ", ".join(f"{layer} {value:.3g}" for layer, value in zip(boxes, middle, strict=True))
+    return plot([box], layout, f"Distances of the two alleles, medians by layer: {medians}.")
 
 
 def _largest(effects: Effects) -> str:
