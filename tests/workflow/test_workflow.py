@@ -101,6 +101,17 @@ def test_scores_equal_a_call_of_the_package_for_each_window(finished_run):
     assert "bits/base" in (finished_run.folder / "results/summary.txt").read_text()
 
 
+def test_the_summary_begins_with_the_best_layer_and_says_how_to_read_it(finished_run):
+    results = finished_run.folder / "results"
+    lines = (results / "summary.txt").read_text().splitlines()
+    (said,) = (line for line in lines if line.startswith("best layer of both: "))
+    best = said.removeprefix("best layer of both: ").split()[0]
+    assert f"dataset: results/embeddings/both/{best}/" in lines
+    assert f'read it: evo2_embed.open("results", "both", "{best}")' in lines
+    assert len(evo2_embed.open(results, "both", best))
+    assert max(map(len, lines)) <= 100
+
+
 def test_rows_are_sorted_and_complete(finished_run):
     order = {"large": 0, "small": 1, "chrB": 0, "chrA": 1, "chr|1": 0, "turned": 1}
     for extraction in ("both", "bins"):

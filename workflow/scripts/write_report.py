@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from evo2_embed.analysis.probes.rows import label_rows
-from evo2_embed.io.files import atomic_path
+from evo2_embed.io.files import atomic_path, read_json
 from evo2_embed.plan.rules import RULES
 from evo2_embed.report import heads
+from evo2_embed.report.best import Best, best_layer, summary_line
 from evo2_embed.report.effects import read_effects, summary_lines
 from evo2_embed.report.render import Sources, render_report
 from evo2_embed.report.stages import read_stages
-from evo2_embed.report.summary import load_results, render_summary
+from evo2_embed.report.summary import Result, load_results, render_summary
 from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.analyses import Probe, Report
 
@@ -41,10 +42,24 @@ def main(
     page = render_report(results, sources, stages, settings, labels, effects)
     lines = [line for name, mine in effects.items() for line in summary_lines(name, mine)]
     lines += [line for result in results for line in heads.summary_lines(result)]
+    best = best_layers(results, sources)
+    lines += [summary_line(name, mine) for name, mine in best.items()]
+    layer = best[results[0].name].layer if results[0].name in best else None
     with atomic_path(summary) as temporary:
-        temporary.write_text(render_summary(results, lines), encoding="utf-8")
+        temporary.write_text(render_summary(results, lines, layer), encoding="utf-8")
     with atomic_path(report) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def best_layers(results: list[Result], sources: Sources) -> dict[str, Best]:
+    """The best layer of each extraction that has layers."""
+    compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
+    probed = {Path(path).stem: read_json(path) for path in sources.probes}
+    found = {
+        result.name: best_layer(result, compared.get(result.name), probed.get(result.name))
+        for result in results
+    }
+    return {name: best for name, best in found.items() if best}
 
 
 if "snakemake" in globals():

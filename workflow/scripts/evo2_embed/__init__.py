@@ -71,7 +71,7 @@ CODE_VERSIONS = {
     "tracks": 1,
     "export": 2,
     "formats": 1,
-    "report": 2,
+    "report": 3,
 }
 
 

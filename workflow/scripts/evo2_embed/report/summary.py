@@ -175,17 +175,20 @@ def _layers(manifest: dict) -> str:
     return f"{len(manifest['layers'])}{fused}"
 
 
-def render_summary(results: list[Result], lines: list[str]) -> str:
+def render_summary(results: list[Result], lines: list[str], layer: str | None = None) -> str:
     """The summary as text.
 
     Parameters
     ----------
     results : list of Result
     lines : list of str
-        On the variants (`effects.summary_lines`) and heads (`heads.summary_lines`).
+        On the variants (`effects.summary_lines`), heads (`heads.summary_lines`) and best layers
+        (`best.summary_line`).
+    layer : str, optional
+        The best layer of the first extraction; None if it has no layers.
     """
     first = results[0]
-    layer = next(iter(first.written))
+    layer = layer or next(iter(first.written))
     bad = [
         wrapped(f"left out: {shown(each['genome'])}: {shown(each['reason'], MOST_REASON)}")
         for each in first.left_out[:MOST_LEFT_OUT]
@@ -203,7 +206,8 @@ def render_summary(results: list[Result], lines: list[str]) -> str:
             "",
             *lines,
             f"dataset: {first.folder}/{layer}/",
-            f'read it: pl.read_parquet("{first.folder}/{layer}/*.parquet")  # import polars as pl',
+            f'read it: evo2_embed.open("{first.folder.parent.parent}", "{first.name}", "{layer}")',
+            f'or:      polars.read_parquet("{first.folder}/{layer}/*.parquet")',
             "report:  results/report.html",
             "",
         ]
