@@ -2,6 +2,7 @@
 # make test       set up everything and run all tests
 # make gpu-env    set up the environment of a GPU machine in .venv-gpu (6 GB; no compiler needed)
 # make storage-env  add what a run needs for files at s3:// and https:// to .venv, or to .venv-gpu
+# make slurm-env  add what a run needs on SLURM to .venv, or to .venv-gpu
 # make export-env  add what a run needs for export: anndata and lance to .venv, or to .venv-gpu
 # make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (a GPU is not needed)
 # make test-gpu   measure what only a GPU can show, with evo2_7b of random weights (6 minutes)
@@ -32,7 +33,7 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env gpu-env storage-env export-env demo examples plan status verify tidy doctor lint schema
+.PHONY: help env test-env gpu-env slurm-env storage-env export-env demo examples plan status verify tidy doctor lint schema
 .PHONY: test test-storage test-export test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts benchmark-variants benchmark-reader gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
@@ -52,6 +53,9 @@ help:
 env: .venv/.env
 test-env: .venv/.test-env
 gpu-env: .venv-gpu/.env
+
+slurm-env: $(VENV)/.env
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -r envs/requirements-slurm.txt
 
 storage-env: $(VENV)/.env
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -r envs/requirements-storage.txt

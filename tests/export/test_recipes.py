@@ -1,16 +1,14 @@
 """The examples of docs/exports.md, run as they stand on the layer of a finished run."""
 
-import re
-
 import duckdb
 import matplotlib
 import numpy as np
 import polars as pl
 import pytest
-from runs import ROOT
+from doc_blocks import BLOCKS
 
 WIDTH = 128  # of the bundled model
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "exports.md").read_text(), re.S)
+EXAMPLES = [block for block in BLOCKS if block.page == "docs/exports.md"]
 
 
 @pytest.fixture
@@ -22,7 +20,7 @@ def in_run(run, monkeypatch):
 
 def example(language, word):
     """The example in a language that has a word, for this run."""
-    (found,) = [text for kind, text in BLOCKS if kind == language and word in text]
+    (found,) = [b.text for b in EXAMPLES if b.language == language and word in b.text]
     return found.replace("blocks.26", "norm").replace("4096", str(WIDTH))
 
 

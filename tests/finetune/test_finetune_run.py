@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import show_plan
 import torch
+from doc_blocks import blocks_in
 from evo2_embed.io.files import read_json
 from runs import Workflow, random_bases, write_fasta
 from train_evo2_tiny import make_model
@@ -113,6 +114,15 @@ def test_datasets_finds_the_splits_by_itself(finished, load_dataset):
             assert {split: len(rows) for split, rows in found.items()} == forms[form]["rows"]
         schema = pq.read_schema(folder / form / "train-00000.parquet")
         assert found["train"].features.arrow_schema.remove_metadata() == schema.remove_metadata()
+
+
+def test_the_code_of_the_page_opens_both_forms(finished, load_dataset, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    (block,) = blocks_in("python", "docs/finetune.md")
+    exec(block.text, names := {})
+    forms = read_json("results/finetune/summary.json")["forms"]
+    for form in FORMS:
+        assert {split: len(rows) for split, rows in names[form].items()} == forms[form]["rows"]
 
 
 def test_the_share_of_pads_is_that_of_the_rows(finished):

@@ -1,17 +1,20 @@
-"""The code of docs/reader.md runs as it stands, and gives what the page says."""
+"""The Python code of README.md, docs/reader.md and other pages runs, and gives what they say."""
 
 import re
 from importlib.util import find_spec
 
 import numpy as np
+import polars as pl
 import pytest
+import torch
+from doc_blocks import blocks_in
+from evo2_embed.analysis.heads.files import HeadFile
 from evo2_embed.io.errors import InputError
 from made import WIDTH, vectors_of, write, write_variants
 from runs import ROOT
 from scipy.cluster.hierarchy import linkage
 
 PAGE = (ROOT / "docs" / "reader.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
 GENES = ["dnaA", "gyrB", "recF", "rpoB"]
 # Twenty genomes with four genes and two windows each, on both strands.
 ROWS = [
@@ -32,8 +35,8 @@ VARIANTS = [
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """What the names of the page stand for after all its code has run."""
+def folder(tmp_path_factory):
+    """A folder with the datasets that the pages name."""
     folder = tmp_path_factory.mktemp("page")
     for kind in ("embeddings/default", "embeddings/bases", "variants/default"):
         (folder / "results" / kind).mkdir(parents=True)
@@ -42,17 +45,28 @@ def ran(tmp_path_factory):
     base_values = vectors_of(len(BASES), 2)
     write(results / "embeddings/bases", "blocks.26", base_values, BASES, ["genome1"] * len(BASES))
     write_variants(results / "variants/default", "blocks.26", VARIANTS, vectors_of(4, 3))
+    return folder
+
+
+def run_page(page, folder):
+    """What the names of a page stand for after all its Python code has run in a folder."""
     names = {"folder": folder}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for block in BLOCKS:
-            if "anndata" in block and find_spec("anndata") is None:
+        for block in blocks_in("python", page):
+            if "anndata" in block.text and find_spec("anndata") is None:
                 # tests/export has the package.
                 with pytest.raises(InputError, match="pip install anndata"):
-                    exec(block, names)
+                    exec(block.text, names)
             else:
-                exec(block, names)
+                exec(block.text, names)
     return names
+
+
+@pytest.fixture(scope="module")
+def ran(folder):
+    """What the names of docs/reader.md stand for."""
+    return run_page("docs/reader.md", folder)
 
 
 def test_genes_by_name(ran):
@@ -103,3 +117,51 @@ def test_each_of_the_tasks_takes_three_lines_at_most():
     for block in blocks:
         lines = [line for line in block.splitlines() if line and not re.match("import|from", line)]
         assert len(lines) <= 3
+
+
+def test_the_recipes_of_the_readme(folder):
+    names = run_page("README.md", folder)
+    mine = [i for i, row in enumerate(ROWS) if row[4] in ("dnaA", "gyrB")]
+    assert (names["genes"] == VALUES[mine]).all()
+    assert names["bases"]["start"].to_list() == list(range(1000, 1100))
+    assert names["effects"]["position"].to_list() == [1001]
+    assert len(names["near"]) == 10
+    assert names["tree"].shape == (19, 4)
+
+
+def test_the_variants_of_their_page(folder):
+    sorted_rows = run_page("docs/variants.md", folder)["variants"]
+    assert len(sorted_rows) == len(VARIANTS)
+
+
+def run_on_a_run(page, run, tmp_path):
+    """The code of a page, on the results of a finished run."""
+    (tmp_path / "results").symlink_to(run.folder / "results")
+    (tmp_path / "results/embeddings/both").exists()
+    names = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        for block in blocks_in("python", page):
+            text = block.text.replace("default", "both").replace("blocks.26/", "norm/")
+            exec(text, names)
+    return names
+
+
+def test_the_dataset_of_its_page(finished_run, tmp_path):
+    names = run_on_a_run("docs/dataset.md", finished_run, tmp_path)
+    assert names["vectors"].shape == (len(names["rows"]), 128)
+
+
+def test_the_scores_of_their_page(finished_run, tmp_path):
+    bits = run_on_a_run("docs/scores.md", finished_run, tmp_path)["bits"]
+    assert bits["bits"].drop_nulls().is_between(1, 9).all()
+
+
+def test_the_heads_of_their_page(finished_run, tmp_path):
+    state = {"_orig_mod.W": torch.randn(4096, 40), "_orig_mod.b_enc": torch.zeros(40)}
+    torch.save(state, tmp_path / "autoencoder.pt")
+    names = run_on_a_run("docs/heads.md", finished_run, tmp_path)
+    probable = names["ds"].scan().filter(pl.col("p_CDS") > 0.9).collect()
+    assert 0 < len(probable) < len(names["ds"])
+    head = HeadFile.open(tmp_path / "encoder.safetensors")
+    assert (head.outputs, head.width) == (40, 4096)

@@ -255,19 +255,6 @@ def test_text_files_are_utf_8_on_every_machine(path):
         assert "encoding" in [keyword.arg for keyword in call.keywords], ast.unparse(call)
 
 
-def test_the_folders_of_the_readme_exist():
-    text = (ROOT / "README.md").read_text()
-    folders = re.findall(r"^([\w./-]+/)  ", text, re.M)
-    assert len(folders) > 8
-    assert all((ROOT / folder).is_dir() for folder in folders)
-    assert {f"{path.name}/" for path in ROOT.iterdir() if _is_kept(path)} <= set(folders)
-
-
-def _is_kept(path):
-    made = ("results", "logs", "benchmarks", "models", "build", "__pycache__")
-    return path.is_dir() and path.name[0] != "." and path.name not in (*made, "workflow")
-
-
 def test_make_help_names_every_target():
     text = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][a-z-]*):", text, re.M))
