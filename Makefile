@@ -10,6 +10,7 @@
 # make test-slurm-all   the same, with faults of a cluster, two nodes and accounting (half an hour or more)
 # make test-storage  run the workflow with files of an S3 server and a web server on this machine
 # make test-export  open the exports with scanpy, LanceDB and others, and run the notebooks
+# make test-report  open the report page in Chromium: every control, both colour schemes, print (Debian)
 # make lint       check the style of the code
 # make examples   run the notebooks of examples/ again, with the workflow and the bundled model
 # make schema     write the JSON schema and docs/configuration.md after a change of the keys
@@ -34,7 +35,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help env test-env gpu-env slurm-env storage-env export-env demo examples plan status verify tidy doctor lint schema
-.PHONY: test test-storage test-export test-gpu test-gpu-env test-slurm test-slurm-all
+.PHONY: test test-storage test-export test-report test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts benchmark-variants benchmark-reader gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
 # Programs of a Python environment do not start from a path with a blank.
@@ -100,6 +101,9 @@ test-storage: test-env
 
 test-export: test-env
 	@PYTHON=$(BIN)/python tests/export/run.sh
+
+test-report: test-env
+	@PYTHON=$(BIN)/python tests/browser/run.sh
 
 lint: test-env
 	@$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from runs import CONFIG, merged, write_fasta
 from stock import LAYERS, Reference, save_weights
 
 # They need environments of their own: `make test-slurm` and the like name the folders.
-collect_ignore = ["slurm", "storage", "export"]
+collect_ignore = ["slurm", "storage", "export", "browser"]
 
 # Vortex puts a model on a GPU where it sees one; CUDA_VISIBLE_DEVICES= hides it.
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -108,6 +108,9 @@ def finished(folder, lock):
 
 
 def shared_folder(tmp_path_factory):
-    """A folder that all worker processes of a test session have in common."""
+    """A folder that all worker processes of a test session have in common, and with SHARED_RUNS
+    several sessions, too."""
+    if os.environ.get("SHARED_RUNS"):
+        return Path(os.environ["SHARED_RUNS"])
     folder = tmp_path_factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder

@@ -69,7 +69,7 @@ def _measures(described: dict) -> str:
         "variance in 1 / 3 / 10",
         "cosine of pairs",
         "cosine to shuffled",
-        "",
+        "remark",
     )
     return table(heads, rows)
 
