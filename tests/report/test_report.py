@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from evo2_embed.analysis.projection import project
 from evo2_embed.io.tables import CHUNKS, table_writer
-from evo2_embed.report import embeddings, html
+from evo2_embed.report import html
 from evo2_embed.report.gc import add_gc
 from evo2_embed.report.probes import verdict
 from evo2_embed.report.stages import read_stages
@@ -40,20 +40,6 @@ def test_text_from_outside_cannot_become_markup():
     assert "</script>" not in html.data({"contig": wild}).removesuffix("</script>")
     text = html.data({"contig": wild})
     assert json.loads(text[text.index(">") + 1 : text.rindex("<")]) == {"contig": wild}
-
-
-def test_names_of_contigs_and_labels_are_shown_escaped_and_cut():
-    name = "right\u202eleft" + "x" * 1_000_000
-    keys = {"genome": "g", "contig": name, "start": 0, "end": 9, "strand": "+", "gc": 0.5}
-    shown = embeddings._keys(
-        pl.DataFrame([keys]), lambda _: np.array([name], object), {name: {"g": name}}
-    )
-    ((column, values),) = shown["columns"].items()
-    for text in (*shown["contigs"], *shown["label"], column, *values):
-        assert text.startswith(r"right\u202eleftxxx")
-        assert len(text) < 90
-    without = embeddings._keys(pl.DataFrame([keys]), lambda _: np.array([None], object), {})
-    assert without["label"] is None
 
 
 @pytest.mark.parametrize(

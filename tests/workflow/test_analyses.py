@@ -12,6 +12,7 @@ from evo2_embed.analysis.burn_in.limits import ROW
 from evo2_embed.io.files import read_json
 from evo2_embed.model import registry
 from evo2_embed.model.loading import load_model
+from page_numbers import decode, decode_column
 
 
 def test_the_comparison_has_all_layers(finished_run):
@@ -63,22 +64,33 @@ def test_the_report_shows_every_rule_and_every_row(finished_run):
         path.name.removesuffix(".tsv") for path in (finished_run.folder / "benchmarks").iterdir()
     }
     assert {rule for rule in rules if f"<td>{rule}</td>" in page} == rules - {"write_report"}
-    found = re.findall(r'<script type="application/json">(.*?)</script>', page)
-    drawn = [data for data in map(json.loads, found) if "datasets" in data]  # not those of scores
-    assert len(found) == len(drawn) + sum("scores" in each for each in EXTRACTIONS.values())
-    for (extraction, settings), data in zip(sorted(EXTRACTIONS.items()), drawn, strict=True):
-        for title in ("Layers", "Burn-in", "Embeddings"):
+    for extraction in EXTRACTIONS:
+        for title in ("Layers", "Burn-in"):
             assert f"<h2>{title}: {extraction}</h2>" in page
-        assert list(data["datasets"]) == [*settings["layers"], *settings.get("fusion", {})]
-        for name, dataset in data["datasets"].items():
-            rows = pl.read_parquet(results / f"embeddings/{extraction}/{name}/*.parquet")
-            keys = data["keys"][dataset["keys"]]
-            assert keys["start"] == rows["start"].to_list()
-            assert keys["strand"] == rows["strand"].to_list()
-            genomes = [keys["genomes"][number] for number in keys["genome"]]
-            assert genomes == rows["genome"].to_list()
-            assert {len(component) for component in dataset["pcs"]} == {len(rows)}
-            assert {"CDS", "background", None} == {*keys["label"]}
-            assert None not in keys["gc"]
+    found = map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', page))
+    data = {key: value for each in found for key, value in each.items()}
+    names = {
+        f"{extraction}: {name}": results / f"embeddings/{extraction}/{name}/*.parquet"
+        for extraction, settings in EXTRACTIONS.items()
+        for name in [*settings["layers"], *settings.get("fusion", {})]
+    }
+    assert set(data["datasets"]) == set(names)
+    for name, files in names.items():
+        rows, dataset = pl.read_parquet(files), data["datasets"][name]
+        table = data["tables"][dataset["table"]]
+        assert decode(table["start"]).tolist() == rows["start"].to_list()
+        read = {
+            title: decode_column(column)
+            for title, column in table["columns"].items()
+            if title != "position"
+        }
+        for title in ("genome", "strand"):
+            assert read[title] == rows[title].to_list()
+        assert {len(decode(component)) for component in dataset["pcs"]} == {len(rows)}
+        assert {"CDS", "background", None} == {*read["label"]}
+        assert not np.isnan(read["GC"]).any()
+        # Scores are means of both strands here, and two rows have the same.
+        assert "bits per base" in read
+        assert ("-" in read["strand"]) == (name != "both: strands")
     assert all(f"<td>{layer}</td>" in page for layer in LAYERS)
     assert all(f"<td>{name}</td>" in page for name in FUSIONS)

@@ -39,10 +39,10 @@ def main(
     stages = read_stages(BENCHMARKS, [rule for rule in RULES if rule != "write_report"])
     found = {result.name: read_effects(result, settings.points) for result in results}
     effects = {name: mine for name, mine in found.items() if mine is not None}
-    page = render_report(results, sources, stages, settings, labels, effects)
+    best = best_layers(results, sources)
+    page = render_report(results, sources, stages, settings, labels, effects, best)
     lines = [line for name, mine in effects.items() for line in summary_lines(name, mine)]
     lines += [line for result in results for line in heads.summary_lines(result)]
-    best = best_layers(results, sources)
     lines += [summary_line(name, mine) for name, mine in best.items()]
     layer = best[results[0].name].layer if results[0].name in best else None
     with atomic_path(summary) as temporary:

@@ -5,6 +5,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evo2_embed.analysis import neighbours
 from evo2_embed.analysis.projection import project
 from evo2_embed.dataset.dataset import Dataset, to_polars
 from evo2_embed.dataset.sampling import evenly
@@ -14,7 +15,6 @@ from evo2_embed.reader.frames import row_names
 from evo2_embed.reader.groups import ROW
 
 NEIGHBOURS = 15  # of a row, without itself
-_BLOCK = 1024  # rows whose cosines are computed at once
 _ADDED = ("text", "x", "y", "neighbors")
 _NEIGHBOURS = pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
 
@@ -76,22 +76,9 @@ def nearest(vectors: np.ndarray) -> pa.Array:
     pyarrow array of structs, (n,)
         `ids`: indices, the nearest first. `distances`: 1 - cosine.
     """
-    n = len(vectors)
-    number = min(NEIGHBOURS, n - 1)
-    centred = vectors - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    centred /= np.where(lengths == 0, 1, lengths)
-    ids = np.empty((n, number), np.int64)
-    distances = np.empty((n, number), np.float32)
-    for first in range(0, n if number else 0, _BLOCK):
-        block = slice(first, min(first + _BLOCK, n))
-        cosines = centred[block] @ centred.T
-        own = np.arange(block.start, block.stop)
-        cosines[own - first, own] = -np.inf  # not a neighbour of itself
-        found = np.argpartition(-cosines, number - 1, axis=1)[:, :number]
-        order = np.argsort(-np.take_along_axis(cosines, found, 1), axis=1, kind="stable")
-        ids[block] = np.take_along_axis(found, order, 1)
-        distances[block] = 1 - np.take_along_axis(cosines, ids[block], 1)
+    ids, cosines = neighbours.nearest(vectors, NEIGHBOURS)
+    distances = 1 - cosines
+    n, number = ids.shape
     columns = [
         pa.ListArray.from_arrays(np.arange(0, n * number + 1, number or 1, np.int32)[: n + 1], flat)
         if number

@@ -1,153 +1,146 @@
-"""How the embeddings look: projections, and components along each contig."""
+"""How the embeddings look: projections, nearest neighbours, and tracks along each contig."""
 
-from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
+from evo2_embed.analysis.neighbours import nearest
 from evo2_embed.analysis.projection import project
-from evo2_embed.dataset.dataset import Dataset
-from evo2_embed.dataset.sampling import evenly
-from evo2_embed.io.text import shown
+from evo2_embed.dataset.dataset import Dataset, to_polars
+from evo2_embed.io.text import some_of
+from evo2_embed.report.drawn_rows import Column, Labels, choose_rows, encoded_rows, row_columns
+from evo2_embed.report.encode import decimals, integers
+from evo2_embed.report.explorer import explorer
 from evo2_embed.report.gc import add_gc
-from evo2_embed.report.html import choice, data, note, section
+from evo2_embed.report.html import note, section
+from evo2_embed.report.scores import bits_of
 from evo2_embed.report.summary import Result
 from evo2_embed.settings.analyses import Report
 
-MOST_CONTIGS = 40  # in the menu
-
-# Labels of rows, from their keys: see `probes.rows.label_rows`.
-Labels = Callable[[pl.DataFrame], np.ndarray]
+NEIGHBOURS = 10  # of a row, without itself
+TITLE = "Embeddings"
 
 
-def embeddings(result: Result, chunks: list[str], settings: Report, labels: Labels | None) -> str:
-    """The section of one extraction.
+@dataclass
+class DrawnEmbeddings:
+    """What the page draws of all datasets.
+
+    Attributes
+    ----------
+    tables : list of (DataFrame, dict of str to Column)
+        Different sets of rows: keys and columns. Most datasets of a run have the same rows.
+    datasets : dict of str to dict
+        By title, points and neighbours for the page's script; `table` is an index into `tables`.
+    several : bool
+        Whether there are several extractions.
+    empty : list of str
+        Titles of datasets without rows.
+    """
+
+    tables: list[tuple[pl.DataFrame, dict[str, Column]]] = field(default_factory=list)
+    datasets: dict[str, dict] = field(default_factory=dict)
+    several: bool = False
+    empty: list[str] = field(default_factory=list)
+
+    def title(self, result: Result, name: str) -> str:
+        """Title of a layer or fusion of an extraction."""
+        return f"{result.name}: {name}" if self.several else name
+
+
+def draw_embeddings(
+    results: list[Result], chunks: list[str], settings: Report, labels: Labels | None
+) -> DrawnEmbeddings:
+    """Read and project rows of all layers and fusions.
 
     Parameters
     ----------
-    result : Result
+    results : list of Result
     chunks : list of str
-        Chunk tables of all bundles, for the GC share of rows.
+        Chunk tables of all bundles, for the GC content of rows.
     settings : Report
     labels : callable, optional
         Gives the label of each row, if there are labels.
     """
-    keys, datasets, empty = [], {}, []
-    for name, dataset in result.datasets.items():
-        if not dataset["rows"]:
-            empty.append(name)
-            continue
-        opened = Dataset(result.folder / f"{name}.json", dataset)
-        rows, vectors = opened.read_at(evenly(opened.rows, settings.points))
-        described = _keys(add_gc(rows, chunks), labels, result.columns)
-        if described not in keys:
-            keys.append(described)
-        datasets[name] = {
-            "keys": keys.index(described),
-            "note": f"{len(vectors):,} of {dataset['rows']:,} rows, evenly spaced; "
-            f"{dataset['width']:,} dimensions.",
-            **_points(vectors, settings.umap),
-        }
-    if not result.datasets:
-        return ""
-    body = note(f"No rows: {', '.join(empty)}.") if empty else ""
-    if datasets:
-        body += _figures(datasets, keys)
-    return section(f"Embeddings: {result.name}", body)
+    drawn = DrawnEmbeddings(several=len(results) > 1)
+    for result in results:
+        for name, record in result.datasets.items():
+            title = drawn.title(result, name)
+            if not record["rows"]:
+                drawn.empty.append(title)
+                continue
+            dataset = Dataset(result.folder / f"{name}.json", record)
+            rows = dataset.take(choose_rows(dataset, settings.points))
+            keys, vectors = to_polars(rows.select(dataset.key_columns)), dataset.vectors(rows)
+            del rows  # holds the vectors once more
+            drawn.datasets[title] = {
+                "table": _table(drawn, keys, result, dataset, chunks, labels),
+                "total": dataset.rows,
+                "width": dataset.width,
+                **_points(vectors, settings.umap),
+            }
+    return drawn
 
 
-def _figures(datasets: dict, keys: list[dict]) -> str:
-    colours = ["GC", "contig", "position", "strand"]
-    if any(entry["label"] for entry in keys):
-        colours.insert(0, "label")
-    chosen = choice("dataset", {name: name for name in datasets})
-    further = {f"sheet {name}": name for name in keys[0]["columns"]}
-    chosen += choice("colour", {**{name: name for name in colours}, **further})
-    without = [name for name, dataset in datasets.items() if not dataset["pcs"]]
-    missing = note(
-        f"No projection of {', '.join(without)}: it needs two different rows and two dimensions."
-    )
-    return (
-        f"<div data-embeddings><div class=choices>{chosen}</div>"
-        "<p class='note says-rows'></p>"
-        "<div class=grid><div class='plot pca'></div><div class='plot umap'></div></div>"
-        f"<div class=choices>{choice('contig', contig_menu(keys[0]))}</div>"
-        f"<div class='plot track'></div>{missing if without else ''}"
-        f"{data({'datasets': datasets, 'keys': keys})}</div>"
-    )
-
-
-def _keys(keys: pl.DataFrame, labels: Labels | None, columns: dict[str, dict]) -> dict:
-    """Coordinates, GC content, labels and columns of the sheet of rows for the page's script."""
-    found = None
-    if labels is not None:
-        values = labels(keys)
-        numeric = values.dtype.kind == "f"
-        found = [None if value is None or value != value else value for value in values.tolist()]
-        found = rounded(found) if numeric else [value and shown(value) for value in found]
-        found = found if any(value is not None for value in found) else None
-    named = coordinates(keys)
-    # Of each genome, not of each row.
-    further = {
-        shown(name): [_cell(values[genome]) for genome in named["genomes"]]
-        for name, values in columns.items()
-    }
-    return {**named, "gc": rounded(keys["gc"].to_list()), "label": found, "columns": further}
-
-
-def _cell(value: str | float | None) -> str | float | None:
-    return shown(value) if isinstance(value, str) else value
-
-
-def coordinates(keys: pl.DataFrame) -> dict:
-    """Coordinates of rows for the page's script; names are indices into lists."""
-    genomes, contigs = (list(dict.fromkeys(keys[name])) for name in ("genome", "contig"))
-    return {
-        "genomes": genomes,
-        "contigs": list(map(shown, contigs)),
-        "genome": [genomes.index(name) for name in keys["genome"]],
-        "contig": _numbers(keys["contig"].to_list(), contigs),
-        "start": keys["start"].to_list(),
-        "end": keys["end"].to_list(),
-        "strand": keys["strand"].to_list(),
-    }
-
-
-def _numbers(names: list[str], of: list[str]) -> list[int]:
-    index = {name: number for number, name in enumerate(of)}
-    return [index[name] for name in names]
+def _table(
+    drawn: DrawnEmbeddings,
+    keys: pl.DataFrame,
+    result: Result,
+    dataset: Dataset,
+    chunks: list[str],
+    labels: Labels | None,
+) -> int:
+    """The index of the table with these rows, which is made if it is not there."""
+    for number, (known, _) in enumerate(drawn.tables):
+        if known.equals(keys):
+            return number
+    numbers = {"GC": (add_gc(keys, chunks)["gc"].to_list(), ".0%")}
+    if (bits := bits_of(keys, dataset, result)) is not None:
+        numbers["bits per base"] = (bits, ".3f")
+    drawn.tables.append((keys, row_columns(keys, labels, result.columns, numbers)))
+    return len(drawn.tables) - 1
 
 
 def _points(vectors: np.ndarray, umap: bool) -> dict:
     found = project(vectors, umap)
+    ids, cosines = nearest(vectors, NEIGHBOURS)
+    near = {
+        "neighbours": integers(ids.reshape(-1)),
+        "cosines": decimals(cosines.reshape(-1)),
+        "nearest": ids.shape[1],
+    }
     if found is None:
-        return {"pcs": None, "shares": [], "umap": None}
+        return {"pcs": [], "shares": [], "umap": None, **near}
     return {
-        "pcs": [rounded(row.tolist()) for row in found.components],
-        "shares": rounded(found.shares),
-        "umap": None if found.umap is None else [rounded(row.tolist()) for row in found.umap],
+        "pcs": list(map(decimals, found.components)),
+        "shares": [float(f"{share:.4g}") for share in found.shares],
+        "umap": None if found.umap is None else list(map(decimals, found.umap)),
+        **near,
     }
 
 
-def contig_menu(first: dict) -> dict[str, str]:
-    """The contigs with most rows, for the menu: names by `genome contig` as numbers.
+def embeddings(
+    drawn: DrawnEmbeddings, colours: dict[str, dict[str, str]], first: str | None = None
+) -> str:
+    """The section; empty without datasets.
 
     Parameters
     ----------
-    first : dict
-        `coordinates` of the rows.
+    drawn : DrawnEmbeddings
+    colours : dict of dict
+        See `drawn_rows.column_colours`.
+    first : str, optional
+        Title of the dataset that is shown first.
     """
-    counts = Counter(zip(first["genome"], first["contig"], strict=True))
-    several = len(first["genomes"]) > 1
-    return {
-        f"{genome} {contig}": f"{first['genomes'][genome]}: {first['contigs'][contig]}"
-        if several
-        else first["contigs"][contig]
-        for (genome, contig), _ in counts.most_common(MOST_CONTIGS)
-    }
-
-
-def rounded(values: list[float | None]) -> list[float | None]:
-    """Values with four digits, more than a screen shows."""
-    return [None if value is None else float(f"{value:.4g}") for value in values]
+    if not drawn.datasets and not drawn.empty:
+        return ""
+    body = note(f"No rows: {some_of(drawn.empty)}.") if drawn.empty else ""
+    if drawn.datasets:
+        flat = [name for name, each in drawn.datasets.items() if not each["pcs"]]
+        if flat:
+            body += note(
+                f"No projection of {some_of(flat)}: it needs two different rows and two dimensions."
+            )
+        tables = [encoded_rows(*table) for table in drawn.tables]
+        body += explorer(drawn.datasets, tables, colours, first)
+    return section(TITLE, body)

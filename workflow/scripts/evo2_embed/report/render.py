@@ -10,20 +10,23 @@ import polars as pl
 from evo2_embed.analysis.probes.extraction import PROBES
 from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import open_table
+from evo2_embed.report.best import Best
 from evo2_embed.report.burn_in import burn_in
+from evo2_embed.report.drawn_rows import Labels, column_colours
 from evo2_embed.report.effects import Effects
-from evo2_embed.report.embeddings import Labels, embeddings
+from evo2_embed.report.embeddings import draw_embeddings, embeddings
 from evo2_embed.report.heads import heads
 from evo2_embed.report.html import escape
 from evo2_embed.report.layers import layers
 from evo2_embed.report.overview import overview, packing, provenance, speed
-from evo2_embed.report.scores import scores
+from evo2_embed.report.scores import draw_scores, scores
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
 from evo2_embed.report.variants import variants
 from evo2_embed.settings.analyses import Report
 
 HERE = Path(__file__).resolve().parent
+EXPLORER = ("rows.js", "points.js", "track.js", "list.js", "explorer.js")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def render_report(
     settings: Report,
     labels: Labels | None,
     effects: dict[str, Effects],
+    best: dict[str, Best],
 ) -> str:
     """The page.
 
@@ -72,29 +76,40 @@ def render_report(
         Gives the label of each row, if there are labels.
     effects : dict of str to Effects
         Of the variants, by extraction; none without variants.
+    best : dict of str to Best
+        The best layer of each extraction that has layers.
     """
     compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
     measured = {Path(path).stem: read_json(path) for path in sources.burn_in}
     probed = {Path(path).stem: _read_probes(path) for path in sources.probes}
     training_set = read_json(sources.training_set) if sources.training_set else None
-    sections = [overview(results), packing(results, training_set), speed(results, stages)]
+    drawn = draw_embeddings(results, sources.chunks, settings, labels)
+    scored = {result.name: draw_scores(result, settings, labels) for result in results}
+    tables = [*drawn.tables, *(rows for rows in scored.values() if rows is not None)]
+    colours = column_colours(columns for _, columns in tables)
+    first = next((drawn.title(r, best[r.name].layer) for r in results if r.name in best), None)
+    sections = [
+        overview(results),
+        embeddings(drawn, colours, first),
+        packing(results, training_set),
+        speed(results, stages),
+    ]
     for result in results:
         sections.append(layers(result.name, compared.get(result.name), probed.get(result.name)))
         sections.append(burn_in(result.name, measured.get(result.name)))
-        sections.append(scores(result, settings))
+        sections.append(scores(result, scored[result.name], colours))
         sections.append(variants(result, effects.get(result.name)))
         sections.append(heads(result))
-        sections.append(embeddings(result, sources.chunks, settings, labels))
     sections.append(provenance(results))
     sections = [text for text in sections if text]
     page = Template(_text("page.html"))
     return page.substitute(
         plotly=_text("plotly/plotly.min.js"),
-        style=_text("page.css"),
+        style=_text("page.css") + _text("explorer.css"),
         script=_text("page.js"),
         links=_links(sections),
         sections="\n".join(sections),
-        figures=_text("figures.js"),
+        figures="\n".join(map(_text, EXPLORER)),
     )
 
 
