@@ -12,6 +12,7 @@
 # make test-export  open the exports with scanpy, LanceDB and others, and run the notebooks
 # make test-report  open the report page in Chromium: every control, both colour schemes, print (Debian)
 # make lint       check the style of the code
+# make docs       build the site of the documentation in build/site, and check its links
 # make examples   run the notebooks of examples/ again, with the workflow and the bundled model
 # make schema     write the JSON schema and docs/configuration.md after a change of the keys
 # make plan       estimate a run: windows, jobs, hours, memory, sizes
@@ -34,7 +35,7 @@
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env gpu-env slurm-env storage-env export-env demo examples plan status verify tidy doctor lint schema
+.PHONY: help env test-env gpu-env slurm-env storage-env export-env demo docs examples plan status verify tidy doctor lint schema
 .PHONY: test test-storage test-export test-report test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts benchmark-variants benchmark-reader gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
@@ -110,6 +111,10 @@ lint: test-env
 	@$(BIN)/ruff format --check .
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(BIN)/python tests/lint_workflow.py
+
+docs: env
+	@PYTHON=$(BIN)/python tests/own_environment.sh .venv/docs envs/requirements-docs.txt
+	@.venv/docs/bin/python docs/site/build.py
 
 examples: test-env
 	@PYTHON=$(BIN)/python tests/own_environment.sh .venv/export envs/requirements-export-test.txt
