@@ -6,7 +6,7 @@
 # make export-env  add what a run needs for export: anndata and lance to .venv, or to .venv-gpu
 # make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (a GPU is not needed)
 # make test-gpu   measure what only a GPU can show, with evo2_7b of random weights (6 minutes)
-# make test-slurm run the demo through a private SLURM on this machine (Debian, as root)
+# make test-slurm run the workflow through a private SLURM on this machine (Debian, as root)
 # make test-slurm-all   the same, with faults of a cluster, two nodes and accounting (half an hour or more)
 # make test-storage  run the workflow with files of an S3 server and a web server on this machine
 # make test-export  open the exports with scanpy, LanceDB and others, and run the notebooks

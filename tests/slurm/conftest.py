@@ -41,7 +41,12 @@ def small(tmp_path_factory):
     flow = Workflow(tmp_path_factory.mktemp("small") / "flow")
     write_fasta(flow.folder / "one.fa", [("one", random_bases(3_000, 1))])
     flow.sheet({"one": "one.fa"})
-    flow.configure(sharding={"shards": 2}, extractions={"default": {"layers": ["norm"]}})
+    flow.configure(
+        sharding={"shards": 2},
+        extractions={"default": {"layers": ["norm"]}},
+        compare={"rows": 10, "control": 4},
+        burn_in={"length": 1024, "starts": 2},
+    )
     flow.run("--until", "pack_tokens", "fetch_model")
     local = flow.copy_to(flow.folder.parent / "local")
     local.run(DATASET)

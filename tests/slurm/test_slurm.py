@@ -9,9 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import snakemake_executor_plugin_slurm as plugin
-import yaml
 from cluster import wait_for
-from runs import ROOT, Workflow, merged
 from slurm_runs import DATASET, running
 from slurm_watch import gpu_problem
 
@@ -22,35 +20,11 @@ class Resources(dict):
     __getattr__ = dict.get
 
 
-@pytest.fixture
-def demo(tmp_path):
-    """The demo, in two shards and one layer, few shuffled windows, a short burn-in and no UMAP."""
-    flow = Workflow(tmp_path / "local")
-    manual, added = (
-        yaml.safe_load((ROOT / "config" / name).read_text())
-        for name in ("config.yaml", "demo.yaml")
-    )
-    config = merged(manual, {"windows": added["windows"]})
-    config["sharding"]["shards"] = 2
-    config["extractions"]["default"]["layers"] = ["blocks.6.mlp.l3"]
-    config["compare"]["control"] = 4
-    config["burn_in"]["length"] = 1024
-    config["report"]["umap"] = False
-    (flow.folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
-    shutil.copy(ROOT / "config" / "genomes.tsv", flow.folder / "config")
-    (flow.folder / "resources").mkdir()
-    shutil.copy(ROOT / "resources" / "lambda.fa.gz", flow.folder / "resources")
-    return flow
-
-
-def test_the_demo_gives_the_dataset_of_a_local_run_and_each_embedding_job_a_gpu(
-    demo, flow, cluster
-):
-    shutil.rmtree(flow.folder)
-    demo.copy_to(flow.folder)
-    demo.run()
+def test_a_whole_run_gives_the_dataset_of_a_local_run_and_each_embedding_job_a_gpu(flow, cluster):
+    shutil.rmtree(flow.folder / "results")
     output = flow.end(flow.submit())
-    assert flow.dataset() == demo.dataset()
+    assert flow.dataset() == flow.expected
+    assert flow.files("report.html")
     assert "slurm: no sacct here" in output
     name = output.split("SLURM run ID: ")[1].split()[0]
     jobs = [job for job in cluster.jobs() if job["JobName"] == name]

@@ -36,15 +36,15 @@ SETTINGS = {
     # A few MB of rows, so that a disk can become full at any stage.
     "extractions": {"default": {"layers": ["blocks.6.mlp.l3"], "pooling": {"bin": 10}}},
 }
+SMALL = ("first", "bad", "second")
 HEADS = ("fault", "times", "how the run ended", "embedding repeated (s): median, most")
 
 
-def prepare(folder: Path, keep: str) -> Workflow:
-    """A working folder with lambda, small genomes, one that cannot be used, and its own weights."""
+def prepare(folder: Path, keep: str, small: tuple[str, ...]) -> Workflow:
+    """A working folder with lambda, small genomes (`bad` cannot be used), and its own weights."""
     flow = Workflow(folder)
     for name in ("lambda.fa.gz", "evo2_tiny.pt"):
         shutil.copy(ROOT / "resources" / name, folder)
-    small = ("first", "bad", "second")
     for name in small:
         bases = random_bases(4000, name)
         write_fasta(folder / f"{name}.fa", [("c", bases if name != "bad" else "MKV*")])
@@ -56,9 +56,9 @@ def prepare(folder: Path, keep: str) -> Workflow:
 class Campaign:
     """Trials, each in a copy of a prepared folder, compared with an undisturbed run."""
 
-    def __init__(self, folder: Path, seed: int, keep: str):
+    def __init__(self, folder: Path, seed: int, keep: str, small: tuple[str, ...] = SMALL):
         self.folder, self.random = folder, random.Random(seed)
-        self.fresh = prepare(folder / "fresh", keep)
+        self.fresh = prepare(folder / "fresh", keep, small)
         self.finished = self.fresh.copy_to(folder / "finished")
         started = time.monotonic()
         self.finished.run(TARGET)
