@@ -28,7 +28,7 @@ CONFIG = {
     "report": {"umap": False},
 }
 
-# Copies of a process that has imported Snakemake, for dry runs: the import takes half of their time.
+# Copies of a process that has imported Snakemake, for dry runs: half of their time is this import.
 COPIES = multiprocessing.get_context("forkserver")
 COPIES.set_forkserver_preload(["snakemake.cli", "snakemake.persistence", "snakemake.report"])
 
