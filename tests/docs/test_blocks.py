@@ -45,7 +45,7 @@ NOT_RUN = {
 # Drawings, and what a program prints: they have no code.
 DRAWN = {
     "README.md": ["extraction", "by sequence"],
-    "docs/architecture.md": ["config/config.yaml", "FASTA", "Snakefile"],
+    "docs/architecture.md": ["config/config.yaml", "fit_fusion", "Snakefile"],
     "docs/words.md": ["by sequence", "base "],
 }
 
@@ -123,6 +123,14 @@ def test_configurations_are_valid(block, project, monkeypatch):
         }
     run = plan_run(changed)
     assert run.bundles
+
+
+@pytest.mark.parametrize("block", blocks_in("tsv"), ids=str)
+def test_sheets_have_columns_that_are_read(block):
+    header, *rows = [line.split("\t") for line in block.text.splitlines()]
+    assert header[:2] == ["genome", "fasta"]
+    assert set(header) <= {"genome", "fasta", "regions", "variants", "circular"}
+    assert {len(row) for row in rows} == {len(header)}
 
 
 # ---- commands ------------------------------------------------------------------------------------
