@@ -7,9 +7,11 @@ from evo2_embed.analysis import neighbours
 RNG = np.random.default_rng(3)
 
 
+@pytest.mark.parametrize("group", [2, 3, 128])
 @pytest.mark.parametrize("block", [1, 5 * 4 * 60, 1 << 20])
-def test_neighbours_are_those_of_all_cosines_of_centred_vectors(monkeypatch, block):
+def test_neighbours_are_those_of_all_cosines_of_centred_vectors(monkeypatch, block, group):
     monkeypatch.setattr(neighbours, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(neighbours, "_GROUP", group)
     vectors = RNG.normal(3, 1, (60, 16)).astype(np.float32)
     ids, cosines = neighbours.nearest(vectors, 10)
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)

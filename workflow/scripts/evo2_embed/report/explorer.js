@@ -36,7 +36,7 @@
     const page_ = { colours: data.colours, grey: data.grey };
     const menu = (name) => root.querySelector(`[name=${name}]`);
     const part = (selector) => root.querySelector(selector);
-    const plot = part(".points"), along = part(".track"), legends = root.querySelectorAll(".legend");
+    const plot = part(".projection"), along = part(".track"), legends = root.querySelectorAll(".legend");
     const none = { rows: [], chosen: null, near: null, text: HINT };
     let marks = { ...none, revision: 0 };
     const decoded = new Map();

@@ -6,9 +6,9 @@ from evo2_embed.report.html import choice, data, escape, note
 
 SELECT = {"lasso": "select with a lasso", "select": "select a box", "zoom": "zoom", "pan": "move"}
 _RULE = (
-    "A line is broken where the next row starts more than twice the usual (median) distance away. "
-    "The band shows the labels."
+    "A line is broken where the next row starts more than twice the usual (median) distance away."
 )
+_BAND = " The band shows the labels."
 
 
 def explorer(
@@ -41,10 +41,10 @@ def explorer(
     return (
         f"<div data-explorer><div class=choices>{menus}</div>"
         "<p class='note says-rows'></p><div class=explorer>"
-        "<div class=plot><div class='drawing points'></div><ul class=legend></ul></div>"
+        "<div class=plot><div class='drawing projection'></div><ul class=legend></ul></div>"
         f"{_finder()}</div>"
         f"<div class=choices>{choice('contig', {})}{choice('track', {})}</div>"
-        f"{_track()}{note(_RULE)}{data(value)}</div>"
+        f"{_track(tables)}{data(value)}</div>"
     )
 
 
@@ -68,7 +68,7 @@ def track(
     value = {"table": table, "column": column, "line": line, "joined": joined, **_colours(colours)}
     return (
         f"<div data-track><div class=choices>{choice('contig', {})}</div>"
-        f"{_track()}{note(_RULE)}{data(value)}</div>"
+        f"{_track([table])}{data(value)}</div>"
     )
 
 
@@ -81,8 +81,12 @@ def _colours(colours: dict[str, dict[str, str]]) -> dict:
     return {"colours": own, "grey": GREY}
 
 
-def _track() -> str:
-    return "<div class=plot><div class='drawing track'></div><ul class=legend></ul></div>"
+def _track(tables: list[dict]) -> str:
+    banded = any("names" in table["columns"].get("label", {}) for table in tables)
+    return (
+        "<div class=plot><div class='drawing track'></div><ul class=legend></ul></div>"
+        f"{note(_RULE + _BAND * banded)}"
+    )
 
 
 def _finder() -> str:

@@ -43,7 +43,8 @@ const listOf = (root, pick, point) => {
     if (near) element("td", near.get(row).toFixed(3), made);
     titles.forEach((title) => {
       const column = table.of(title);
-      element("td", points.shown(column.at(row), column.format), made);
+      const value = column.at(row);
+      element("td", value === null ? "–" : points.shown(value, column.format), made);
     });
     made.addEventListener("mouseenter", () => point(row));
     made.addEventListener("mouseleave", () => point(null));

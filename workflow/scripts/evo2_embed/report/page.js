@@ -9,7 +9,8 @@ const page = (() => {
       return value.startsWith("var(") ? style.getPropertyValue(value.slice(4, -1)).trim() : value;
     }
     if (Array.isArray(value)) {
-      const plain = !["object", "string"].includes(typeof value[0]);
+      // The last value tells: a stop of a colour scale is a number and a colour.
+      const plain = !["object", "string"].includes(typeof value.at(-1));
       return plain ? value : value.map((each) => styled(each, style));
     }
     if (value && value.constructor === Object) {

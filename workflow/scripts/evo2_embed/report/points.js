@@ -2,7 +2,10 @@
 const points = (() => {
   const SYMBOLS = { circle: "●", square: "■", diamond: "◆", "triangle-up": "▲", cross: "✚",
     "triangle-down": "▼", star: "★", x: "✖" };
-  const NONE = "circle-open"; // of rows without a value
+  const NONE = "circle-open", OTHERS = "diamond-open"; // without a value, without an own colour
+  const SIGNS = { ...SYMBOLS, [NONE]: "○", [OTHERS]: "◇" };
+  const MOST_RINGS = 200; // marked rows; if there are more, the others are dimmed
+  const DIMMED = 0.2;
   const MOST_SYMBOLS = 5000; // rows; the symbols of more are too small to tell apart
   const MOST_SVG = 3000; // rows; more are drawn by WebGL, of which a browser has few canvases
   const SCALE = [0, 1, 2, 3, 4, 5].map((step) => [step / 5, `var(--scale-${step})`]);
@@ -29,10 +32,10 @@ const points = (() => {
     const many = table.all.length > MOST_SYMBOLS;
     return [...found].filter(([, rows]) => rows.length).map(([name, rows]) => {
       const color = own[name] || grey;
-      const symbol = name === null ? NONE : many || color === grey ? "circle"
-        : symbols[names.indexOf(name) % symbols.length];
+      const symbol = name === null ? NONE : name === "others" && !(name in own) ? OTHERS
+        : many || color === grey ? "circle" : symbols[names.indexOf(name) % symbols.length];
       return { name: name === null ? `no ${title}` : name, rows, color, symbol,
-        sign: SYMBOLS[symbol] || "○" };
+        sign: SIGNS[symbol] };
     });
   };
 
@@ -51,38 +54,40 @@ const points = (() => {
   };
 
   // Traces of some rows, in the colours of a column.
-  const coloured = (table, title, page, rows, x, y, text, bar, width) => {
-    const base = (mine) => ({ type: type(table.all.length), mode: "markers", hoverinfo: "text",
-      showlegend: false, x: mine.map(x), y: mine.map(y), customdata: mine, text: mine.map(text) });
+  const coloured = (table, title, page, rows, marks, x, y, text, bar, width) => {
+    const dim = marks.rows.length > MOST_RINGS ? new Set(marks.rows) : null;
+    const base = (mine, marker) => ({ type: type(table.all.length), mode: "markers",
+      hoverinfo: "text", showlegend: false, x: mine.map(x), y: mine.map(y), customdata: mine,
+      text: mine.map(text), marker: { size: width, ...marker,
+        opacity: dim ? mine.map((row) => (dim.has(row) ? 1 : DIMMED)) : 1 } });
     const column = table.of(title);
     if (column.names) {
       const inside = new Set(rows);
       return groups(table, title, page)
         .map((group) => ({ ...group, rows: group.rows.filter((row) => inside.has(row)) }))
         .sort((a, b) => b.rows.length - a.rows.length) // small groups on top
-        .map(({ rows: mine, color, symbol }) =>
-          ({ ...base(mine), marker: { size: width, color, symbol } }));
+        .map(({ rows: mine, color, symbol }) => base(mine, { color, symbol }));
     }
     const values = column.numbers.filter((value) => value !== null);
     const low = values.reduce((a, b) => Math.min(a, b), Infinity);
     const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
     const known = rows.filter((row) => column.numbers[row] !== null);
     const without = rows.filter((row) => column.numbers[row] === null);
-    const marker = { size: width, color: known.map((row) => column.numbers[row]),
+    const marker = { color: known.map((row) => column.numbers[row]),
       colorscale: SCALE, cmin: low, cmax: high, showscale: bar,
       colorbar: { title: { text: safe(short(title)), side: "right" }, thickness: 12,
         outlinewidth: 0, tickformat: column.format } };
-    return [{ ...base(without), marker: { size: width, color: page.grey, symbol: NONE } },
-      { ...base(known), marker }].filter((trace) => trace.x.length);
+    return [base(without, { color: page.grey, symbol: NONE }), base(known, marker)]
+      .filter((trace) => trace.x.length);
   };
 
-  // Rings around marked rows; a larger one around the chosen row.
+  // Rings around marked rows, if they are not too many; a larger one around the chosen row.
   const marked = (table, { rows, chosen }, x, y, width) => {
     const ring = (mine, more, color, thick, symbol) => ({ type: type(table.all.length),
       mode: "markers", hoverinfo: "skip", showlegend: false, x: mine.map(x), y: mine.map(y),
       marker: { symbol, size: width + more, color, line: { color, width: thick } } });
     return [
-      ...(rows.length ? [ring(rows, 5, "var(--ink)", 1.6, "circle-open")] : []),
+      ...(rows.length && rows.length <= MOST_RINGS ? [ring(rows, 5, "var(--ink)", 1.6, "circle-open")] : []),
       ...(chosen === null ? [] : [ring([chosen], 12, "var(--mark)", 3, "diamond-open")]),
     ];
   };
@@ -103,7 +108,7 @@ const points = (() => {
     const parts = table.of(title).names ? groups(table, title, page).slice(0, 6)
       .map((group) => `${group.name} ${grouped(group.rows.length)}`).join(", ") : "";
     return {
-      data: [...coloured(table, title, page, table.all, x, y, hover(table, title), true,
+      data: [...coloured(table, title, page, table.all, marks, x, y, hover(table, title), true,
           size(table.all.length)),
         ...marked(table, marks, x, y, size(table.all.length))],
       layout: { height: 560, dragmode: drag, showlegend: false, uirevision: `${name} ${view}`,

@@ -101,7 +101,11 @@ def render_report(
         sections.append(variants(result, effects.get(result.name)))
         sections.append(heads(result))
     sections.append(provenance(results))
-    sections = [text for text in sections if text]
+    return join_sections([text for text in sections if text])
+
+
+def join_sections(sections: list[str]) -> str:
+    """The page of some sections, with its style and its scripts."""
     page = Template(_text("page.html"))
     return page.substitute(
         plotly=_text("plotly/plotly.min.js"),

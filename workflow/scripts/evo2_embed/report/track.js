@@ -52,12 +52,12 @@ const track = (() => {
     const said = (row) => `${text(row)}<br>${points.safe(title)}: ${points.shown(values[row])}`;
     const traces = [
       { type, mode: "lines", x: xs, y: ys, hoverinfo: "skip", connectgaps: false,
-        line: { color: "var(--soft)", width: 1.2 } },
-      ...points.coloured(table, colour, page, mine.rows, x, y, said, false, width),
+        line: { color: "var(--soft)", width: mine.rows.length > 2000 ? 0.6 : 1.2 } },
+      ...points.coloured(table, colour, page, mine.rows, marks, x, y, said, false, width),
       ...points.marked(table, { rows: marks.rows.filter((row) => inside.has(row)),
         chosen: inside.has(marks.chosen) ? marks.chosen : null }, x, y, width),
     ].map((trace) => ({ ...trace, ...axes, showlegend: false }));
-    const bands = labelGroups(table, page).length ? band(table, mine, labelGroups(table, page)) : [];
+    const bands = band(table, mine, labelGroups(table, page));
     return [...traces, ...bands.map(([group, spans]) => ({ type: "scatter", mode: "lines", x: spans,
       y: spans.map((value) => (value === null ? null : 0)), hoverinfo: "skip", showlegend: false,
       xaxis: "x", yaxis: `y${2 * index + 2}`, line: { color: group.color, width: 10 } }))];
@@ -71,16 +71,17 @@ const track = (() => {
     const { table, contig, values, title, drag, level, joined, name } = options;
     const strands = STRANDS.map((strand) => along(table, contig, strand))
       .filter(({ rows }) => rows.length);
-    const count = strands.length;
+    const count = strands.length, banded = labelGroups(table, options.page).length > 0;
     const layout = { height: 90 + 190 * count, showlegend: false, dragmode: drag,
       selectdirection: "h", uirevision: `${name} ${contig} ${title}`,
       selectionrevision: options.marks.revision, margin: { l: 70, r: 20, t: 16, b: 50 },
-      xaxis: { title: { text: "position (bp)" }, zeroline: false, anchor: `y${2 * count}` } };
+      xaxis: { title: { text: "position (bp)" }, zeroline: false,
+        anchor: `y${banded ? 2 * count : 2 * count - 1}` } };
     strands.forEach(({ strand }, index) => {
       const top = 1 - index / count, low = 1 - (index + 1) / count;
       const strandTitle = joined ? "both strands" : `${strand === "-" ? "−" : strand} strand`;
       layout[index ? `yaxis${2 * index + 1}` : "yaxis"] = { zeroline: false,
-        domain: [low + 0.22 / count, top - (index ? 0.04 : 0)],
+        domain: [low + (banded ? 0.22 / count : 0.04), top - (index ? 0.04 : 0)],
         title: { text: `${points.safe(points.short(title))}<br>${strandTitle}` } };
       layout[`yaxis${2 * index + 2}`] = { domain: [low + 0.03, low + 0.16 / count], visible: false,
         range: [-1, 1], fixedrange: true };
