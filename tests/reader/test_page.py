@@ -134,34 +134,36 @@ def test_the_variants_of_their_page(folder):
     assert len(sorted_rows) == len(VARIANTS)
 
 
-def run_on_a_run(page, run, tmp_path):
-    """The code of a page, on the results of a finished run."""
-    (tmp_path / "results").symlink_to(run.folder / "results")
-    (tmp_path / "results/embeddings/both").exists()
-    names = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
+@pytest.fixture
+def run_on_a_run(finished_run, tmp_path, monkeypatch):
+    """A function that runs the code of a page on the results of a finished run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").symlink_to(finished_run.folder / "results")
+
+    def run_on_a_run(page):
+        names = {}
         for block in blocks_in("python", page):
-            text = block.text.replace("default", "both").replace("blocks.26/", "norm/")
-            exec(text, names)
-    return names
+            exec(block.text.replace("default", "both").replace("blocks.26/", "norm/"), names)
+        return names
+
+    return run_on_a_run
 
 
-def test_the_dataset_of_its_page(finished_run, tmp_path):
-    names = run_on_a_run("docs/dataset.md", finished_run, tmp_path)
+def test_the_dataset_of_its_page(run_on_a_run):
+    names = run_on_a_run("docs/dataset.md")
     assert names["vectors"].shape == (len(names["rows"]), 128)
 
 
-def test_the_scores_of_their_page(finished_run, tmp_path):
-    bits = run_on_a_run("docs/scores.md", finished_run, tmp_path)["bits"]
+def test_the_scores_of_their_page(run_on_a_run):
+    bits = run_on_a_run("docs/scores.md")["bits"]
     assert bits["bits"].drop_nulls().is_between(1, 9).all()
 
 
-def test_the_heads_of_their_page(finished_run, tmp_path):
+def test_the_heads_of_their_page(run_on_a_run):
     state = {"_orig_mod.W": torch.randn(4096, 40), "_orig_mod.b_enc": torch.zeros(40)}
-    torch.save(state, tmp_path / "autoencoder.pt")
-    names = run_on_a_run("docs/heads.md", finished_run, tmp_path)
-    probable = names["ds"].scan().filter(pl.col("p_CDS") > 0.9).collect()
-    assert 0 < len(probable) < len(names["ds"])
-    head = HeadFile.open(tmp_path / "encoder.safetensors")
+    torch.save(state, "autoencoder.pt")
+    names = run_on_a_run("docs/heads.md")
+    probable = pl.read_parquet("results/heads/both/genes/*.parquet")["p_CDS"]
+    assert (names["ds"].scan().collect()["p_CDS"] == probable).all()
+    head = HeadFile.open("encoder.safetensors")
     assert (head.outputs, head.width) == (40, 4096)
