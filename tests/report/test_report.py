@@ -27,7 +27,8 @@ def test_the_padding_that_packs_avoid_is_a_share_of_the_padded_tokens(tmp_path):
 def test_text_from_outside_cannot_become_markup():
     wild = "<script>alert(1)</script>\u202e\x1b[31m"
     for made in (
-        html.table(("head", wild), [(wild, 1)]),
+        html.table(("head", wild), [(wild, 1)], wild),
+        html.fold(wild, ""),
         html.section(wild, ""),
         html.note(wild),
         html.says(wild),
@@ -37,6 +38,7 @@ def test_text_from_outside_cannot_become_markup():
         assert r"\u202e\x1b[31m" in made
         for part in ("<script>alert", "</script>", "\u202e", "\x1b"):
             assert part not in made
+    assert "<script>alert" not in html.plot([{"name": wild}], {}, wild)
     assert "</script>" not in html.data({"contig": wild}).removesuffix("</script>")
     text = html.data({"contig": wild})
     assert json.loads(text[text.index(">") + 1 : text.rindex("<")]) == {"contig": wild}

@@ -35,7 +35,7 @@ def test_the_report_recommends_what_was_measured(settled, said):
     record = measured(settled)
     assert said in recommendation(record)
     page = burn_in("default", record)
-    assert 'id="burn-in--default"' in page
+    assert 'id="how-much-context--default"' in page
     assert "<b>" not in page
     assert all(f"<td>{layer}</td>" in page for layer in settled)
     assert ("not within 96" in page) == (None in settled.values())

@@ -38,7 +38,11 @@ def test_variants_are_shown_with_their_effects(tmp_path, joined, by):
     assert "<td>12.25</td>" in page
     assert '"x":["norm"]' in page  # no box for a layer without a distance
     assert ("<td>-2.5</td>" in page) == (by == "llr")
-    assert ("<th>strand</th>" in page) == ("means of both strands" not in page) == (not joined)
+    assert (
+        ("<th scope=col>strand</th>" in page)
+        == ("means of both strands" not in page)
+        == (not joined)
+    )
     lines = "\n".join(summary_lines("default", effects_of(joined, by))).splitlines()
     assert lines[0] == "variants of default: 1 (1 insertion)"
     assert max(map(len, lines)) <= 100

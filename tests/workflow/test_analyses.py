@@ -65,7 +65,7 @@ def test_the_report_shows_every_rule_and_every_row(finished_run):
     }
     assert {rule for rule in rules if f"<td>{rule}</td>" in page} == rules - {"write_report"}
     for extraction in EXTRACTIONS:
-        for title in ("Layers", "Burn-in"):
+        for title in ("Which layer", "How much context"):
             assert f"<h2>{title}: {extraction}</h2>" in page
     found = map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', page))
     data = {key: value for each in found for key, value in each.items()}

@@ -5,18 +5,21 @@ comparisons of layers, burn-in, probes, the training set's summary, the chunk ta
 Out: report.html, summary.txt.
 """
 
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import yaml
 from evo2_embed.analysis.probes.rows import label_rows
 from evo2_embed.io.files import atomic_path, read_json
 from evo2_embed.plan.rules import RULES
 from evo2_embed.report import heads
 from evo2_embed.report.best import Best, best_layer, summary_line
 from evo2_embed.report.effects import read_effects, summary_lines
-from evo2_embed.report.render import Sources, render_report
+from evo2_embed.report.render import About, Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import Result, load_results, render_summary
+from evo2_embed.run.frozen import RUN_CONFIG, frozen_settings
 from evo2_embed.run.job import workflow_job
 from evo2_embed.settings.analyses import Probe, Report
 
@@ -40,10 +43,14 @@ def main(
     found = {result.name: read_effects(result, settings.points) for result in results}
     effects = {name: mine for name, mine in found.items() if mine is not None}
     best = best_layers(results, sources)
-    page = render_report(results, sources, stages, settings, labels, effects, best)
     lines = [line for name, mine in effects.items() for line in summary_lines(name, mine)]
     lines += [line for result in results for line in heads.summary_lines(result)]
     lines += [summary_line(name, mine) for name, mine in best.items()]
+    about = About(
+        datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        yaml.safe_dump(frozen_settings(RUN_CONFIG).to_dict(), sort_keys=False, width=100),
+    )
+    page = render_report(results, sources, stages, settings, labels, effects, best, about)
     layer = best[results[0].name].layer if results[0].name in best else None
     with atomic_path(summary) as temporary:
         temporary.write_text(render_summary(results, lines, layer), encoding="utf-8")

@@ -3,7 +3,9 @@
 from evo2_embed.io.text import shown
 from evo2_embed.report.colours import PALETTE, by_depth
 from evo2_embed.report.html import escape, grid, note, plot, says, section, table
+from evo2_embed.report.numbers import between
 
+TITLE = "How much context"
 SHOWN = (64, 256, 1024)  # upstream context of a row, in the table
 COSINES = (-1, 0, 0.5, 0.9, 0.99, 0.999, 0.9999)  # ticks of the axis
 LEAST = 1e-4  # smallest 1 - cosine that is drawn
@@ -20,7 +22,7 @@ def burn_in(name: str, measured: dict | None) -> str:
     """
     if measured is None:
         return ""
-    title = f"Burn-in: {name}"
+    title = f"{TITLE}: {name}"
     if measured["reason"] is not None:
         return section(title, note(f"Not measured: {measured['reason']}."))
     figures = grid(
@@ -58,6 +60,11 @@ def recommendation(measured: dict) -> str:
         f"that overlap by {most:,} bases, and drop bins with less context in their window (column "
         f"context), except at the start of a contig."
     )
+
+
+def settled(measured: dict) -> str:
+    """After how much context the embeddings are settled, in a sentence."""
+    return recommendation(measured).split(". ")[0].rstrip(".") + "."
 
 
 def _names(layers: list[str]) -> str:
@@ -144,7 +151,7 @@ def _measures(measured: dict) -> str:
         "5th percentile there",
         "not centred: same / other position",
     )
-    return table(heads, rows)
+    return table(heads, rows, "burn-in of the layers")
 
 
 def _remarks(measured: dict) -> str:
@@ -162,6 +169,6 @@ def _remarks(measured: dict) -> str:
         "Centred: the mean embedding of the long stretch is subtracted first. Otherwise all "
         "embeddings look similar; the last column shows this, as medians for the same bases "
         "without context, and for other positions. Centred, other positions have median cosines of "
-        f"{min(apart):.2f} to {max(apart):.2f}. Settled: from this context on, the median is at "
+        f"{between(apart, 2)}. Settled: from this context on, the median is at "
         f"least {middle:g} and the 5th percentile at least {low:g}."
     )

@@ -18,7 +18,7 @@ def heads(result: Result) -> str:
     ]
     where = note(f"Datasets: results/heads/{result.name}/")
     return section(
-        f"Heads: {result.name}", table(("head", "layer", "per row", "rows"), rows) + where
+        f"Heads: {result.name}", table(("head", "layer", "per row", "rows"), rows, "heads") + where
     )
 
 

@@ -43,11 +43,21 @@ def cards(values: dict[str, str]) -> str:
     return f"<div class=cards>{''.join(inner)}</div>"
 
 
-def table(heads: tuple[str, ...] | None, rows: list[tuple]) -> str:
-    """A table; cells are escaped unless they are `Raw`."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads) if heads else ""
+def table(heads: tuple[str, ...], rows: list[tuple], name: str) -> str:
+    """A table that can be sorted; cells are escaped unless they are `Raw`. `name` says what it
+    holds, for readers who do not see it."""
+    head = "".join(f"<th scope=col>{escape(head)}</th>" for head in heads)
     body = "".join("<tr>" + "".join(f"<td>{_cell(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<div class=table><table><tr>{head}</tr>{body}</table></div>"
+    return (
+        f'<div class=table><table aria-label="{escape(name)}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+        "<p class='note hint'>Scroll to see the whole table.</p>"
+    )
+
+
+def fold(title: str, body: str) -> str:
+    """A part that opens with a click; print shows it open."""
+    return f"<details><summary>{escape(title)}</summary>{body}</details>"
 
 
 def grid(*cells: str) -> str:

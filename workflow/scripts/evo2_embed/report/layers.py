@@ -3,18 +3,24 @@
 import polars as pl
 
 from evo2_embed.report.colours import PALETTE
+from evo2_embed.report.depth import by_order
 from evo2_embed.report.html import Raw, escape, grid, note, plot, section, table
+from evo2_embed.report.numbers import between
 from evo2_embed.report.probes import probes
 
+TITLE = "Which layer"
 MOST_NUMBERED = 8  # most layers for which the heat map shows numbers
 
 
-def layers(name: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] | None) -> str:
-    """The section on one extraction's layers.
+def layers(
+    name: str, model: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] | None
+) -> str:
+    """The section on one extraction's layers, which are in the order of the forward pass.
 
     Parameters
     ----------
     name : str
+    model : str
     compared : dict, optional
         Written by `compare.layers.compare_layers`.
     probed : (dict, DataFrame), optional
@@ -22,21 +28,22 @@ def layers(name: str, compared: dict | None, probed: tuple[dict, pl.DataFrame] |
     """
     body = ""
     if probed is not None:
-        body += f"<h3>By labels</h3>{probes(*probed)}"
+        body += f"<h3>By labels</h3>{probes(*probed, model)}"
     if compared is not None:
-        body += f"<h3>Without labels</h3>{_without_labels(compared)}"
-    return section(f"Layers: {name}", body) if body else ""
+        body += f"<h3>Without labels</h3>{_without_labels(compared, model)}"
+    return section(f"{TITLE}: {name}", body) if body else ""
 
 
-def _without_labels(compared: dict) -> str:
-    described = compared["layers"]
+def _without_labels(compared: dict, model: str) -> str:
+    described = {name: compared["layers"][name] for name in by_order(compared["layers"], model)}
     shuffled = compared["shuffled_windows"]
     remarks = note(
         f"{compared['rows']:,} rows of each layer"
         + (f", and {shuffled:,} windows with shuffled bases. " if shuffled else ". ")
         + "Effective rank: number of directions that the rows use. Variance: share of the first "
         "principal components. Cosine: all pairs of rows, mean and 5 to 95 %. Similarity of "
-        "layers: linear CKA, unbiased; 1 means equal up to rotation and scale."
+        "layers: linear CKA, unbiased; 1 means equal up to rotation and scale. Its colours "
+        "begin at the smallest value."
     )
     if any(measures["alike"] for measures in described.values()):
         remarks += note(
@@ -45,7 +52,7 @@ def _without_labels(compared: dict) -> str:
         )
     figures = [_ranks(described), _cosines(described)]
     if len(described) > 1:
-        figures.append(_similarity(compared["cka"]))
+        figures.append(_similarity(compared["cka"], list(described)))
     return grid(*figures) + _measures(described) + remarks
 
 
@@ -71,7 +78,7 @@ def _measures(described: dict) -> str:
         "cosine to shuffled",
         "remark",
     )
-    return table(heads, rows)
+    return table(heads, rows, "layers compared without labels")
 
 
 def _ranks(described: dict) -> str:
@@ -83,7 +90,7 @@ def _ranks(described: dict) -> str:
         "yaxis": {"title": {"text": "directions"}},
         "bargap": 0.4,
     }
-    return plot([bars], layout, _range("Effective rank", ranks, ".1f"))
+    return plot([bars], layout, _range("Effective rank", ranks, 1))
 
 
 def _cosines(described: dict) -> str:
@@ -118,11 +125,10 @@ def _cosines(described: dict) -> str:
             }
         )
     layout = {"height": 340, "title": "Cosines", "yaxis": {"title": {"text": "cosine"}}}
-    return plot(traces, layout, _range("Median cosine of pairs of rows", middle, ".3f"))
+    return plot(traces, layout, _range("Median cosine of pairs of rows", list(middle), 3))
 
 
-def _similarity(cka: dict) -> str:
-    names = list(cka)
+def _similarity(cka: dict, names: list[str]) -> str:
     values = [[cka[one][two] for two in names] for one in names]
     numbered = len(names) <= MOST_NUMBERED
     labels = [escape(name) for name in names]
@@ -131,7 +137,7 @@ def _similarity(cka: dict) -> str:
         "x": labels,
         "y": labels,
         "z": values,
-        "zmin": 0,
+        "zmin": min(min(row) for row in values),
         "zmax": 1,
         "colorscale": "Viridis",
         "texttemplate": "%{z:.2f}" if numbered else None,
@@ -144,15 +150,15 @@ def _similarity(cka: dict) -> str:
         "yaxis": {"type": "category", "autorange": "reversed"},
     }
     apart = [cka[one][two] for one in names for two in names if one != two]
-    return plot([heatmap], layout, _range("Similarity of two layers (CKA)", apart, ".2f"))
+    return plot([heatmap], layout, _range("Similarity of two layers (CKA)", apart, 2))
 
 
-def _range(what: str, values: list[float | None], form: str) -> str:
+def _range(what: str, values: list[float | None], digits: int) -> str:
     """The smallest and the largest value, as the text of a figure."""
     known = [value for value in values if value is not None]
     if not known:
         return f"{what}: not known for any layer."
-    return f"{what}: {min(known):{form}} to {max(known):{form}}."
+    return f"{what}: {between(known, digits)}."
 
 
 def _names(described: dict) -> list[str]:

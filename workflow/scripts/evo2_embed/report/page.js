@@ -91,5 +91,5 @@ const page = (() => {
   document.querySelectorAll("[data-figure]").forEach((box) =>
     draw(box.querySelector(".drawing"), json(box)));
 
-  return { draw, json };
+  return { draw, json, drawn: () => [...drawn.keys()] };
 })();

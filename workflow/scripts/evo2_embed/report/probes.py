@@ -5,6 +5,7 @@ import polars as pl
 from evo2_embed.analysis.probes.labels import GC_KMERS, SHUFFLED
 from evo2_embed.io.text import shown
 from evo2_embed.report.colours import PALETTE
+from evo2_embed.report.depth import by_order
 from evo2_embed.report.html import escape, note, plot, says, table
 
 NAMES = {
@@ -20,7 +21,7 @@ BASELINES = (GC_KMERS, SHUFFLED)
 MOST_NAMED = 4  # layers named in a sentence
 
 
-def probes(record: dict, values: pl.DataFrame) -> str:
+def probes(record: dict, values: pl.DataFrame, model: str) -> str:
     """The results of an extraction's probes, as written by `probes.extraction`.
 
     Parameters
@@ -28,7 +29,12 @@ def probes(record: dict, values: pl.DataFrame) -> str:
     record : dict
     values : DataFrame
         layer, metric, fold, value.
+    model : str
+        Its layers are in the order of its forward pass.
     """
+    scores = record["scores"]
+    names = [*by_order((name for name in scores if name not in BASELINES), model), *BASELINES]
+    record = {**record, "scores": {name: scores[name] for name in names}}
     labels = ", ".join(
         f"{shown(label)} {count:,}" for label, count in (record["labels"] or {}).items()
     )
@@ -60,10 +66,28 @@ def verdict(record: dict) -> str:
     return f"{first} It is not significantly better than GC and k-mer counts."
 
 
+def chance(record: dict) -> tuple[float, str]:
+    """The value of the metric for a guess that knows only how frequent labels are, and its name.
+
+    A guess of the mean has an R² of 0, and a constant has no correlation.
+    """
+    metric, labels = record["metric"], record["labels"] or {}
+    if metric == "roc_auc":
+        return 0.5, "chance"
+    if metric == "balanced_accuracy":
+        return 1 / len(labels), "chance"
+    if metric == "accuracy":
+        return max(labels.values()) / sum(labels.values()), "always the most frequent label"
+    return 0.0, "no relation to the number"
+
+
 def _figure(record: dict) -> str:
     scores, traces = record["scores"], []
+    metric, (guess, guessed) = NAMES[record["metric"]], chance(record)
+    first = guess - 0.02 * (1 - guess)
+    drawn = [name for name in scores if scores[name]["mean"] >= first]
     for baseline, colour in ((False, PALETTE[0]), (True, PALETTE[1])):
-        names = [name for name in scores if (name in BASELINES) == baseline]
+        names = [name for name in drawn if (name in BASELINES) == baseline]
         means = [scores[name]["mean"] for name in names]
         traces.append(
             {
@@ -80,24 +104,46 @@ def _figure(record: dict) -> str:
             }
         )
     kmers = scores[GC_KMERS]["mean"]
-    line = {"dash": "dot", "color": PALETTE[1], "width": 1}
     layout = {
-        "height": 130 + 24 * len(scores),
-        "title": "Linear probe on each layer",
+        "height": 130 + 26 * len(scores),
+        "title": "Linear probe, mean and 95 % interval",
         "showlegend": False,
-        "shapes": [
-            {"type": "line", "x0": kmers, "x1": kmers, "yref": "paper", "y0": 0, "y1": 1}
-            | {"line": line}
+        "shapes": [_line(guess, "var(--soft)"), _line(kmers, PALETTE[1])],
+        "annotations": [
+            {"x": guess, "y": 1, "yref": "paper", "text": guessed, "yanchor": "bottom"}
+            | {"xanchor": "left", "showarrow": False, "font": {"size": 11}},
+            # A value below the axis is written at its start.
+            *(
+                {"x": guess, "xanchor": "left", "xshift": 6, "showarrow": False}
+                | {"y": escape(NAMES.get(name, name)), "font": {"size": 11}}
+                | {"text": f"\u25c2 {scores[name]['mean']:.3f}, below this axis"}
+                for name in scores
+                if name not in drawn
+            ),
         ],
-        "xaxis": {"title": {"text": NAMES[record["metric"]]}},
-        "yaxis": {"type": "category", "autorange": "reversed"},
+        "xaxis": {"title": {"text": metric}, "range": [first, 1.005]},
+        "yaxis": {
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": [escape(NAMES.get(name, name)) for name in scores],
+            "range": [len(scores) - 0.5, -0.5],
+        },
     }
     best = record["best"]
     alt = (
-        f"{NAMES[record['metric']]} of a linear probe on each layer: {best} has the best mean, "
-        f"{scores[best]['mean']:.3f}; GC and k-mer counts have {kmers:.3f}."
+        f"{metric} of a linear probe on each layer: {best} has the best mean, "
+        f"{scores[best]['mean']:.3f}. GC and k-mer counts have {kmers:.3f}, and {guessed} is "
+        f"{guess:.3g}."
     )
     return plot(traces, layout, alt)
+
+
+def _line(value: float, colour: str) -> dict:
+    """A dotted line at a value of the metric."""
+    line = {"dash": "dot", "color": colour, "width": 1.5}
+    return {"type": "line", "x0": value, "x1": value, "yref": "paper", "y0": 0, "y1": 1} | {
+        "line": line
+    }
 
 
 def _table(record: dict, values: pl.DataFrame) -> str:
@@ -114,7 +160,7 @@ def _table(record: dict, values: pl.DataFrame) -> str:
         for name, score in record["scores"].items()
     ]
     heads = ("layer", *(NAMES[metric] for metric in metrics), f"{NAMES[metrics[0]]}, 95 %")
-    return table(heads, rows)
+    return table(heads, rows, "probes of the layers")
 
 
 def _high(score: dict) -> float:

@@ -12,13 +12,16 @@ from evo2_embed.io.files import read_json
 from evo2_embed.io.tables import open_table
 from evo2_embed.report.best import Best
 from evo2_embed.report.burn_in import burn_in
+from evo2_embed.report.depth import by_order
 from evo2_embed.report.drawn_rows import Labels, column_colours
 from evo2_embed.report.effects import Effects
 from evo2_embed.report.embeddings import draw_embeddings, embeddings
+from evo2_embed.report.findings import findings
+from evo2_embed.report.genomes import genomes
 from evo2_embed.report.heads import heads
-from evo2_embed.report.html import escape
+from evo2_embed.report.html import data, escape
 from evo2_embed.report.layers import layers
-from evo2_embed.report.overview import overview, packing, provenance, speed
+from evo2_embed.report.run import run
 from evo2_embed.report.scores import draw_scores, scores
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
@@ -26,7 +29,10 @@ from evo2_embed.report.variants import variants
 from evo2_embed.settings.analyses import Report
 
 HERE = Path(__file__).resolve().parent
+STYLES = ("page.css", "explorer.css")
 EXPLORER = ("rows.js", "points.js", "track.js", "list.js", "explorer.js")
+SCRIPTS = ("page.js", "tables.js", *EXPLORER, "buttons.js")
+CONFIG_FILE = "evo2-embed.yaml"  # name of the downloaded configuration
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,22 @@ class Sources:
     training_set: str | None
 
 
+@dataclass(frozen=True)
+class About:
+    """What the navigation says of the run.
+
+    Attributes
+    ----------
+    written : str
+        Date and time of the page.
+    config : str
+        The complete configuration, as YAML.
+    """
+
+    written: str
+    config: str
+
+
 def render_report(
     results: list[Result],
     sources: Sources,
@@ -63,6 +85,7 @@ def render_report(
     labels: Labels | None,
     effects: dict[str, Effects],
     best: dict[str, Best],
+    about: About,
 ) -> str:
     """The page.
 
@@ -78,9 +101,15 @@ def render_report(
         Of the variants, by extraction; none without variants.
     best : dict of str to Best
         The best layer of each extraction that has layers.
+    about : About
     """
+    models = {result.name: result.manifest["model"] for result in results}
     compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
-    measured = {Path(path).stem: read_json(path) for path in sources.burn_in}
+    measured = {
+        name: _in_order(read_json(path), models[name])
+        for path in sources.burn_in
+        if (name := Path(path).stem) in models
+    }
     probed = {Path(path).stem: _read_probes(path) for path in sources.probes}
     training_set = read_json(sources.training_set) if sources.training_set else None
     drawn = draw_embeddings(results, sources.chunks, settings, labels)
@@ -88,33 +117,47 @@ def render_report(
     tables = [*drawn.tables, *(rows for rows in scored.values() if rows is not None)]
     colours = column_colours(columns for _, columns in tables)
     first = next((drawn.title(r, best[r.name].layer) for r in results if r.name in best), None)
+    kinds = (
+        lambda result: layers(
+            result.name, models[result.name], compared.get(result.name), probed.get(result.name)
+        ),
+        lambda result: burn_in(result.name, measured.get(result.name)),
+        lambda result: variants(result, effects.get(result.name)),
+        lambda result: scores(result, scored[result.name], colours),
+        heads,
+    )
     sections = [
-        overview(results),
         embeddings(drawn, colours, first),
-        packing(results, training_set),
-        speed(results, stages),
+        genomes(results, best),
+        *(kind(result) for kind in kinds for result in results),
+        run(results, stages, training_set, about.written),
     ]
-    for result in results:
-        sections.append(layers(result.name, compared.get(result.name), probed.get(result.name)))
-        sections.append(burn_in(result.name, measured.get(result.name)))
-        sections.append(scores(result, scored[result.name], colours))
-        sections.append(variants(result, effects.get(result.name)))
-        sections.append(heads(result))
-    sections.append(provenance(results))
-    return join_sections([text for text in sections if text])
+    sections = [text for text in sections if text]
+    sections.insert(0, findings(results, best, measured, "".join(sections)))
+    return join_sections(sections, sorted(set(models.values())), about)
 
 
-def join_sections(sections: list[str]) -> str:
-    """The page of some sections, with its style and its scripts."""
-    page = Template(_text("page.html"))
-    return page.substitute(
+def join_sections(sections: list[str], models: list[str], about: About) -> str:
+    """Sections as a page, with its navigation, style and scripts."""
+    return Template(_text("page.html")).substitute(
+        style="".join(map(_text, STYLES)),
         plotly=_text("plotly/plotly.min.js"),
-        style=_text("page.css") + _text("explorer.css"),
-        script=_text("page.js"),
+        scripts="\n".join(map(_text, SCRIPTS)),
         links=_links(sections),
         sections="\n".join(sections),
-        figures="\n".join(map(_text, EXPLORER)),
+        written=escape(about.written),
+        models=escape(", ".join(models)),
+        config=data(about.config),
+        file=CONFIG_FILE,
     )
+
+
+def _in_order(measured: dict, model: str) -> dict:
+    """A record of burn-in, its layers in the order of the forward pass."""
+    if "layers" not in measured:
+        return measured
+    known = measured["layers"]
+    return {**measured, "layers": {name: known[name] for name in by_order(known, model)}}
 
 
 def _text(name: str) -> str:
@@ -127,6 +170,17 @@ def _read_probes(path: str) -> tuple[dict, pl.DataFrame]:
 
 
 def _links(sections: list[str]) -> str:
-    """Links to all sections, from their anchors and titles."""
-    found = [re.match(r'<section id="([^"]*)"><h2>([^<]*)</h2>', text) for text in sections]
-    return "".join(f'<a href="#{escape(match[1])}">{match[2]}</a>' for match in found)
+    """Links to all sections; those of several extractions beside the name of their kind."""
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for text in sections:
+        place, title = re.match(r'<section id="([^"]*)"><h2>([^<]*)</h2>', text).groups()
+        kind, _, name = title.partition(": ")
+        kinds.setdefault(kind, []).append((place, name))
+    return "".join(
+        f'<li><a href="#{found[0][0]}">{kind}</a></li>'
+        if len(found) == 1
+        else f"<li>{kind} "
+        + " ".join(f'<a href="#{place}">{name}</a>' for place, name in found)
+        + "</li>"
+        for kind, found in kinds.items()
+    )

@@ -125,4 +125,4 @@ def _largest(effects: Effects) -> str:
     names = ["variant", "ID", *(["genome"] if several else []), "kind"]
     names += [] if effects.joined else ["strand"]
     title = f"<h3>Largest {'llr, positive or negative' if effects.by == LLR else 'distance'}</h3>"
-    return title + table((*names, *(heads[name] for name in values)), rows)
+    return title + table((*names, *(heads[name] for name in values)), rows, "largest effects")
