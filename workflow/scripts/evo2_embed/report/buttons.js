@@ -53,7 +53,7 @@
         say("Selected: copy it");
       }
     },
-    config: () => page.save(box.dataset.config, page.json(box), "text/yaml"),
+    config: () => page.save(box.dataset.config, page.json(box).yaml, "text/yaml"),
     csv: () => page.save("genomes.csv",
       page.tables.csv(document.querySelector("#genomes table")), "text/csv"),
     png: async () => {

@@ -147,7 +147,7 @@ def join_sections(sections: list[str], models: list[str], about: About) -> str:
         sections="\n".join(sections),
         written=escape(about.written),
         models=escape(", ".join(models)),
-        config=data(about.config),
+        config=data({"yaml": about.config}),
         file=CONFIG_FILE,
     )
 
