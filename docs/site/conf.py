@@ -31,7 +31,8 @@ include_patterns = [
     "examples/README.md",
     "resources/*.md",
 ]
-exclude_patterns = ["**/results", "**/.snakemake"]
+# Folders that are not searched for pages.
+exclude_patterns = [".*", "build", "**/results", "**/.snakemake", "resources/plotly/node_modules"]
 myst_heading_anchors = 4
 
 default_role = "literal"

@@ -51,6 +51,17 @@ def test_each_machine_takes_three_lines():
     assert [len(block.splitlines()) for block in blocks] == [3, 3, 3, 1]
 
 
+def test_the_demo_ends_as_the_readme_shows(finished_run):
+    (shown,) = [b.text for b in blocks_in("text", "README.md") if "report:" in b.text]
+    printed = (finished_run.folder / "results/summary.txt").read_text()
+    for line in shown.splitlines():
+        if found := re.match(r"(dataset|read it|or|report): +", line):
+            assert found[0] in printed
+    (columns,) = [line.split() for line in shown.splitlines() if line.startswith("extraction")]
+    (there,) = [line.split() for line in printed.splitlines() if line.startswith("extraction")]
+    assert columns == [word for word in there if word != "bits/base"]
+
+
 def test_the_badges_say_what_the_project_says():
     python = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())
     snakemake = re.search(r'min_version\("(\d+)', (ROOT / "workflow/Snakefile").read_text())
