@@ -115,8 +115,9 @@ const points = (() => {
         selectionrevision: marks.revision, margin: { l: 60, r: 20, t: 16, b: 50 },
         xaxis: axis(axes[0]), yaxis: axis(axes[1]) },
       alt: `${kind} of ${grouped(table.all.length)} rows of ${name}, coloured by ${title}` +
-        `${parts && `: ${parts}`}. ${grouped(marks.rows.length)} rows are marked. The search and ` +
-        "the list of rows beside it need no mouse.",
+        `${parts && `: ${parts}`}. ` +
+        (marks.rows.length ? `${grouped(marks.rows.length)} rows are marked. ` : "") +
+        "The search and the list of rows beside it need no mouse.",
     };
   };
 
