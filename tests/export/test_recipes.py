@@ -1,11 +1,12 @@
 """The examples of docs/exports.md, run as they stand on the layer of a finished run."""
 
 import duckdb
+import evo2_embed
 import matplotlib
 import numpy as np
 import polars as pl
 import pytest
-from doc_blocks import BLOCKS
+from doc_blocks import BLOCKS, blocks_in
 
 WIDTH = 128  # of the bundled model
 EXAMPLES = [block for block in BLOCKS if block.page == "docs/exports.md"]
@@ -44,6 +45,14 @@ def test_scanpy_draws_a_umap_of_the_anndata():
     adata = run_python("scanpy.tl.umap")["adata"]
     assert adata.obsm["X_umap"].shape == (adata.n_obs, 2)
     assert np.isfinite(adata.obsm["X_umap"]).all()
+
+
+@pytest.mark.usefixtures("in_run")
+def test_the_readme_makes_an_anndata():
+    (block,) = [block for block in blocks_in("python", "README.md") if "anndata" in block.text]
+    variables = {"ds": evo2_embed.open("results", "default", "norm")}
+    exec(block.text, variables)
+    assert variables["adata"].shape == (len(variables["ds"]), WIDTH)
 
 
 @pytest.mark.usefixtures("in_run")
