@@ -1,32 +1,131 @@
 """The report page as people see it: on a screen, on a phone, in the dark and on paper."""
 
+import csv
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
 import pytest
+import yaml
 from axe_playwright_python.sync_playwright import Axe
+from evo2_embed.config.resolve import resolve
+from evo2_embed.report import html, similarity
+from evo2_embed.report.render import About, join_sections
 
-DRAWN = "document.querySelectorAll('.drawing .main-svg').length"
+# Figures that are drawn, and all that should be, without those of folded parts.
+DRAWN = "[...document.querySelectorAll('.drawing')].filter((e) => e.clientWidth).map(%s)"
+WIDER = """(what) => [...document.querySelectorAll(what)]
+  .filter((e) => e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).length"""
 
 
-def test_every_control_works(report, open_page):
+@pytest.fixture(scope="session")
+def many(tmp_path_factory):
+    """A page on 3 and on 50 genomes, with a table of many rows and columns."""
+    rng = np.random.default_rng(0)
+    sections = []
+    for number in (3, 50):
+        names = [f"genome {i} of group {i % 4}" for i in range(number)]
+        vectors = rng.normal(size=(4, 8))[np.arange(number) % 4] + rng.normal(size=(number, 8)) / 3
+        sections.append(html.section(f"Genomes {number}", similarity.figure(names, vectors)))
+    rows = [(f"g{i}", *(f"{i * j:,}" for j in range(1, 12)), "nothing") for i in range(300)]
+    heads = ("genome", *(f"column {j}" for j in range(1, 12)), "skipped")
+    sections.append(html.section("Genomes", html.table(heads, rows, "genomes")))
+    path = tmp_path_factory.mktemp("many") / "page.html"
+    path.write_text(join_sections(sections, ["evo2_tiny"], About("today", "genomes: g.tsv\n")))
+    return path
+
+
+def faults_of(page):
+    """What axe finds."""
+    found = Axe().run(page).response["violations"]
+    return [(each["id"], node["html"][:200]) for each in found for node in each["nodes"]]
+
+
+def test_every_control_works(report, open_page, finished_run, tmp_path, monkeypatch):
     page = open_page(report)
-    assert page.evaluate(DRAWN)
     for select in page.locator("select:visible").all():
         for value in select.locator("option").evaluate_all("all => all.map((o) => o.value)"):
             select.select_option(value)
+    page.locator("summary").click()
+    assert all(page.evaluate(DRAWN % "(e) => e.querySelector('.main-svg') !== null"))
+    assert all(page.evaluate(DRAWN % "(e) => e.getAttribute('aria-label').length > 20"))
+    for link in page.locator("header nav a, .findings a").all():
+        place = link.get_attribute("href")
+        link.click()
+        assert page.locator(f"section{place}").count() == 1
+    for button in page.locator("th button:visible").all():
+        button.click()
+    monkeypatch.chdir(finished_run.folder)
+    page.get_by_role("button", name="Copy loading code").click()
+    names = {}
+    exec(page.evaluate("navigator.clipboard.readText()"), names)
+    assert len(names["keys"]) == len(names["vectors"]) > 100
+    saved = {}
+    for name in ("Configuration (YAML)", "Genomes (CSV)", "Plots (PNG)"):
+        with page.expect_download() as waited:
+            page.get_by_role("button", name=name).click()
+        saved[name] = tmp_path / waited.value.suggested_filename
+        waited.value.save_as(saved[name])
+    first, second = (
+        resolve(yaml.safe_load(path.read_text()))[0].to_dict()
+        for path in (saved["Configuration (YAML)"], Path("config/config.yaml"))
+    )
+    assert first == second
+    with open(saved["Genomes (CSV)"], newline="") as handle:
+        table = {row["genome"]: row for row in csv.DictReader(handle)}
+    assert table["large"]["bases"] == "10011"
+    assert int(table["small"]["rows per layer of bins"]) > 10
+    width, height = struct.unpack(">II", saved["Plots (PNG)"].read_bytes()[16:24])
+    assert width > 700
+    assert height > 2000
+    assert os.path.getsize(report) < 2_000_000
+
+
+def test_tables_are_sorted_as_numbers_or_names_and_say_that_they_scroll(many, open_page):
+    page = open_page(many)
+    cells = "all => all.map((row) => row.cells[%d].textContent)"
+    rows = page.locator("tbody tr")
+    page.get_by_role("button", name="column 11").click()
+    page.get_by_role("button", name="column 11").click()
+    assert rows.evaluate_all(cells % 11)[:3] == ["3,289", "3,278", "3,267"]
+    page.locator("th button").first.click()
+    assert rows.evaluate_all(cells % 0)[:3] == ["g0", "g1", "g2"]
+    assert page.get_by_text("Scroll to see the whole table.").is_visible()
+    assert page.get_by_role("region", name="genomes").get_attribute("tabindex") == "0"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible(report, open_page, scheme):
+def test_it_is_accessible_and_nothing_is_wider_than_the_window(report, many, open_page, scheme):
     page = open_page(report, scheme=scheme)
-    found = Axe().run(page).response["violations"]
-    faults = [
-        (each["id"], each["help"], node["html"][:200], node["failureSummary"])
-        for each in found
-        for node in each["nodes"]
-    ]
-    assert not faults, "\n".join(map(str, faults))
+    page.locator("summary").click()
+    assert not faults_of(page)
+    page = open_page(many, scheme=scheme)
+    assert not faults_of(page)
+    page = open_page(report if scheme == "light" else many, width="narrow", scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 500
+    # A page that is open follows the scheme.
+    colour = "getComputedStyle(document.querySelector('.drawing text')).fill"
+    before = page.evaluate(colour)
+    page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
+    page.wait_for_function(f"{colour} !== '{before}'")
 
 
-@pytest.mark.parametrize("width", ["wide", "narrow"])
-def test_nothing_is_wider_than_the_window(report, open_page, width):
-    page = open_page(report, width=width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+def test_paper_has_whole_tables_and_plots(report, many, open_page):
+    for path in (report, many):
+        page = open_page(path)
+        hidden = "document.querySelectorAll('details:not([open])').length"
+        folded = page.evaluate(hidden)
+        # The second listener runs after that of the page.
+        page.evaluate(f"""() => addEventListener("beforeprint", () => {{
+            const wide = document.querySelector("main").clientWidth;
+            const svg = [...document.querySelectorAll(".drawing .main-svg")];
+            window.printed = {{
+              clipped: ({WIDER})(".table"), folded: {hidden},
+              plots: svg.length, cut: svg.filter((e) => e.clientWidth > wide).length }};
+        }})""")
+        assert page.pdf(format="A4").startswith(b"%PDF")
+        printed = page.evaluate("window.printed")
+        assert printed.pop("plots") > 1
+        assert printed == {"clipped": 0, "folded": 0, "cut": 0}
+        page.wait_for_function(f"{hidden} === {folded}")

@@ -29,10 +29,10 @@ def genomes(results: list[Result], best: dict[str, Best]) -> str:
     compared = [
         similarity(result, best[result.name].layer) for result in results if result.name in best
     ]
-    return section(TITLE, _table(first) + "".join(compared) + _left_out(first))
+    return section(TITLE, _table(first, len(results) > 1) + "".join(compared) + _left_out(first))
 
 
-def _table(result: Result) -> str:
+def _table(result: Result, several: bool) -> str:
     all_of_them = result.manifest["genomes"]
     largest = sorted(all_of_them, key=lambda genome: -genome["counts"].get("bases", 0))[:MOST]
     rows_of, columns = _rows(result), result.columns
@@ -46,7 +46,8 @@ def _table(result: Result) -> str:
         )
         for genome in largest
     ]
-    heads = ("genome", *map(shown, columns), *_COUNTS, "rows per layer", "skipped")
+    counted = f"rows per layer of {result.name}" if several else "rows per layer"
+    heads = ("genome", *map(shown, columns), *_COUNTS, counted, "skipped")
     rest = len(all_of_them) - len(largest)
     more = f"and {rest:,} smaller genomes: results/genomes.parquet has all of them"
     return table(heads, rows, "genomes") + (note(more) if rest else "")

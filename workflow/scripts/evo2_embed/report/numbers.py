@@ -36,7 +36,12 @@ def between(values: list[float], digits: int) -> str:
     """
     low, high = min(values), max(values)
     for more in range(digits, digits + 4):
-        first, last = f"{low:.{more}f}", f"{high:.{more}f}"
+        first, last = _fixed(low, more), _fixed(high, more)
         if first != last:
             return f"{first} to {last}"
-    return f"{low:.{digits}f}"
+    return _fixed(low, digits)
+
+
+def _fixed(value: float, digits: int) -> str:
+    # + 0.0: no -0.00.
+    return f"{round(value, digits) + 0.0:.{digits}f}"

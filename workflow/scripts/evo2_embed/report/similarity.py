@@ -88,11 +88,19 @@ def figure(names: list[str], vectors: np.ndarray) -> str:
             "zmax": 1,
             "colorscale": [[0, "#3b5bb5"], [0.5, "#f3f1ee"], [1, "#b5432b"]],
             "hovertemplate": ("%{text}: " if named else "") + "%{z:.3f}<extra></extra>",
-            "colorbar": {"title": {"text": "cosine", "side": "right"}},
+            # Above the heat map: names are at its right.
+            "colorbar": {
+                "title": {"text": "cosine", "side": "top"},
+                "orientation": "h",
+                "x": (1 + _TREE) / 2,
+                "len": 0.6,
+                "y": 1,
+                "yanchor": "bottom",
+            },
         },
     ]
     layout = {
-        "height": 150 + max(200, (16 if named else 6) * len(order)),
+        "height": 180 + max(200, (16 if named else 6) * len(order)),
         "showlegend": False,
         "xaxis": {
             "domain": [0, _TREE],
@@ -110,7 +118,7 @@ def figure(names: list[str], vectors: np.ndarray) -> str:
             "tickvals": places if named else [],
             "ticktext": labels if named else [],
         },
-        "margin": {"l": 20, "r": 20, "t": 16, "b": 50},
+        "margin": {"l": 20, "r": 20, "t": 70, "b": 50},
     }
     alike = [1 - distance for distance in distances]
     alt = f"Tree and heat map of {len(order)} genomes: cosines of two genomes {between(alike, 2)}."
