@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from evo2_embed.report.drawn_rows import column_colours, row_columns
 from evo2_embed.report.embeddings import DrawnEmbeddings, _points, embeddings
-from evo2_embed.report.render import join_sections
+from evo2_embed.report.render import About, join_sections
 
 LABELS = np.array(["CDS", "tRNA", "background", None, "CDS"], object)
 GAP = 12_000
@@ -44,7 +44,7 @@ def drawn(per_contig):
         vectors[name] = vectors[name].astype(np.float32)
         points = _points(vectors[name], umap=False)
         points["umap"] = points["pcs"][:2]
-        found.datasets[name] = {"table": 0, "total": 9999, "width": 8, **points}
+        found.datasets[name] = {"table": 0, "total": 9999, "width": 8, "joined": False, **points}
     return found, vectors
 
 
@@ -52,7 +52,8 @@ def written(path, per_contig):
     """The page in a file."""
     found, vectors = drawn(per_contig)
     colours = column_colours([found.tables[0][1]])
-    path.write_text(join_sections([embeddings(found, colours, "norm")]))
+    about = About("2026-11-28 12:00 UTC", "genomes: genomes.tsv")
+    path.write_text(join_sections([embeddings(found, colours, "norm")], ["evo2_tiny"], about))
     return path, found.tables[0][0], vectors, colours
 
 

@@ -77,6 +77,7 @@ def draw_embeddings(
                 "table": _table(drawn, keys, result, dataset, chunks, labels),
                 "total": dataset.rows,
                 "width": dataset.width,
+                "joined": record.get("fusion", {}).get("strands", "keep") != "keep",
                 **_points(vectors, settings.umap),
             }
     return drawn

@@ -1,7 +1,6 @@
 // Links the plots of rows: menus, marks, search, list and track. And tracks that stand alone.
 (() => {
   const MOST_CONTIGS = 40; // in a menu
-  const HINT = "Drag around points, search, or click a point for its nearest neighbours.";
 
   const fill = (select, options, chosen) => {
     const before = chosen === undefined ? select.value : String(chosen);
@@ -33,11 +32,12 @@
 
   const explore = (root) => {
     const data = page.json(root), tables = data.tables.map(tableOf);
-    const page_ = { colours: data.colours, grey: data.grey };
+    const palette = { colours: data.colours, grey: data.grey };
     const menu = (name) => root.querySelector(`[name=${name}]`);
     const part = (selector) => root.querySelector(selector);
-    const plot = part(".projection"), along = part(".track"), legends = root.querySelectorAll(".legend");
-    const none = { rows: [], chosen: null, near: null, text: HINT };
+    const plot = part(".projection"), along = part(".track");
+    const legends = root.querySelectorAll(".legend");
+    const none = { rows: [], chosen: null, near: null, text: "" };
     let marks = { ...none, revision: 0 };
     const decoded = new Map();
 
@@ -62,8 +62,12 @@
         rows.of(title).numbers && title !== "position" && !title.startsWith("sheet "));
       fill(menu("track"), [...pcs.map((_, i) => [`PC${i + 1}`, `PC${i + 1} (${
         (100 * shares[i]).toFixed(1)} %)`]), ...numbers.map((title) => [title, title])]);
-      fillContigs(menu("contig"), rows, marks.chosen === null ? undefined : rows.contig[marks.chosen]);
+      fillContigs(menu("contig"), rows,
+        marks.chosen === null ? undefined : rows.contig[marks.chosen]);
     };
+
+    const markGroup = ({ rows, name }) =>
+      mark(rows, `${points.grouped(rows.length)} rows: ${name}.`);
 
     const heard = new Set();
     const drawIn = (element, figure) => {
@@ -81,10 +85,11 @@
         `dimensions. Neighbours are the ${mine.nearest} nearest of these rows, by the cosine of ` +
         "the vectors minus their mean.";
       if (mine.pcs.length) {
-        drawIn(plot, points.figure(name, mine, rows, menu("axes").value, colour, page_, marks, drag));
+        const view = menu("axes").value;
+        drawIn(plot, points.figure(name, mine, rows, view, colour, palette, marks, drag));
       }
-      legend(legends[0], rows.of(colour).names ? points.groups(rows, colour, page_) : [],
-        (group) => mark(group.rows, `${points.grouped(group.rows.length)} rows: ${group.name}.`));
+      legend(legends[0], rows.of(colour).names ? points.groups(rows, colour, palette) : [],
+        markGroup);
     };
 
     const drawTrack = () => {
@@ -92,13 +97,13 @@
       const title = menu("track").value, number = /^PC(\d)$/.exec(title);
       const values = number && mine.pcs[number[1] - 1] || rows.of(title).numbers;
       drawIn(along, track.figure({ name, table: rows, contig: Number(menu("contig").value), values,
-        title, colour: menu("colour").value, page: page_, marks,
+        title, colour: menu("colour").value, palette, marks, joined: mine.joined,
         drag: { lasso: "select", select: "select" }[menu("drag").value] || menu("drag").value }));
-      const band = menu("colour").value === "label" ? [] : track.labelGroups(rows, page_);
+      const band = menu("colour").value === "label" ? [] : track.labelGroups(rows, palette);
       const before = document.createElement("li");
       before.textContent = "Band:";
       legend(legends[1], band.map((group) => ({ ...group, sign: "■" })),
-        (group) => mark(group.rows, `${points.grouped(group.rows.length)} rows: ${group.name}.`), before);
+        markGroup, before);
     };
 
     const draw = () => {
@@ -156,7 +161,7 @@
 
     const find = () => {
       const text = menu("find").value.trim();
-      if (!text) { mark([], HINT); return; }
+      if (!text) { mark([], ""); return; }
       const rows = table().search(text);
       mark(rows, rows.length ? `${points.grouped(rows.length)} rows: ${points.short(text)}.`
         : `No row has "${points.short(text)}" in its name, contig or genome, or at this position.`);
@@ -167,7 +172,7 @@
       clearTimeout(waiting);
       waiting = setTimeout(find, 200);
     });
-    menu("clear").addEventListener("click", () => { menu("find").value = ""; mark([], HINT); });
+    menu("clear").addEventListener("click", () => { menu("find").value = ""; mark([], ""); });
     let shownTable = table();
     menu("dataset").addEventListener("change", () => {
       const { chosen } = marks, same = table() === shownTable;
@@ -184,14 +189,14 @@
 
   const trackAlone = (root) => {
     const data = page.json(root), table = tableOf(data.table);
-    const page_ = { colours: data.colours, grey: data.grey };
+    const palette = { colours: data.colours, grey: data.grey };
     const contig = root.querySelector("[name=contig]");
     const colour = table.has("label") ? "label" : "strand";
     fillContigs(contig, table);
-    const draw = () => page.draw(root.querySelector(".track"), track.figure({ name: data.column, table,
-      contig: Number(contig.value), values: table.of(data.column).numbers, title: data.column,
-      colour, page: page_, marks: { rows: [], chosen: null, revision: 0 }, drag: "zoom",
-      level: data.line, joined: data.joined }));
+    const draw = () => page.draw(root.querySelector(".track"), track.figure({ name: data.column,
+      table, contig: Number(contig.value), values: table.of(data.column).numbers,
+      title: data.column, colour, palette, marks: { rows: [], chosen: null, revision: 0 },
+      drag: "zoom", level: data.line, joined: data.joined }));
     contig.addEventListener("change", draw);
     draw();
   };

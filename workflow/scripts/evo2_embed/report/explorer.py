@@ -4,6 +4,12 @@ from evo2_embed.analysis.probes.formats import BACKGROUND
 from evo2_embed.report.colours import GREY
 from evo2_embed.report.html import choice, data, escape, note
 
+HINTS = (
+    "Drag around points: their rows are listed here.",
+    "Click a point, or a row of the list: its nearest neighbours.",
+    "Click a name in a legend: its rows.",
+    "Drag over a track: the rows of this part of the contig.",
+)
 SELECT = {"lasso": "select with a lasso", "select": "select a box", "zoom": "zoom", "pan": "move"}
 _RULE = (
     "A line is broken where the next row starts more than twice the usual (median) distance away."
@@ -102,6 +108,7 @@ def _finder() -> str:
     return (
         "<div class=finder><label>Find a name, or a position such as chr1:1,001-2,000"
         "<input type=search name=find spellcheck=false></label>"
+        f"<ul class='hints note'>{''.join(f'<li>{text}</li>' for text in HINTS)}</ul>"
         "<p class=found aria-live=polite></p>"
         f"<div class=actions hidden>{buttons}</div>"
         "<div class='table listed' tabindex=0 role=region aria-label='Rows' hidden>"

@@ -2,8 +2,8 @@
 const listOf = (root, pick, point) => {
   const MOST = 100; // rows that the table shows
   const part = (selector) => root.querySelector(selector);
-  const said = part(".found"), actions = part(".actions"), box = part(".listed");
-  const head = part(".listed thead"), body = part(".listed tbody");
+  const said = part(".found"), hints = part(".hints"), actions = part(".actions");
+  const box = part(".listed"), head = part(".listed thead"), body = part(".listed tbody");
 
   const element = (tag, text, parent) => {
     const made = document.createElement(tag);
@@ -59,13 +59,15 @@ const listOf = (root, pick, point) => {
     said.textContent = text + (rows.length > MOST
       ? ` The first ${MOST} are listed; the files have all ${points.grouped(rows.length)}.` : "");
     const none = !rows.length;
+    hints.hidden = text !== "";
     actions.hidden = none;
     box.hidden = none;
     const titles = [...new Set([...(table.several ? ["genome"] : []), "name", "variant", "label",
       colour])].filter((title) => table.has(title) &&
       !["contig", "strand", "position"].includes(title));
     const top = document.createElement("tr");
-    ["place", ...(near ? ["similarity"] : []), ...titles].forEach((title) => element("th", title, top));
+    ["place", ...(near ? ["similarity"] : []), ...titles].forEach((title) =>
+      element("th", title, top));
     head.replaceChildren(top);
     body.replaceChildren(...rows.slice(0, MOST).map((row) => line(table, row, titles, near)));
     box.scrollTop = 0;

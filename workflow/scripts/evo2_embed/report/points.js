@@ -27,7 +27,8 @@ const points = (() => {
     const column = table.of(title), own = colours[title] || {};
     const names = Object.keys(own), symbols = Object.keys(SYMBOLS);
     const found = new Map([...names, "others", null].map((name) => [name, []]));
-    const of = column.names.map((name) => found.get(name === null || name in own ? name : "others"));
+    const of = column.names.map((name) =>
+      found.get(name === null || name in own ? name : "others"));
     column.index.forEach((index, row) => of[index].push(row));
     const many = table.all.length > MOST_SYMBOLS;
     return [...found].filter(([, rows]) => rows.length).map(([name, rows]) => {
@@ -54,7 +55,7 @@ const points = (() => {
   };
 
   // Traces of some rows, in the colours of a column.
-  const coloured = (table, title, page, rows, marks, x, y, text, bar, width) => {
+  const coloured = (table, title, palette, rows, marks, x, y, text, bar, width) => {
     const dim = marks.rows.length > MOST_RINGS ? new Set(marks.rows) : null;
     const base = (mine, marker) => ({ type: type(table.all.length), mode: "markers",
       hoverinfo: "text", showlegend: false, x: mine.map(x), y: mine.map(y), customdata: mine,
@@ -63,7 +64,7 @@ const points = (() => {
     const column = table.of(title);
     if (column.names) {
       const inside = new Set(rows);
-      return groups(table, title, page)
+      return groups(table, title, palette)
         .map((group) => ({ ...group, rows: group.rows.filter((row) => inside.has(row)) }))
         .sort((a, b) => b.rows.length - a.rows.length) // small groups on top
         .map(({ rows: mine, color, symbol }) => base(mine, { color, symbol }));
@@ -77,7 +78,7 @@ const points = (() => {
       colorscale: SCALE, cmin: low, cmax: high, showscale: bar,
       colorbar: { title: { text: safe(short(title)), side: "right" }, thickness: 12,
         outlinewidth: 0, tickformat: column.format } };
-    return [base(without, { color: page.grey, symbol: NONE }), base(known, marker)]
+    return [base(without, { color: palette.grey, symbol: NONE }), base(known, marker)]
       .filter((trace) => trace.x.length);
   };
 
@@ -87,7 +88,8 @@ const points = (() => {
       mode: "markers", hoverinfo: "skip", showlegend: false, x: mine.map(x), y: mine.map(y),
       marker: { symbol, size: width + more, color, line: { color, width: thick } } });
     return [
-      ...(rows.length && rows.length <= MOST_RINGS ? [ring(rows, 5, "var(--ink)", 1.6, "circle-open")] : []),
+      ...(rows.length && rows.length <= MOST_RINGS
+        ? [ring(rows, 5, "var(--ink)", 1.6, "circle-open")] : []),
       ...(chosen === null ? [] : [ring([chosen], 12, "var(--mark)", 3, "diamond-open")]),
     ];
   };
@@ -100,15 +102,15 @@ const points = (() => {
       chosen.map((i) => `PC${i + 1} (${(100 * dataset.shares[i]).toFixed(1)} % of the variance)`)];
   };
 
-  const figure = (name, dataset, table, view, title, page, marks, drag) => {
+  const figure = (name, dataset, table, view, title, palette, marks, drag) => {
     const [[xs, ys], axes] = axesOf(dataset, view);
     const x = (row) => xs[row], y = (row) => ys[row];
     const axis = (text, extra) => ({ title: { text }, zeroline: false, ...extra });
     const kind = view === "umap" ? "UMAP" : "Principal components";
-    const parts = table.of(title).names ? groups(table, title, page).slice(0, 6)
+    const parts = table.of(title).names ? groups(table, title, palette).slice(0, 6)
       .map((group) => `${group.name} ${grouped(group.rows.length)}`).join(", ") : "";
     return {
-      data: [...coloured(table, title, page, table.all, marks, x, y, hover(table, title), true,
+      data: [...coloured(table, title, palette, table.all, marks, x, y, hover(table, title), true,
           size(table.all.length)),
         ...marked(table, marks, x, y, size(table.all.length))],
       layout: { height: 560, dragmode: drag, showlegend: false, uirevision: `${name} ${view}`,

@@ -93,7 +93,7 @@ const tableOf = (() => {
       }).join("");
     };
 
-    return { all, menu: data.menu, columns: data.columns, start, end, contig, contigs: data.contigs, several, of, has,
+    return { all, menu: data.menu, columns: data.columns, start, end, contig, several, of, has,
       contigTitle, place, search, csv, bed };
   };
   table.decode = decode;

@@ -9,7 +9,8 @@ const track = (() => {
       table.contig[row] === contig && table.of("strand").at(row) === strand)
       .sort((a, b) => table.start[a] - table.start[b] || a - b);
     const steps = rows.slice(1).map((row, i) => table.start[row] - table.start[rows[i]]);
-    const usual = median(steps.filter((step) => step > 0)) || table.end[rows[0]] - table.start[rows[0]];
+    const usual = median(steps.filter((step) => step > 0))
+      || table.end[rows[0]] - table.start[rows[0]];
     return { strand, rows, usual };
   };
   const gap = (table, usual, before, row) => table.start[row] - table.start[before] > 2 * usual;
@@ -43,7 +44,7 @@ const track = (() => {
     return [...found].map(([group, spans]) => [group, spans.flatMap((span) => [...span, null])]);
   };
 
-  const panel = (table, mine, index, { values, title, colour, page, marks }) => {
+  const panel = (table, mine, index, { values, title, colour, palette, marks }) => {
     const x = (row) => (table.start[row] + table.end[row]) / 2, y = (row) => values[row];
     const axes = { xaxis: "x", yaxis: index ? `y${2 * index + 1}` : "y" };
     const type = points.type(table.all.length), [xs, ys] = line(table, mine, x, y);
@@ -53,25 +54,25 @@ const track = (() => {
     const traces = [
       { type, mode: "lines", x: xs, y: ys, hoverinfo: "skip", connectgaps: false,
         line: { color: "var(--soft)", width: mine.rows.length > 2000 ? 0.6 : 1.2 } },
-      ...points.coloured(table, colour, page, mine.rows, marks, x, y, said, false, width),
+      ...points.coloured(table, colour, palette, mine.rows, marks, x, y, said, false, width),
       ...points.marked(table, { rows: marks.rows.filter((row) => inside.has(row)),
         chosen: inside.has(marks.chosen) ? marks.chosen : null }, x, y, width),
     ].map((trace) => ({ ...trace, ...axes, showlegend: false }));
-    const bands = band(table, mine, labelGroups(table, page));
+    const bands = band(table, mine, labelGroups(table, palette));
     return [...traces, ...bands.map(([group, spans]) => ({ type: "scatter", mode: "lines", x: spans,
       y: spans.map((value) => (value === null ? null : 0)), hoverinfo: "skip", showlegend: false,
       xaxis: "x", yaxis: `y${2 * index + 2}`, line: { color: group.color, width: 10 } }))];
   };
 
   // Groups of the band: labels that are names.
-  const labelGroups = (table, page) => (table.has("label") && table.of("label").names
-    ? points.groups(table, "label", page).filter((group) => group.name !== "no label") : []);
+  const labelGroups = (table, palette) => (table.has("label") && table.of("label").names
+    ? points.groups(table, "label", palette).filter((group) => group.name !== "no label") : []);
 
   const figure = (options) => {
     const { table, contig, values, title, drag, level, joined, name } = options;
     const strands = STRANDS.map((strand) => along(table, contig, strand))
       .filter(({ rows }) => rows.length);
-    const count = strands.length, banded = labelGroups(table, options.page).length > 0;
+    const count = strands.length, banded = labelGroups(table, options.palette).length > 0;
     const layout = { height: 90 + 190 * count, showlegend: false, dragmode: drag,
       selectdirection: "h", uirevision: `${name} ${contig} ${title}`,
       selectionrevision: options.marks.revision, margin: { l: 70, r: 20, t: 16, b: 50 },
@@ -97,8 +98,8 @@ const track = (() => {
       points.shown(rows.reduce((a, b) => of(a, b)))).join(" to ") : "none";
     return { data: strands.flatMap((mine, index) => panel(table, mine, index, options)), layout,
       alt: `${title} along ${table.contigTitle(contig)}, ` +
-        `${joined ? "both strands joined" : strands.map(({ strand }) => `${strand} strand`).join(" and ")}: ` +
-        `${points.grouped(rows.length)} rows, from ${extent}.` };
+        `${joined ? "both strands joined" : strands.map(({ strand }) => `strand ${strand}`)
+          .join(" and ")}: ${points.grouped(rows.length)} rows, from ${extent}.` };
   };
 
   // Contigs with most rows, for the menu.

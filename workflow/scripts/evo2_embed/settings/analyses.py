@@ -98,7 +98,7 @@ class Report(Section):
         "Maximum number of rows of a dataset to draw, evenly spaced.",
         2000,
         minimum=2,
-        maximum=10_000,
+        maximum=50_000,
     )
     umap: bool = key(
         "Draw a UMAP beside the principal components (takes half a minute more).", True
