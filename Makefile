@@ -16,6 +16,7 @@
 # make examples   run the notebooks of examples/ again, with the workflow and the bundled model
 # make schema     write the JSON schema and docs/configuration.md after a change of the keys
 # make plan       estimate a run: windows, jobs, hours, memory, sizes
+# make run        run the workflow: one line with the progress, then the summary
 # make status     show progress: shards done, speed, time left, failures
 # make verify     read all files of a run: names those that are lost or damaged
 # make tidy       delete the pack files and shards of a finished run
@@ -31,11 +32,15 @@
 # make tiny-model train the bundled model (an hour on two cores; genomes from Debian packages)
 # make tiny-model-card  compute the numbers of its model card
 # make clean      delete all files of runs; the environment stays
-# CONFIG=path/to/config.yaml: configuration file for make plan and make doctor.
+# make version    the version
+# CONFIG=path/to/config.yaml: configuration file for make run, make plan and make doctor.
+# PROFILE=profiles/slurm: workflow profile for make run; ARGS="...": further options of Snakemake.
+# JSON=1: make plan, make status and make doctor print JSON.
 # PYTHON=/path/to/python3.11 chooses the interpreter.
 
 .DEFAULT_GOAL := help
-.PHONY: help env test-env gpu-env slurm-env storage-env export-env demo docs examples plan status verify tidy doctor lint schema
+.PHONY: help env test-env gpu-env slurm-env storage-env export-env demo docs examples run plan status
+.PHONY: verify tidy doctor version lint schema
 .PHONY: test test-storage test-export test-report test-gpu test-gpu-env test-slurm test-slurm-all
 .PHONY: benchmark benchmark-contexts benchmark-variants benchmark-reader gpu-cost scale soak contexts clean tiny-model tiny-model-card
 
@@ -66,14 +71,18 @@ export-env: $(VENV)/.env
 	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check -r envs/requirements-export.txt
 
 demo: env
-	@$(BIN)/snakemake --cores all --quiet rules host --configfile config/demo.yaml
-	@cat results/summary.txt
+	@$(BIN)/python workflow/scripts/run_workflow.py --configfile config/demo.yaml
+
+run: $(VENV)/.env
+	@$(VENV)/bin/python workflow/scripts/run_workflow.py \
+		$(if $(CONFIG),--configfile "$(CONFIG)") $(if $(PROFILE),--workflow-profile "$(PROFILE)") $(ARGS)
 
 plan: $(VENV)/.env
-	@$(VENV)/bin/python workflow/scripts/show_plan.py --configfile "$(or $(CONFIG),config/config.yaml)"
+	@$(VENV)/bin/python workflow/scripts/show_plan.py --configfile "$(or $(CONFIG),config/config.yaml)" \
+		$(if $(JSON),--json)
 
 status: $(VENV)/.env
-	@$(VENV)/bin/python workflow/scripts/show_status.py
+	@$(VENV)/bin/python workflow/scripts/show_status.py $(if $(JSON),--json)
 
 verify: $(VENV)/.env
 	@$(VENV)/bin/python workflow/scripts/verify_results.py
@@ -124,7 +133,10 @@ schema: env
 	@$(BIN)/python workflow/scripts/write_schema.py
 
 doctor: $(VENV)/.env
-	@$(VENV)/bin/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(CONFIG)
+	@$(VENV)/bin/python workflow/scripts/check_machine.py $(if $(GPUS),--gpus $(GPUS)) $(if $(JSON),--json) $(CONFIG)
+
+version: $(VENV)/.env
+	@$(VENV)/bin/python workflow/scripts/run_workflow.py --version
 
 benchmark: test-env
 	@$(BIN)/python tests/benchmark/engine.py

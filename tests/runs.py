@@ -15,6 +15,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
+SNAKEMAKE = ("-m", "snakemake", "-s", str(ROOT / "Snakefile"))
+MAKE_RUN = (str(SCRIPTS / "run_workflow.py"),)  # what `make run` calls
 
 # Small enough for an embedding job of seconds; the sections are those of config.yaml.
 CONFIG = {
@@ -116,12 +118,10 @@ class Workflow:
             rows.append((name, *map(str, files), "")[:3])
         (self.folder / "genomes.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
 
-    def start(self, *arguments, output=subprocess.PIPE):
+    def start(self, *arguments, output=subprocess.PIPE, command=SNAKEMAKE):
         """Start Snakemake in the folder; what it prints goes to a pipe, or to a file."""
-        command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile")]
-        command += ["--directory", str(self.folder), *arguments]
         return subprocess.Popen(
-            command,
+            [sys.executable, *command, "--directory", str(self.folder), *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
@@ -130,9 +130,9 @@ class Workflow:
             start_new_session=True,
         )
 
-    def run(self, *arguments, cores=2, fails=False):
+    def run(self, *arguments, cores=2, fails=False, command=SNAKEMAKE):
         """Run Snakemake to its end; its output."""
-        process = self.start("--cores", str(cores), *arguments)
+        process = self.start("--cores", str(cores), *arguments, command=command)
         output, _ = process.communicate(timeout=600)
         assert (process.returncode != 0) == fails, output
         return output

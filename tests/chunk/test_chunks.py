@@ -1,6 +1,8 @@
 """FASTA to chunk tables: what is cut, what is counted, and what is refused."""
 
 import gzip
+import io
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -174,6 +176,39 @@ def test_what_is_no_nucleotide_fasta_is_refused_by_name(chunk, tmp_path, content
     path = tmp_path / "bad.fa"
     path.write_bytes(content)
     assert said.lower() in refused(chunk, path).lower()
+
+
+def tar_of(content):
+    """A tar archive with one file."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        member = tarfile.TarInfo("g.fa")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"@r1 x\nACGT\n+\nII>I\n@r2\nACGT\n+\n>III\n", "FASTQ; convert it to FASTA"),
+        (b"@HD\tVN:1.6\n", "SAM; samtools fasta"),
+        (b"BAM\1\xff\xfe\0\0", "BAM or CRAM; samtools fasta"),
+        (b"LOCUS       NC_1 8 bp\nORIGIN\n 1 acgtacgt\n//\n", "GenBank; download the record as"),
+        (b"ID   X56734; SV 1\n", "EMBL; download the record as FASTA"),
+        (b"##gff-version 3\n##FASTA\n>a\nACGT\n", "GFF; it belongs in the column regions"),
+        (b"\n##fileformat=VCFv4.3\n", "VCF; it belongs in the column variants"),
+        (tar_of(b">a\nACGT\n"), "a tar archive; extract its files"),
+    ],
+)
+def test_files_of_other_formats_are_named(chunk, tmp_path, packed, content, said):
+    path = tmp_path / ("bad.fa.gz" if packed else "bad.fa")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    message = refused(chunk, path)
+    assert "not a FASTA file" in message
+    assert f"it looks like {said}" in message
+    assert len(message.splitlines()) == 1
 
 
 def test_bad_gzip_files_are_refused(chunk, tmp_path):

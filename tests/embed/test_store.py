@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from evo2_embed.embed.overlap import HostCopy
+from evo2_embed.embed.progress import read_progress
 from evo2_embed.embed.row_files import Column
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.embed.shard_files import write_shard
@@ -99,6 +100,27 @@ def test_packs_in_any_order_and_over_several_processes(undisturbed, tmp_path_fac
         put(store, number, PACKS[number])
     with store:
         assert written(store, folder) == undisturbed
+
+
+def test_a_store_says_how_far_it_is_before_and_after_every_save(tmp_path):
+    def said():
+        progress = read_progress(tmp_path)
+        return progress.tokens, progress.n_tokens, progress.loaded
+
+    with open_store(tmp_path, save_every=1000) as store:
+        assert said() == (0, 600, False)
+        store.start()
+        assert said() == (0, 600, True)
+        store._progress._shown = 0  # more than a second ago
+        put(store, 0, PACKS[0])
+        assert said() == (200, 600, True)
+        assert read_progress(tmp_path).seconds > 0
+        assert not (tmp_path / JOURNAL).exists()
+        put(store, 1, PACKS[1])
+        store.save()
+        assert said() == (400, 600, True)
+    assert open_store(tmp_path).tokens == 400
+    assert said() == (400, 600, False)
 
 
 def test_rows_lie_in_the_order_of_the_genome(undisturbed, tmp_path):

@@ -3,17 +3,21 @@
 import contextlib
 import fcntl
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import show_status
+from evo2_embed.embed.progress import Progress, ProgressFile, read_progress
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import freeze, plan_run
-from evo2_embed.run.status import failures, last_error, shard_states
+from evo2_embed.run.status import errors_in, failures, shard_states
 from evo2_embed.settings.exports import EXPORTS
-from runs import random_bases, write_fasta
+from runs import SCRIPTS, random_bases, write_fasta
 from variant_files import vcf_of
 
 RESULTS, LOGS = Path("results"), Path("logs")
@@ -59,24 +63,41 @@ def finish(run, number, seconds=2.0, settings=None):
 
 
 def begin(number, tokens):
-    """Write the files of a job that has saved work; returns its lock file."""
+    """Write the files of a job that has saved work; returns its log."""
     work = shard(number) / ".work"
     journal = {"key": "k", "packs": [], "tokens": tokens, "n_tokens": 1000, "seconds": 1.0}
     write_json(work / "journal.json", journal)
-    (work / "lock").write_text("{}")
-    return work / "lock"
+    return log_of(number)
+
+
+def log_of(number):
+    """An empty log of a job."""
+    write_log(f"embed_shard/x/a/{number:05d}.log", "")
+    return LOGS / f"embed_shard/x/a/{number:05d}.log"
+
+
+def embedded(number, tokens, seconds, loaded=True):
+    """What a running job says of itself."""
+    file = ProgressFile(shard(number) / ".work")
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    file.show(Progress(tokens, 1000, seconds, loaded), at_once=True)
 
 
 @contextlib.contextmanager
-def alive(lock):
-    """Hold a lock file as a living job does."""
-    with open(lock, "r+") as handle:
+def alive(log):
+    """Hold a log as a living job does."""
+    with open(log, "r+") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 def states(run):
-    return shard_states(run, RESULTS, "x", {"a": 5000})
+    return shard_states(run, RESULTS, LOGS, "x", {"a": 5000})
+
+
+def said_left(run):
+    """What stands in the column of the time left."""
+    return show_status.main(".", False).splitlines()[6].split("  ")[-1].strip()
 
 
 def test_before_the_first_job(run):
@@ -95,7 +116,8 @@ def test_shards_are_done_running_interrupted_or_waiting(run):
     assert (state.done, state.running, state.interrupted, state.waiting) == (1, 2, 1, 1)
     assert (state.tokens_done, state.tokens) == (2000, 5000)
     assert state.speed == 1600 / 4.0
-    assert state.seconds_left == 3000 / (400 * 2)
+    assert state.total_speed == 600
+    assert state.seconds_left == 3000 / 600
     lines = text.splitlines()
     assert lines[2].split()[:7] == ["x", "1", "of", "5", "2", "1", "1"]
     assert lines[6].split()[:4] == ["x", "2,000", "of", "5,000"]
@@ -116,12 +138,64 @@ def test_damaged_files_count_as_missing(run):
 
 
 def test_a_job_at_work_that_has_saved_nothing_yet_is_running(run):
-    work = shard(0) / ".work"
-    work.mkdir(parents=True)
-    (work / "lock").write_text("")
-    with alive(work / "lock"):
-        assert states(run).running == 1
+    log = log_of(0)
+    with alive(log):
+        state = states(run)
+        assert (state.running, state.waiting, state.tokens) == (1, 4, 5000)
+        assert said_left(run) == "loading the model"
     assert (states(run).running, states(run).waiting) == (0, 5)
+
+
+def test_a_job_holds_its_log_until_it_ends(run):
+    log = log_of(0)
+    code = "from evo2_embed.run.job import _hold_log; _hold_log(); print(1, flush=True); input()"
+    with open(log, "w") as output:
+        job = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        )
+    while not log.read_text():
+        assert job.poll() is None
+        time.sleep(0.05)
+    assert states(run).running == 1
+    job.communicate(b"\n")
+    assert (states(run).running, states(run).waiting) == (0, 5)
+
+
+def test_a_running_job_shows_its_tokens_before_it_saves_them(run):
+    with alive(log_of(0)), alive(log_of(1)):
+        embedded(0, 0, 0.0, loaded=False)
+        embedded(1, 0, 0.0)
+        assert said_left(run) == "first pack"
+        embedded(0, 100, 0.5)
+        embedded(1, 500, 5.0)
+        state = states(run)
+        assert (state.tokens_done, state.tokens, state.total_speed) == (600, 5000, 300)
+        assert state.seconds_left == 4400 / 300
+        assert said_left(run) == "15 s"
+        for number in range(5):
+            embedded(number, 1000, 5.0)
+        finish(run, 2)
+        finish(run, 3)
+        finish(run, 4)
+        assert said_left(run) == "writing files"
+    # The jobs are dead, and saved nothing.
+    assert (states(run).running, states(run).interrupted, states(run).tokens_done) == (0, 0, 3000)
+
+
+def test_the_file_of_the_progress_is_replaced_once_per_second_and_never_ends_a_job(tmp_path):
+    file = ProgressFile(tmp_path)
+    for tokens in (1, 2, 3):
+        file.show(Progress(tokens, 9, 1.0, loaded=True))
+    assert read_progress(tmp_path).tokens == 1
+    file.show(Progress(4, 9, 1.0, loaded=True), at_once=True)
+    assert read_progress(tmp_path).tokens == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.json"]
+    (tmp_path / "progress.json").write_text("{")
+    assert read_progress(tmp_path) is None
+    ProgressFile(tmp_path / "gone").show(Progress(1, 9, 1.0, loaded=True), at_once=True)
 
 
 def test_datasets_count_when_they_are_younger_than_all_shards(run):
@@ -206,9 +280,9 @@ def test_a_failed_probe_is_shown(run_of_all):
 
 def test_the_end_of_a_long_log_is_enough(run):
     write_log("long.log", "2026-11-24 10:00:00 INFO again\n" * 100_000 + TRACEBACK)
-    assert last_error(LOGS / "long.log") == "MemoryError: no room"
+    assert errors_in(LOGS / "long.log") == ["MemoryError: no room"]
     write_log("fine.log", "2026-11-24 10:00:00 INFO again\n")
-    assert last_error(LOGS / "fine.log") is None
+    assert errors_in(LOGS / "fine.log") == []
 
 
 def test_the_genomes_may_be_gone(run):
@@ -226,6 +300,6 @@ def test_files_that_another_user_may_not_read_are_one_line(run, monkeypatch, cap
     def refused(*_):
         raise PermissionError(13, "Permission denied", str(shard(0)))
 
-    monkeypatch.setattr(show_status, "shard_states", refused)
+    monkeypatch.setattr(show_status, "all_states", refused)
     with pytest.raises(SystemExit, match="00000: Permission denied; its owner can allow"):
         show_status.command([])

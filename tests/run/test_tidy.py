@@ -117,10 +117,10 @@ def finished(run):
 
 
 def test_status_and_speeds_count_shards_that_were_deleted(run, finished_run, monkeypatch):
-    states = shard_states(run, RESULTS, "both", {})
+    states = shard_states(run, RESULTS, Path("logs"), "both", {})
     speeds = known_speeds(run.settings, RESULTS)
     monkeypatch.chdir(finished_run.folder)
-    before = shard_states(run, RESULTS, "both", {})
+    before = shard_states(run, RESULTS, Path("logs"), "both", {})
     assert (states.done, states.waiting, states.tokens_done) == (3, 0, before.tokens_done)
     assert states.speed == pytest.approx(before.speed)
     assert speeds == known_speeds(run.settings, RESULTS)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 
 import polars as pl
@@ -12,7 +13,7 @@ import yaml
 from everything import SETTINGS, configure
 from evo2_embed.io.files import write_json
 from evo2_embed.model import registry
-from runs import CONFIG, Workflow, merged, random_bases, write_fasta
+from runs import CONFIG, MAKE_RUN, Workflow, merged, random_bases, write_fasta
 
 NORM = {"default": {"layers": ["norm"]}}
 
@@ -41,11 +42,15 @@ def test_bad_genomes_stop_the_run_before_embedding_or_are_left_out_until_they_ar
     files |= {"page": "page.fa.gz", "protein": "protein.fa"}
     flow.sheet(files)
     flow.configure(extractions=NORM, sharding={"shard_tokens": 1500})
-    lines = errors(flow.run(cores=1, fails=True))
+    output = flow.run(cores=1, fails=True, command=MAKE_RUN).splitlines()
+    assert "error:" not in output
+    lines = [line for line in output if line.startswith("FAIL")]
     # Of several bundles: all are chunked, though one failed.
     assert len(lines) == 3
     for said in ("half.fa.gz: the gzip", "page.fa.gz: is named", "protein.fa: record 'prot1': 'L'"):
-        assert any(line.startswith(f"error: {said}") for line in lines)
+        assert any(re.match(rf"FAIL  chunk_fasta \S+: {said}", line) for line in lines)
+    assert all(re.search(r" \(logs/chunk_fasta/\S+\.log\)$", line) for line in lines)
+    assert len(output) < 12
     assert not flow.files("shards/**/*.*")
     assert list(flow.files("chunks/*.parquet")) == ["chunks/large.parquet"]
 
@@ -56,7 +61,9 @@ def test_bad_genomes_stop_the_run_before_embedding_or_are_left_out_until_they_ar
     sheet.write_text("\n".join([f"{head}\tclade", *rows]) + "\n")
     skip = {"extractions": NORM, "sharding": {"shard_tokens": 1500}, "on_bad_genome": "skip"}
     flow.configure(**skip)
-    flow.run()
+    output = flow.run(command=MAKE_RUN)
+    assert "\n100.0% of 2.4 k tokens, " in output
+    assert output.endswith((folder / "results" / "summary.txt").read_text())
     dataset = pl.read_parquet(folder / "results" / "embeddings" / "default" / "norm" / "*.parquet")
     assert dataset["genome"].cast(pl.String).to_list() == ["good"] * 3 + ["large"] * 10
     bad = ["half", "page", "protein", "gone"]
@@ -81,7 +88,9 @@ def test_bad_genomes_stop_the_run_before_embedding_or_are_left_out_until_they_ar
     assert "4 genome(s) left out" in page
     assert '<option value="sheet clade">' in page
 
-    assert not flow.planned()
+    again = flow.run(command=MAKE_RUN)
+    assert "nothing to do: all results of this configuration are there" in again
+    assert "4 genome(s) left out" in again
     sheet.write_text(sheet.read_text().replace("B.1", "B.9"))
     assert set(flow.planned()) == {"list_genomes", "write_manifest", "write_report", "all"}
     (folder / "half.fa.gz").write_bytes(whole)

@@ -7,6 +7,7 @@ from evo2_embed.config.context import beyond_training
 from evo2_embed.run.frozen import differs, freeze
 from evo2_embed.run.older import older_lines
 from evo2_embed.run.status import saved_work
+from snakemake_logger_plugin_evo2_embed import EVENTS
 
 STARTED = time.time()
 # The SLURM plugin removes these variables from the environment of a Snakemake in an allocation, and
@@ -84,7 +85,9 @@ def look_at_all_genomes(scheduler):
 
 
 def point_to_results():
-    """Print where the results are, if this run wrote the report."""
+    """Print where the results are, if this run wrote the report and `make run` does not."""
+    if EVENTS in os.environ:
+        return
     page = Path("results/report.html")
     if page.exists() and page.stat().st_mtime >= STARTED:
         print(f"datasets: results/embeddings/, report: {page}, numbers: results/summary.txt")

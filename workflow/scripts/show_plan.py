@@ -16,6 +16,7 @@ from pathlib import Path
 from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import fault_lines
+from evo2_embed.io.version import add_version
 from evo2_embed.plan.advice import warnings_of
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.peak import context_peaks, gpu_peak
@@ -68,6 +69,7 @@ if __name__ == "__main__":
     parser.add_argument("--configfile", default=str(DEFAULT), help="configuration file")
     parser.add_argument("--directory", default=".", help="folder of the run")
     parser.add_argument("--json", action="store_true", help="numbers, in bytes and hours")
+    add_version(parser)
     chosen = parser.parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a traceback
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import fault_lines, human_bytes
+from evo2_embed.io.version import add_version
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.tidy import Tidied, tidy
 
@@ -48,6 +49,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--directory", default=".", help="folder of the run")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    add_version(parser)
     chosen = parser.parse_args()
     try:
         print(main(chosen.directory, not chosen.dry_run))

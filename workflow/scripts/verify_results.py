@@ -11,6 +11,7 @@ from pathlib import Path
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import MESSAGE, fault_lines, human_bytes, shown
+from evo2_embed.io.version import add_version
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.verify import verify_run
 
@@ -31,6 +32,7 @@ def main(directory: str) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--directory", default=".", help="folder of the run")
+    add_version(parser)
     try:
         sys.exit(main(parser.parse_args().directory))
     except InputError as fault:

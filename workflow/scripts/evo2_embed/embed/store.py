@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from evo2_embed.embed.overlap import HostCopy
+from evo2_embed.embed.progress import Progress, ProgressFile
 from evo2_embed.embed.row_files import Column, RowFiles
 from evo2_embed.embed.rows import ShardRows
 from evo2_embed.io.errors import InputError
@@ -93,6 +94,8 @@ class RowStore:
             self.seconds = known["seconds"]
             self.done = {number: (tokens, crc) for number, tokens, crc in known["packs"]}
         self._files = RowFiles(self.work, self.columns)
+        self._progress = ProgressFile(work)
+        self._show(loaded=False)
 
     def __enter__(self) -> "RowStore":
         return self
@@ -131,6 +134,7 @@ class RowStore:
     def start(self) -> None:
         """Start to count the seconds."""
         self._saved = self._started = time.monotonic()
+        self._show()
 
     def put(
         self,
@@ -172,6 +176,8 @@ class RowStore:
         # Last: the journal must not list a pack before its rows are written.
         self.done[number] = (n_tokens, crc)
         self.beat()
+        seconds = self.seconds + time.monotonic() - self._started
+        self._progress.show(Progress(self.tokens, self.n_tokens, seconds, loaded=True))
         if time.monotonic() - self._saved >= self.save_every:
             self.save()
 
@@ -189,10 +195,16 @@ class RowStore:
             "packs": [[number, *values] for number, values in self.done.items()],
         }
         write_json(self.work / JOURNAL, journal)
+        self._show()
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of a column, (n, width); NaN where none was stored."""
         return self._files.read(name, start, stop)
+
+    def _show(self, loaded: bool = True) -> None:
+        """Say at once how far the job is."""
+        progress = Progress(self.tokens, self.n_tokens, self.seconds, loaded)
+        self._progress.show(progress, at_once=True)
 
     def _check_room(self) -> None:
         row_bytes = sum(column.row_bytes for column in self.columns.values())

@@ -16,7 +16,7 @@ import numpy as np
 import pyfaidx
 
 from evo2_embed.genomes.index import IndexedFasta, scan_index
-from evo2_embed.genomes.lines import file_kind, is_regular, rewrap
+from evo2_embed.genomes.lines import file_kind, is_regular, other_format, rewrap
 from evo2_embed.io.errors import InputError, MachineError
 from evo2_embed.io.files import (
     atomic_path,
@@ -231,8 +231,8 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
     if isinstance(error, InputError):
         return f"{path}: {error}"
     if isinstance(error, UnicodeDecodeError):
-        byte = error.object[error.start]
-        return f"{path}: not a FASTA file in UTF-8 or ASCII text (it has the byte {byte:#04x})"
+        found = other_format(path) or f"it has the byte {error.object[error.start]:#04x}"
+        return f"{path}: not a FASTA file in UTF-8 or ASCII text ({found})"
     if isinstance(error, _DAMAGED) or "BGZF" in str(error):
         return f"{path}: the gzip file is cut off or damaged ({str(error).split('.')[0]})"
     text = " ".join(str(error).replace(alias or path, "the file").split())
@@ -247,11 +247,11 @@ def _explain(path: str, error: Exception, alias: str | None = None) -> str:
         line = "" if alias else f" (line {int(text.split()[-1].rstrip('.')) + 1})"
         return f"{path}: a '>' line without a record name{line}"
     if text.startswith("Unexpected text before"):
-        return (
-            f"{path}: not a FASTA file (there is text before the first line that starts with '>')"
-        )
+        found = other_format(path) or "there is text before the first line that starts with '>'"
+        return f"{path}: not a FASTA file ({found})"
     if "does not contain a valid sequence" in text:
-        return f"{path}: not a FASTA file (no line starts with '>')"
+        found = other_format(path) or "no line starts with '>'"
+        return f"{path}: not a FASTA file ({found})"
     return f"{path}: not a FASTA file that can be read ({shown(text, 300)})"
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import shlex
 import struct
 import zlib
@@ -19,6 +20,34 @@ _OTHERS = {
     b"\x28\xb5\x2f\xfd": ("Zstandard", "zstd -dc"),
     b"PK\3\4": ("ZIP", "unzip -p"),
 }
+# How other formats begin, where a FASTA file has a line with '>': first bytes, name, what to do.
+_FORMATS = (
+    (re.compile(rb"@(HD|SQ|RG|PG|CO)\t"), "SAM", "samtools fasta"),
+    (re.compile(rb"BAM\x01|CRAM"), "BAM or CRAM", "samtools fasta"),
+    (re.compile(rb"@"), "FASTQ", "convert it to FASTA: seqtk seq -A"),
+    (re.compile(rb"LOCUS\s"), "GenBank", "download the record as FASTA, or convert it"),
+    (re.compile(rb"ID   \S"), "EMBL", "download the record as FASTA, or convert it"),
+    (re.compile(rb"##gff-version"), "GFF", "it belongs in the column regions"),
+    (re.compile(rb"##fileformat=VCF"), "VCF", "it belongs in the column variants"),
+    (re.compile(rb".{257}ustar", re.S), "a tar archive", "extract its files: tar -xf"),
+)
+_HEAD = 512  # bytes; the header of a tar archive
+
+
+def other_format(path: str) -> str | None:
+    """The format of a file that is no FASTA, plain or gzip, and what to do; None if unknown."""
+    try:
+        with open(path, "rb") as plain:
+            head = plain.read(_HEAD)
+        if head.startswith(b"\x1f\x8b"):
+            with gzip.open(path) as unpacked:
+                head = unpacked.read(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        return None
+    for start, form, advice in _FORMATS:
+        if start.match(head.removeprefix(_BOM).lstrip(b"\r\n")):
+            return f"it looks like {form}; {advice}"
+    return None
 
 
 def file_kind(path: str) -> str:

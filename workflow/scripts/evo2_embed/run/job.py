@@ -1,12 +1,14 @@
 """The frame of every job: its log, and the checks of what it reads and what it may replace."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import checked_writes
+from evo2_embed.io.locks import NoLocksError, try_lock
 from evo2_embed.io.logs import logged_to
 from evo2_embed.io.remote import address_of
 from evo2_embed.plan.rules import RULES, job_of
@@ -15,6 +17,8 @@ from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.origins import check_origin
 
 RESULTS, LOGS = Path(RUN_CONFIG).parent, Path("logs")
+
+_ATTEMPTS = 5  # to lock a log; another process of the same job may hold it
 
 _STALE = (
     "the settings or files of this job changed after it was started: it writes nothing; if no run "
@@ -36,8 +40,20 @@ def workflow_job(job) -> Iterator[None]:
         `wildcards`, `params`, `input` and `log`, as the workflow engine gives them to a
         script.
     """
-    with logged_to(job.log[0]), checked_writes(write_check(job)):
-        yield
+    with logged_to(job.log[0]):
+        _hold_log()
+        with checked_writes(write_check(job)):
+            yield
+
+
+def _hold_log() -> None:
+    """Lock the log, which is standard output, until the process ends: `make status` sees that the
+    job is alive."""
+    with suppress(NoLocksError):
+        for _ in range(_ATTEMPTS):
+            if try_lock(1):
+                return
+            time.sleep(0.01)  # a look at the lock takes less
 
 
 def write_check(job) -> Callable[[], None]:

@@ -1,15 +1,23 @@
 """Progress of a run, from its files only; nothing is written."""
 
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evo2_embed.embed.progress import Progress, read_progress
+from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
 from evo2_embed.io.locks import is_held
 from evo2_embed.plan.bundles import Bundle
+from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.rules import RULES
-from evo2_embed.run.frozen import Run
+from evo2_embed.run.frozen import INDEXES, Run
 
 RECENT = 50  # finished shards for the speed of jobs
+WORK, JOURNAL = ".work", "journal.json"  # where an embedding job saves its work
+# What a running job does while it has no speed, or after its last pack.
+LOADING, FIRST_PACK, WRITING = "loading the model", "first pack", "writing files"
 _TAIL = 8 << 10  # bytes at the end of a log that are searched for the error
 
 
@@ -25,6 +33,10 @@ class ShardStates:
         Tokens of finished and saved work, and of all shards, as far as known.
     speed : float or None
         Tokens per second per job, of jobs that run or finished last.
+    total_speed : float or None
+        Tokens per second of all running jobs together.
+    stage : str
+        What running jobs do while there is no speed, or nothing is left to embed.
     datasets, layers : int
         Number of finished datasets, and of all layers, fusions, scores and heads.
     finished : float
@@ -38,18 +50,21 @@ class ShardStates:
     tokens_done: float = 0.0
     tokens: float = 0.0
     speed: float | None = None
+    total_speed: float | None = None
+    stage: str = ""
     datasets: int = 0
     layers: int = 0
     finished: float = 0.0
     timed: list[tuple[float, float, float]] = field(default_factory=list, repr=False)
+    running_speeds: list[float | None] = field(default_factory=list, repr=False)
 
     @property
     def seconds_left(self) -> float | None:
-        """Time until the last shard is done, at this speed and with the current number of jobs."""
+        """Time until the last shard is done, at the speed of the running jobs together."""
         left = self.tokens - self.tokens_done
         if left <= 0:
             return 0.0
-        return left / (self.speed * self.running) if self.speed and self.running else None
+        return left / self.total_speed if self.total_speed else None
 
 
 @dataclass(frozen=True)
@@ -61,13 +76,35 @@ class Failure:
     error: str
 
 
-def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, float]) -> ShardStates:
+def expected_tokens(run: Run) -> Counter:
+    """Expected tokens per bundle; empty if the FASTA files no longer exist."""
+    try:
+        genomes = estimate_run(run.settings, run.bundles, INDEXES).genomes
+    except (OSError, InputError):
+        return Counter()
+    tokens = Counter()
+    for genome in genomes:
+        tokens[genome.bundle] += genome.tokens
+    return tokens
+
+
+def all_states(
+    run: Run, results: Path, logs: Path, tokens: dict[str, float]
+) -> dict[str, ShardStates]:
+    """The shards of each extraction, see `shard_states`."""
+    names = run.settings.extractions
+    return {name: shard_states(run, results, logs, name, tokens) for name in names}
+
+
+def shard_states(
+    run: Run, results: Path, logs: Path, extraction: str, tokens: dict[str, float]
+) -> ShardStates:
     """Count the shards of an extraction.
 
     Parameters
     ----------
     run : Run
-    results : Path
+    results, logs : Path
     extraction : str
         Its name.
     tokens : dict of str to float
@@ -80,11 +117,14 @@ def shard_states(run: Run, results: Path, extraction: str, tokens: dict[str, flo
         if _add_tidied(states, results, extraction, bundle, settings):
             continue
         for shard in bundle.shards:
-            folder = results / "shards" / extraction / bundle.name / shard
-            _add_shard(states, folder, settings, expected)
+            name = Path(extraction, bundle.name, shard)
+            alive = logs / "embed_shard" / f"{name}.log"
+            _add_shard(states, results / "shards" / name, alive, settings, expected)
     recent = sorted(states.timed)[-RECENT:]
     seconds = sum(seconds for _, _, seconds in recent)
     states.speed = sum(tokens for _, tokens, _ in recent) / seconds if seconds else None
+    if states.running and states.speed:
+        states.total_speed = sum(speed or states.speed for speed in states.running_speeds)
     known = run.settings.extractions[extraction]
     paths = [f"embeddings/{extraction}/{layer}.json" for layer in (*known.outputs, *known.fusion)]
     paths += [f"heads/{extraction}/{head}.json" for head in known.heads]
@@ -123,29 +163,50 @@ def _is_newer(path: Path, moment: float) -> bool:
     return path.exists() and path.stat().st_mtime >= moment
 
 
-def _add_shard(states: ShardStates, folder: Path, settings: dict, expected: float) -> None:
+def _add_shard(
+    states: ShardStates, folder: Path, log: Path, settings: dict, expected: float
+) -> None:
     record = _read(folder / "shard.json")
     if record is not None and record.get("settings") == settings:
         finished = (folder / "shard.json").stat().st_mtime
         states.finished = max(states.finished, finished)
         _add_done(states, record, _read(folder / "speed.json"), finished)
         return
-    work = folder / ".work"
-    journal = _read(work / "journal.json") or {}
-    running = is_held(work / "lock")
-    states.running += running
-    states.interrupted += bool(journal) and not running
-    states.waiting += not journal and not running
+    if is_held(log):
+        _add_running(states, folder / WORK, expected)
+        return
+    journal = _read(folder / WORK / JOURNAL) or {}
+    states.interrupted += bool(journal)
+    states.waiting += not journal
     states.tokens += journal.get("n_tokens", expected)
     states.tokens_done += journal.get("tokens", 0)
-    if running and journal.get("seconds"):
-        saved = (work / "journal.json").stat().st_mtime
-        states.timed.append((saved, journal["tokens"], journal["seconds"]))
+
+
+def _add_running(states: ShardStates, work: Path, expected: float) -> None:
+    states.running += 1
+    progress = read_progress(work)
+    if progress is None:  # it is starting, or of an earlier version
+        saved = _read(work / JOURNAL) or {"tokens": 0, "n_tokens": round(expected), "seconds": 0.0}
+        known = {key: saved[key] for key in ("tokens", "n_tokens", "seconds")}
+        progress = Progress(**known, loaded=saved["seconds"] > 0)
+    states.tokens += progress.n_tokens
+    states.tokens_done += progress.tokens
+    speed = None
+    if progress.tokens and progress.seconds:
+        speed = progress.tokens / progress.seconds
+        states.timed.append((time.time(), progress.tokens, progress.seconds))
+    states.running_speeds.append(speed)
+    if not progress.loaded:
+        states.stage = states.stage or LOADING
+    elif progress.tokens < progress.n_tokens:
+        states.stage = FIRST_PACK
+    else:
+        states.stage = states.stage or WRITING
 
 
 def saved_work(results: Path) -> int:
     """Number of embedding jobs with saved work, which a rerun continues."""
-    journals = (_read(path) or {} for path in results.glob("**/.work/journal.json"))
+    journals = (_read(path) or {} for path in results.glob(f"**/{WORK}/{JOURNAL}"))
     return sum(journal.get("tokens", 0) > 0 for journal in journals)
 
 
@@ -162,24 +223,22 @@ def failures(run: Run, results: Path, logs: Path) -> list[Failure]:
     found = []
     for job in (job for rule in RULES for job in run.jobs(rule)):
         output, log = results / next(iter(job.outputs.values())), logs / job.log
-        if output.exists() or not log.exists() or is_held(output.parent / ".work" / "lock"):
+        if output.exists() or not log.exists() or is_held(log):
             continue
-        error = last_error(log)
-        if error:
-            found.append(Failure(job.name, str(log), error))
+        errors = errors_in(log)
+        if errors:
+            found.append(Failure(job.name, str(log), errors[-1]))
     return found
 
 
-def last_error(log: Path) -> str | None:
-    """The last error in a job's log, in one line; None if there is none."""
+def errors_in(log: Path) -> list[str]:
+    """The errors at the end of a job's log, one line each; of a traceback, its last line, with the
+    name and message of the exception."""
     with open(log, "rb") as handle:
         handle.seek(0, 2)
         handle.seek(max(handle.tell() - _TAIL, 0))
         lines = handle.read().decode("utf-8", "replace").splitlines()
-    errors = [line for line in lines if " ERROR " in line]
-    traceback = any(line.startswith("Traceback (most recent call last)") for line in lines)
-    if traceback:
-        # Its last line has the exception's name and message.
+    if any(line.startswith("Traceback (most recent call last)") for line in lines):
         said = [line for line in lines if line.strip() and not line.startswith(" ")]
-        return said[-1].strip()
-    return errors[-1].split(" ERROR ", 1)[1].strip() if errors else None
+        return [said[-1].strip()]
+    return [line.split(" ERROR ", 1)[1].strip() for line in lines if " ERROR " in line]

@@ -6,6 +6,7 @@ from evo2_embed.io.text import MESSAGE, shown, text_table
 from evo2_embed.run.status import Failure, ShardStates
 
 SHOWN_FAILURES = 10
+_PARTS = ("timed", "running_speeds")  # what the numbers are computed from
 
 
 def as_json(states: dict[str, ShardStates], failed: list[Failure]) -> dict:
@@ -13,7 +14,7 @@ def as_json(states: dict[str, ShardStates], failed: list[Failure]) -> dict:
     return {
         "extractions": {
             name: {
-                **{key: value for key, value in asdict(state).items() if key != "timed"},
+                **{key: value for key, value in asdict(state).items() if key not in _PARTS},
                 "seconds_left": state.seconds_left,
             }
             for name, state in states.items()
@@ -56,20 +57,28 @@ def _tokens(name: str, state: ShardStates) -> dict:
     return {
         "extraction": name,
         "tokens done": f"{state.tokens_done:,.0f} of {state.tokens:,.0f} ({share:.1%})",
-        "tokens/s per job": f"{state.speed:,.0f}" if state.speed else "-",
-        "time left": _left(state),
+        "tokens/s": f"{state.total_speed:,.0f}" if state.total_speed else "-",
+        "per job": f"{state.speed:,.0f}" if state.speed else "-",
+        "time left": time_left(state),
     }
 
 
-def _left(state: ShardStates) -> str:
+def time_left(state: ShardStates) -> str:
+    """The time until the last shard is done, or what the running jobs do instead."""
     seconds = state.seconds_left
+    if not seconds and state.running:
+        return state.stage
     if seconds is None:
-        return "unknown" if state.running else "no job runs"
-    if not seconds:
-        return "-"
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
+        return "no job runs"
+    return duration(seconds) if seconds else "-"
+
+
+def duration(seconds: float) -> str:
+    """A time in two units: 3 h 02 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
     days, hours = divmod(hours, 24)
     if days:
         return f"{days} d {hours} h"
-    return f"{hours} h {minutes:02} min" if hours else f"{max(minutes, 1)} min"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
