@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import show_plan
+from evo2_embed.io.text import COLUMNS
 from runs import ROOT, random_bases, write_fasta
 
 EXAMPLES = ROOT / "config" / "examples"
@@ -35,9 +36,17 @@ def plan(project, monkeypatch):
         monkeypatch.chdir(project)
         sheet = f"genome\tfasta\tregions\ng\tg.fa\t{regions}\n"
         (project / "config/genomes.tsv").write_text(sheet)
-        return json.loads(show_plan.main(path, ".", True))
+        return planned(path, ".")
 
     return plan
+
+
+def planned(path, folder):
+    """The plan as numbers; as text, it fits the terminal."""
+    text = show_plan.main(path, folder, False)
+    assert max(map(len, text.splitlines())) <= COLUMNS
+    # Where the first call went to the folder.
+    return json.loads(show_plan.main(path, ".", True))
 
 
 def test_every_example_is_in_the_list():
@@ -48,15 +57,15 @@ def test_every_example_is_in_the_list():
 
 @pytest.mark.parametrize("name", FILES)
 def test_files_are_planned_for_whole_genomes_or_regions(name, plan):
-    planned = plan(f"config/examples/{name}", "genes.bed" if name == "per_base.yaml" else "")
-    assert not [line for line in planned["warnings"] if "computed" in line]
-    layers = {entry["layer"] for entry in planned["layers"]}
+    found = plan(f"config/examples/{name}", "genes.bed" if name == "per_base.yaml" else "")
+    assert not [line for line in found["warnings"] if "computed" in line]
+    layers = {entry["layer"] for entry in found["layers"]}
     assert len(layers) >= (8 if name == "layers.yaml" else 1)
-    tokens = planned["totals"]["tokens"]
+    tokens = found["totals"]["tokens"]
     bases = 2 * LENGTH
     if name == "per_base.yaml":
         bases = 2 * sum(end - start for start, end in GENES)
-        assert {entry["rows"] for entry in planned["layers"]} == {bases}
+        assert {entry["rows"] for entry in found["layers"]} == {bases}
         assert bases < tokens <= bases + 2 * len(GENES) * 4096
     elif name == "long_context.yaml":
         assert bases < tokens < 1.1 * bases
@@ -67,5 +76,5 @@ def test_files_are_planned_for_whole_genomes_or_regions(name, plan):
 @pytest.mark.parametrize("name", FOLDERS)
 def test_folders_are_planned_as_they_stand(name, project, monkeypatch):
     monkeypatch.chdir(project)
-    planned = json.loads(show_plan.main("config/config.yaml", f"config/examples/{name}", True))
-    assert planned["totals"]["tokens"] > 0
+    found = planned("config/config.yaml", f"config/examples/{name}")
+    assert found["totals"]["tokens"] > 0

@@ -14,12 +14,13 @@ import yaml
 from evo2_embed.doctor import checks, devices, prompts, software, storage
 from evo2_embed.doctor.findings import fail, failed, lines, log_and_stop, ok, warn
 from evo2_embed.embed import gpus
+from evo2_embed.export import packages
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import write_json
 from evo2_embed.model import registry
 from evo2_embed.model.import_evo2 import FLASH
 from evo2_embed.settings.extraction import Model
-from runs import CONFIG, ROOT, SCRIPTS, Workflow, random_bases, write_fasta
+from runs import CONFIG, ROOT, SCRIPTS, Workflow, merged, random_bases, write_fasta
 
 GB = 10**9
 TINY = Model()
@@ -382,6 +383,26 @@ def test_the_doctor_finds_this_machine_fit(config):
     assert len({finding.what for finding in findings}) == len(findings)
 
 
+def test_the_doctor_names_the_packages_that_an_export_needs(config, monkeypatch):
+    config.write_text(yaml.safe_dump(merged(CONFIG, {"export": ["anndata", "lance", "bigwig"]})))
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    found = [f.text for f in failed(checks.check_machine(str(config))) if f.what == "packages"]
+    assert [text.split(": the package ")[0] for text in found] == [
+        "export: anndata",
+        "export: bigwig",
+        "export: lance",
+    ]
+    assert "run `make export-env`" in found[0]
+
+
+def test_a_long_finding_goes_on_below_its_status():
+    text = "free disk space, or set fewer layers, " * 5
+    shown = lines([fail("weights of evo2_7b", text), ok("a", "x")]).splitlines()
+    assert shown[0].startswith("FAIL  weights of evo2_7b  free disk")
+    assert all(line.startswith("      ") for line in shown[1:-1])
+    assert max(map(len, shown)) <= 100
+
+
 def test_the_doctor_goes_on_after_a_bad_config(config):
     config.write_text("genomes: none.tsv\nextractions: {x: {layers: [blocks.99]}}\n")
     findings = checks.check_machine(str(config))
@@ -436,17 +457,18 @@ def test_the_doctor_takes_the_loss_of_real_weights_on_a_gpu(config, cuda, monkey
 
 
 def test_the_doctor_on_the_command_line(config):
-    def doctor(path):
+    def doctor(*arguments):
         return subprocess.run(
-            [sys.executable, str(SCRIPTS / "check_machine.py"), path],
+            [sys.executable, str(SCRIPTS / "check_machine.py"), *arguments],
             capture_output=True,
             text=True,
         )
 
-    well, ill = doctor("config.yaml"), doctor("missing.yaml")
+    well, ill = doctor("config.yaml"), doctor("missing.yaml", "--json")
     assert (well.returncode, ill.returncode) == (0, 1)
-    assert all(line.startswith(("OK ", "WARN ")) for line in well.stdout.splitlines())
-    assert "FAIL  config" in ill.stdout
+    assert all(line.startswith(("OK ", "WARN ", "      ")) for line in well.stdout.splitlines())
+    checks = json.loads(ill.stdout)["checks"]
+    assert [check["what"] for check in checks if check["state"] == "FAIL"] == ["config"]
     assert well.stderr == ""
     assert not (config.parent / "activations_debug.log").exists()
     assert "check_machine.py" in (ROOT / "Makefile").read_text()

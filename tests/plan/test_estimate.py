@@ -220,7 +220,9 @@ def test_the_limit_refuses_a_run_and_names_the_largest_part(tmp_path, monkeypatc
     with pytest.raises(InputError, match=r"^max_output_gb: .* for extraction 'tokens' \(allowed"):
         plan_run(low)
     Path("config.yaml").write_text(yaml.safe_dump(low))
-    assert "- max_output_gb: results/ would have about" in show_plan.main("config.yaml", ".", False)
+    assert "FAIL  max_output_gb: results/ would have about" in show_plan.main(
+        "config.yaml", ".", False
+    )
 
 
 BINS = {"tokens": {"layers": ["norm"], "pooling": {"bin": 1}}, "one": {"layers": ["norm"]}}

@@ -232,7 +232,9 @@ def test_failures_are_jobs_whose_log_ends_in_an_error_and_whose_output_is_missin
         "embed_shard x/a/00003": "MemoryError: no room",
     }
     assert "3 job(s) failed" in text
-    assert "- pack_tokens a/00000: a.fa: is no FASTA\n  logs/pack_tokens/a/00000.log" in text
+    assert (
+        "FAIL  pack_tokens a/00000: a.fa: is no FASTA\n      logs/pack_tokens/a/00000.log" in text
+    )
 
 
 @pytest.fixture
@@ -267,7 +269,9 @@ def test_a_failure_of_any_rule_is_shown(rule, request):
     kind = "run_of_variants" if RULES[rule].of_bundle else "run_of_all"
     job = request.getfixturevalue(kind).jobs(rule)[0]
     write_log(job.log, TRACEBACK)
-    assert f"- {job.name}: MemoryError: no room\n  logs/{job.log}" in show_status.main(".", False)
+    assert f"FAIL  {job.name}: MemoryError: no room\n      logs/{job.log}" in show_status.main(
+        ".", False
+    )
     for output in job.outputs.values():
         write_json(RESULTS / output, {})
     assert "no job failed" in show_status.main(".", False)
@@ -275,7 +279,7 @@ def test_a_failure_of_any_rule_is_shown(rule, request):
 
 def test_a_failed_probe_is_shown(run_of_all):
     write_log("probe_layers/x.log", "2026-11-24 10:00:00 ERROR labels.bed: too few rows\n")
-    assert "- probe_layers x: labels.bed: too few rows" in show_status.main(".", False)
+    assert "FAIL  probe_layers x: labels.bed: too few rows" in show_status.main(".", False)
 
 
 def test_the_end_of_a_long_log_is_enough(run):

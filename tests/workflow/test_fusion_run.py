@@ -63,7 +63,7 @@ def test_the_manifest_and_the_summary_have_the_fusions(finished_run):
         *("large/00000", "large/00001", "small/00000")
     ]
     assert list(result.datasets) == [*LAYERS, *FUSIONS]
-    assert "2 + 2 fused" in render_summary([result], [])
+    assert "  2 + 2  " in render_summary([result], [])
     assert str(finished_run.folder) not in json.dumps(manifest)
 
 

@@ -17,7 +17,7 @@ from evo2_embed.config.read import read_yaml
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.text import fault_lines
 from evo2_embed.io.version import add_version
-from evo2_embed.plan.advice import warnings_of
+from evo2_embed.plan.advice import output_fault, warnings_of
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.peak import context_peaks, gpu_peak
 from evo2_embed.plan.speeds import known_speeds
@@ -44,7 +44,8 @@ def main(configfile: str, directory: str, as_numbers: bool) -> str:
     free = shutil.disk_usage(RESULTS if RESULTS.exists() else ".").free
     temporary = temporary_bytes(run.bundles), shutil.disk_usage(tempfile.gettempdir()).free
     advice = warnings_of(run.settings, estimate, speeds, free, *temporary)
-    cost = Cost(run.settings, run.bundles, estimate, speeds, peaks, contexts, free, advice)
+    fault = output_fault(run.settings, estimate)
+    cost = Cost(run.settings, run.bundles, estimate, speeds, peaks, contexts, free, fault, advice)
     return json.dumps(as_json(cost), indent=2) if as_numbers else as_text(cost)
 
 

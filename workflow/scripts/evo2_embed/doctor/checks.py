@@ -22,6 +22,7 @@ from evo2_embed.doctor.storage import (
     weights_finding,
 )
 from evo2_embed.embed.gpus import GpusTakenError, claim_gpus, visible_gpus
+from evo2_embed.export.packages import package_faults
 from evo2_embed.io.errors import InputError
 from evo2_embed.model.registry import TINY
 from evo2_embed.model.weights import weights_path
@@ -106,6 +107,7 @@ def check_machine(config: str, gpus: int = 1) -> list[Finding]:
     run, findings = _read_config(config)
     software = _software()
     missing = None if failed(findings) else missing_bytes(run)
+    findings += [fail("packages", fault) for fault in package_faults(run.settings)]
     temporary = temporary_finding(temporary_bytes(run.bundles))
     findings += [*software, disk_finding(RESULTS, missing), temporary, cache_finding()]
     directory, device = run.settings.model_directory, run.settings.runtime.device

@@ -5,7 +5,7 @@ from typing import Literal
 
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.logs import log
-from evo2_embed.io.text import MESSAGE, shown
+from evo2_embed.io.text import MESSAGE, shown, status_line
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ def failed(findings: list[Finding]) -> list[Finding]:
 
 
 def lines(findings: list[Finding]) -> str:
-    """Findings for the terminal, one line each."""
+    """Findings for the terminal, one line each, or more if it is long."""
     width = max((len(finding.what) for finding in findings), default=0)
-    return "\n".join(f"{x.state:<4}  {x.what:<{width}}  {shown(x.text, MESSAGE)}" for x in findings)
+    return "\n".join(
+        status_line(x.state, f"{x.what:<{width}}  {shown(x.text, MESSAGE)}") for x in findings
+    )
 
 
 def log_and_stop(findings: list[Finding]) -> None:

@@ -11,6 +11,9 @@ COLUMNS = 100
 LONGEST_LINE = 1 << 20  # characters of a line of a text file
 NAME = 80  # most characters of a name in a message or on the report page
 MESSAGE = 2000  # most characters of a message
+_GAP = 2  # blanks between two columns of a table
+_LEAST = 8  # characters to which words of a table are cut
+_STATUS = 6  # characters of a status word and the blanks after it
 
 # What a terminal or a browser obeys: control characters, line separators, marks that turn the
 # direction of the text behind them. And bytes that are not UTF-8, which cannot be printed.
@@ -41,7 +44,7 @@ def shown(name: object, most: int = NAME) -> str:
     text = str(name)
     if len(text) > most:
         head = 2 * most // 3
-        text = f"{text[:head]}...{text[head + 3 - most :]}"
+        text = f"{text[:head]}...{text[len(text) + head + 3 - most :]}"
     return printable(text)
 
 
@@ -97,12 +100,44 @@ def human_bytes(number: float) -> str:
 
 
 def text_table(rows: list[dict], words: int = 1) -> str:
-    """Rows as a table; the first `words` columns hold words, the others numbers."""
+    """Rows as a table that fits the terminal; the first `words` columns hold words, the others hold
+    numbers. If it is too wide, headers have several lines, then the longest words are cut in their
+    middle."""
     import tabulate  # only here: a run is planned without it
 
     tabulate.MIN_PADDING = 0  # columns as narrow as their headers
-    align = ["left"] * words + ["right"] * (len(rows[0]) - words)
-    return tabulate.tabulate(rows, headers="keys", colalign=align, disable_numparse=True)
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    cells = [[str(row.get(head, "")) for head in heads] for row in rows]
+    widest = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = COLUMNS - _GAP * (len(heads) - 1)
+    if sum(map(max, widest, map(len, heads))) > room:
+        heads = [_broken(head, width) for head, width in zip(heads, widest, strict=True)]
+        tops = [max(map(len, head.split("\n"))) for head in heads]
+        widths = [max(*pair) for pair in zip(widest, tops, strict=True)]
+        while sum(widths) > room and max(widths[:words]) > _LEAST:
+            widths[widths.index(max(widths[:words]))] -= 1
+        for row in cells:
+            row[:words] = [shown(*pair) for pair in zip(row[:words], widths, strict=False)]
+    align = ["left"] * words + ["right"] * (len(heads) - words)
+    return tabulate.tabulate(cells, heads, colalign=align, disable_numparse=True)
+
+
+def _broken(head: str, width: int) -> str:
+    """A header on several lines, as narrow as its column or its longest word."""
+    longest = max(map(len, head.split()), default=1)
+    return "\n".join(textwrap.wrap(head, max(width, longest), break_on_hyphens=False))
+
+
+def status_line(word: str, line: str) -> str:
+    """A line that begins with OK, WARN or FAIL, continued on indented lines if it is too long."""
+    indent = " " * _STATUS
+    return textwrap.fill(
+        f"{word:<{_STATUS}}{line}",
+        COLUMNS,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def wrapped(line: str) -> str:

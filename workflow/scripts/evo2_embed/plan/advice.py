@@ -60,8 +60,7 @@ def warnings_of(
     temporary, temporary_free : int
         Bytes of temporary files of a job, and free bytes for them.
     """
-    fault = output_fault(settings, estimate)
-    lines = [*([fault] if fault else []), *beyond_training(settings)]
+    lines = beyond_training(settings)
     needed = estimate.needed_bytes(settings)
     if needed > free:
         less = "" if settings.keeps_datasets else " (keep: datasets needs less)"

@@ -66,7 +66,7 @@ class LayerEstimate:
     dataset, with that of variants.
 
     Or of one fusion or head, by its name; it has no shard files. The width of a head is the number
-    of its outputs, or of the features that it keeps.
+    of its outputs, or of the features that it keeps per row; `features` is then the number of all.
     """
 
     extraction: str
@@ -78,6 +78,7 @@ class LayerEstimate:
     shard_bytes: int
     dataset_bytes: int
     export_bytes: int = 0
+    features: int | None = None
 
 
 @dataclass(frozen=True)
@@ -357,11 +358,13 @@ def _estimate_heads(
         fusion = extraction.fusion.get(head.layer)
         mine = rows if fusion is None or fusion.strands == "keep" else rows // 2
         if head.file is None:
-            width = read_labels(settings.probe).n_outputs
+            width = features = read_labels(settings.probe).n_outputs
         else:
-            width = head.k or HeadFile.open(head.file).outputs
+            features = HeadFile.open(head.file).outputs
+            width = head.k or features
         size = filesizes.head(width, head.k is not None, mine, bundles)
         drawn = (width if head.tracks is None else len(head.tracks)) if head.is_drawn else 0
         sizes = 0, size, filesizes.tracks(settings, drawn, mine)
-        heads.append(LayerEstimate(where, name, pooling, "float32", width, mine, *sizes))
+        known = LayerEstimate(where, name, pooling, "float32", width, mine, *sizes)
+        heads.append(known if head.k is None else replace(known, features=features))
     return heads

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-from evo2_embed.io.text import human_bytes, text_table, wrapped
+from evo2_embed.io.text import human_bytes, status_line, text_table, wrapped
 from evo2_embed.plan.bundles import Bundle
-from evo2_embed.plan.estimate import Estimate, GenomeEstimate
+from evo2_embed.plan.estimate import Estimate, GenomeEstimate, LayerEstimate
 from evo2_embed.plan.peak import SEGMENTS, Peak
 from evo2_embed.plan.prices import share_prices
 from evo2_embed.plan.speeds import Speed
@@ -25,6 +25,8 @@ class Cost:
         By extraction; memory of GPUs only if GPUs are used.
     free : int
         Free bytes on the disk of the results.
+    fault : str or None
+        Why a run would not start.
     warnings : list of str
     """
 
@@ -35,6 +37,7 @@ class Cost:
     peaks: dict[str, Peak]
     contexts: dict[str, dict[int, dict[int, int]]]
     free: int
+    fault: str | None
     warnings: list[str]
 
     def hours(self, speed: Speed) -> float:
@@ -72,7 +75,7 @@ def as_json(cost: Cost) -> dict:
         "variants": share_prices(cost.estimate, cost.speeds),
         "context_memory_bytes": cost.contexts,
         "gpu_memory_bytes": {name: asdict(peak) for name, peak in cost.peaks.items()},
-        "warnings": cost.warnings,
+        "warnings": [*([cost.fault] if cost.fault else []), *cost.warnings],
     }
 
 
@@ -90,9 +93,15 @@ def as_text(cost: Cost) -> str:
         ),
         ("Datasets", _datasets(cost)),
         ("Disk", _disk(cost)),
-        ("Before you start", "\n".join(wrapped(f"- {line}") for line in cost.warnings)),
+        ("Before you start", _advice(cost)),
     ]
     return "\n\n".join(f"{title}\n{text}" for title, text in sections if text) + "\n"
+
+
+def _advice(cost: Cost) -> str:
+    lines = [status_line("FAIL", cost.fault)] if cost.fault else []
+    lines += [status_line("WARN", line) for line in cost.warnings]
+    return "\n".join(lines or [status_line("OK", "nothing to warn of")])
 
 
 def _genomes(cost: Cost) -> str:
@@ -253,7 +262,7 @@ def _datasets(cost: Cost) -> str:
             "extraction": layer.extraction,
             "layer": layer.layer,
             "row": _row(layer.pooling),
-            "type": f"{layer.dtype}[{layer.width:,}]",
+            "type": _type(layer),
             "rows": f"{layer.rows:,}",
             "shard files": human_bytes(layer.shard_bytes),
             "dataset": human_bytes(layer.dataset_bytes),
@@ -261,6 +270,12 @@ def _datasets(cost: Cost) -> str:
         for layer in cost.estimate.layers
     ]
     return text_table(rows, 4)
+
+
+def _type(layer: LayerEstimate) -> str:
+    if layer.features is None:
+        return f"{layer.dtype}[{layer.width:,}]"
+    return f"up to {layer.width:,} of {layer.features:,}"
 
 
 def _row(pooling: str | dict) -> str:

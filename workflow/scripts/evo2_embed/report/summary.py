@@ -148,31 +148,28 @@ def load_results(manifests: list[str], shards: list[str]) -> list[Result]:
 
 
 def summary_rows(results: list[Result]) -> list[dict]:
-    """One row per extraction."""
+    """One row per extraction; `6 + 2`: layers and fusions."""
     rows, scored = [], any(result.scores for result in results)
     for result in results:
         bits = result.scores and result.scores["bits_per_base"]
         speed = result.tokens_per_second
+        fused = f" + {len(result.manifest['fusions'])}" if result.manifest["fusions"] else ""
         rows.append(
             {
                 "extraction": result.name,
                 "genomes": len(result.manifest["genomes"]),
                 "chunks": f"{result.total('n_chunks'):,}",
                 "tokens": f"{result.total('n_tokens'):,}",
-                "padding": f"{result.padding_share:.1%} {'paid' if result.padded else 'avoided'}",
+                # The strategy is one for all extractions.
+                f"padding {'paid' if result.padded else 'avoided'}": f"{result.padding_share:.1%}",
                 "tokens/s per job": f"{speed:,.0f}" if speed else "-",
-                "layers": _layers(result.manifest),
-                **({"bits/base": f"{bits:.3f}" if bits is not None else "-"} if scored else {}),
+                "layers": f"{len(result.manifest['layers'])}{fused}",
+                **({"bits per base": f"{bits:.3f}" if bits is not None else "-"} if scored else {}),
                 "rows": f"{result.manifest['rows']:,}",
                 "size": human_bytes(result.bytes),
             }
         )
     return rows
-
-
-def _layers(manifest: dict) -> str:
-    fused = f" + {len(manifest['fusions'])} fused" if manifest["fusions"] else ""
-    return f"{len(manifest['layers'])}{fused}"
 
 
 def render_summary(results: list[Result], lines: list[str], layer: str | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from evo2_embed.io.text import MESSAGE, shown, text_table
+from evo2_embed.io.text import MESSAGE, shown, status_line, text_table
 from evo2_embed.run.status import Failure, ShardStates
 
 SHOWN_FAILURES = 10
@@ -30,13 +30,13 @@ def as_text(states: dict[str, ShardStates], failed: list[Failure]) -> str:
     lines = [shards, "", tokens, ""]
     if failed:
         lines.append(f"{len(failed):,} job(s) failed and did not run again since:")
-        lines += [
-            f"- {f.job}: {shown(f.error, MESSAGE)}\n  {f.log}" for f in failed[:SHOWN_FAILURES]
-        ]
+        for each in failed[:SHOWN_FAILURES]:
+            lines.append(status_line("FAIL", f"{each.job}: {shown(each.error, MESSAGE)}"))
+            lines.append(f"      {each.log}")
         if len(failed) > SHOWN_FAILURES:
-            lines.append(f"- and {len(failed) - SHOWN_FAILURES:,} more")
+            lines.append(f"and {len(failed) - SHOWN_FAILURES:,} more")
     else:
-        lines.append("no job failed")
+        lines.append(status_line("OK", "no job failed"))
     return "\n".join(lines) + "\n"
 
 
