@@ -15,7 +15,7 @@ def test_columns_are_as_narrow_as_their_widest_cell():
 
 
 @pytest.mark.parametrize("most", [8, 9, 30])
-def test_a_long_name_is_cut_in_its_middle(most):
+def test_a_name_is_cut_to_any_length(most):
     assert len(shown("abcdefghij" * 9, most)) == most
     assert shown("abcdefgh" * 9, most).startswith("abcde")
 
@@ -23,9 +23,9 @@ def test_a_long_name_is_cut_in_its_middle(most):
 def test_a_wide_table_fits_with_headers_of_several_lines_and_words_that_are_cut():
     rows = [{"name": "n" * 90, "tokens/s per job": "5", "size": "9.9 GB"}]
     lines = text_table(rows).splitlines()
-    assert [line.split() for line in lines[:3]] == [["name", "tokens/s", "size"], ["per"], ["job"]]
+    assert [line.split() for line in lines[:2]] == [["name", "tokens/s", "size"], ["per", "job"]]
     assert max(map(len, lines)) == COLUMNS
-    assert "n...n" in lines[4]
+    assert "n...n" in lines[3]
 
 
 def test_a_long_line_continues_on_indented_lines_with_all_its_words():

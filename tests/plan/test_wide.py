@@ -103,8 +103,8 @@ def test_a_status_fits(config):
 
 def test_a_summary_fits():
     counts = dict.fromkeys(("n_tokens", "padded_tokens", "budget_tokens"), 6_200_000_000)
-    shard = {**counts, "n_chunks": 1_500_000, "seconds": 1e5}
-    dataset = {"rows": 1_500_000, "parts": [{"bytes": 24_000_000_000}]}
+    shard = {**counts, "n_chunks": 757_000, "seconds": 1e5}
+    dataset = {"rows": 757_000, "parts": [{"bytes": 24_000_000_000}]}
     scores = {**dataset, "bits_per_base": 1.9}
     manifest = {
         "genomes": [{"genome": GENOME, "counts": {"skipped: contig shorter than min_length": 9}}],
@@ -112,7 +112,7 @@ def test_a_summary_fits():
         "fusions": {"a_long_fusion_name_of_directions": dataset},
         "settings": {"packing": {"packing": {}}},
         "scores": scores,
-        "rows": 51_000_000,
+        "rows": 25_738_000,
         "skipped": [{"genome": GENOME, "reason": "the file is cut off or damaged " * 9}],
     }
     result = Result(LONG, Path("results/embeddings") / LONG, manifest, [shard])
