@@ -149,11 +149,17 @@ COMMANDS = sorted({(line, b.page) for b in blocks_in("bash") for line in lines_o
 PLACES = {"PATH": str(ROOT), "FOLDER": ".", "PROJECT": "config/examples/genes"}
 
 
+MAKE_RUN = {"CONFIG": ["--configfile"], "PROFILE": ["--workflow-profile"], "ARGS": []}
+
+
 def words_of(line):
     """The folder and the options of a command, for a dry run that needs no cluster."""
     for name, example in PLACES.items():
         line = line.replace(name, example)
-    words = shlex.split(line)[1:]
+    first, *words = shlex.split(line)
+    if first == "make":
+        given = [word.split("=", 1) for word in words[1:]]
+        words = [word for name, value in given for word in (*MAKE_RUN[name], *value.split())]
     options = {"--workflow-profile": None, "-s": f"{ROOT}/Snakefile", "-d": "."}
     for option, usual in options.items():
         if option in words:
@@ -170,7 +176,7 @@ def words_of(line):
 
 def is_dry_run(line):
     skipped = any(re.fullmatch(pattern, line) for pattern in NOT_RUN)
-    return line.startswith("snakemake ") and not skipped
+    return line.startswith(("snakemake ", "make run")) and not skipped
 
 
 @pytest.mark.parametrize(("line", "page"), [c for c in COMMANDS if not is_dry_run(c[0])])
@@ -211,6 +217,6 @@ def test_snakemake_takes_its_commands(words, folder):
 
 
 def test_configurations_of_commands_exist():
-    found = re.findall(r"--configfile (\S+)", "\n".join(line for line, _ in COMMANDS))
+    found = re.findall(r"CONFIG=(config/\S+)", "\n".join(line for line, _ in COMMANDS))
     assert found
     assert all((ROOT / name).is_file() for name in found)
