@@ -40,7 +40,7 @@ NOT_RUN = {
     r"embedding-atlas results/export/.*": "tests/export starts the program on a file",
     r"scancel --name RUN_ID": "needs a run on a cluster",
     r"snakemake --unlock": "tests/soak unlocks the folders of killed runs",
-    r"snakemake .*results/shards/.*/BUNDLE/.*": "BUNDLE is a name of the user's run",
+    r"make run .*results/shards/.*/BUNDLE/.*": "BUNDLE is a name of the user's run",
 }
 # Drawings, and what a program prints: they have no code.
 DRAWN = {
