@@ -6,12 +6,16 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from evo2_embed.config.resolve import resolve
 from evo2_embed.report import html, similarity
+from evo2_embed.report.effects import Effects
 from evo2_embed.report.render import About, join_sections
+from evo2_embed.report.summary import Result
+from evo2_embed.report.variants import variants
 
 # Figures that are drawn, and all that should be, without those of folded parts.
 DRAWN = "[...document.querySelectorAll('.drawing')].filter((e) => e.clientWidth).map(%s)"
@@ -21,13 +25,18 @@ WIDER = """(what) => [...document.querySelectorAll(what)]
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory):
-    """A page on 3 and on 50 genomes, with a table of many rows and columns."""
+    """A page on 3 and on 50 genomes, on variants, with a table of many rows and columns."""
     rng = np.random.default_rng(0)
     sections = []
     for number in (3, 50):
         names = [f"genome {i} of group {i % 4}" for i in range(number)]
         vectors = rng.normal(size=(4, 8))[np.arange(number) % 4] + rng.normal(size=(number, 8)) / 3
         sections.append(html.section(f"Genomes {number}", similarity.figure(names, vectors)))
+    llr, distances = {"SNV": rng.normal(size=90)}, {"norm": rng.random(90)}
+    largest = pl.DataFrame([{"genome": "g", "variant": "c:7:A:C", "id": None, "strand": "+"}])
+    largest = largest.with_columns(kind=pl.lit("SNV"), llr=pl.lit(-2.5))
+    effects = Effects({"SNV": 90}, 90, False, "norm", "llr", largest, llr, distances, 90)
+    sections.append(variants(Result("default", Path(), {"genomes": []}, []), effects))
     rows = [(f"g{i}", *(f"{i * j:,}" for j in range(1, 12)), "nothing") for i in range(300)]
     heads = ("genome", *(f"column {j}" for j in range(1, 12)), "skipped")
     sections.append(html.section("Genomes", html.table(heads, rows, "genomes")))
@@ -85,11 +94,11 @@ def test_every_control_works(report, open_page, finished_run, tmp_path, monkeypa
 def test_tables_are_sorted_as_numbers_or_names_and_say_that_they_scroll(many, open_page):
     page = open_page(many)
     cells = "all => all.map((row) => row.cells[%d].textContent)"
-    rows = page.locator("tbody tr")
+    rows = page.locator("#genomes tbody tr")
     page.get_by_role("button", name="column 11").click()
     page.get_by_role("button", name="column 11").click()
     assert rows.evaluate_all(cells % 11)[:3] == ["3,289", "3,278", "3,267"]
-    page.locator("th button").first.click()
+    page.locator("#genomes th button").first.click()
     assert rows.evaluate_all(cells % 0)[:3] == ["g0", "g1", "g2"]
     assert page.get_by_text("Scroll to see the whole table.").is_visible()
     assert page.get_by_role("region", name="genomes").get_attribute("tabindex") == "0"

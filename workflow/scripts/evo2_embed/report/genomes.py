@@ -54,9 +54,7 @@ def _table(result: Result, several: bool) -> str:
 
 
 def _cell(value: str | float | None) -> str:
-    if value is None:
-        return "-"
-    return shown(value) if isinstance(value, str) else f"{value:,}"
+    return "-" if value is None else shown(value)
 
 
 def _rows(result: Result) -> Counter:

@@ -1,6 +1,7 @@
 """The page, joined from its sections."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -137,8 +138,11 @@ def render_report(
     return join_sections(sections, sorted(set(models.values())), about)
 
 
-def join_sections(sections: list[str], models: list[str], about: About) -> str:
+def join_sections(
+    sections: list[str], models: Sequence[str] = (), about: About | None = None
+) -> str:
     """Sections as a page, with its navigation, style and scripts."""
+    about = about or About("", "")
     return Template(_text("page.html")).substitute(
         style="".join(map(_text, STYLES)),
         plotly=_text("plotly/plotly.min.js"),
