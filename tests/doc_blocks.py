@@ -12,6 +12,7 @@ PAGES = [
     ROOT / "examples" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "resources").glob("*.md")),
+    ROOT / "resources" / "plotly" / "README.md",
 ]
 FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.M | re.S)
 

@@ -30,6 +30,7 @@ include_patterns = [
     "docs/site/api.rst",
     "examples/README.md",
     "resources/*.md",
+    "resources/plotly/README.md",
 ]
 # Folders that are not searched for pages.
 exclude_patterns = [".*", "build", "**/results", "**/.snakemake", "resources/plotly/node_modules"]
