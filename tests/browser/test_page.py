@@ -11,7 +11,7 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from evo2_embed.config.resolve import resolve
-from evo2_embed.report import html, similarity
+from evo2_embed.report import html, numbers, similarity
 from evo2_embed.report.effects import Effects
 from evo2_embed.report.render import About, join_sections
 from evo2_embed.report.summary import Result
@@ -37,6 +37,8 @@ def many(tmp_path_factory):
     largest = largest.with_columns(kind=pl.lit("SNV"), llr=pl.lit(-2.5))
     effects = Effects({"SNV": 90}, 90, False, "norm", "llr", largest, llr, distances, 90)
     sections.append(variants(Result("default", Path(), {"genomes": []}, []), effects))
+    amounts = [(html.Amount(numbers.duration(s), s),) for s in (11, 157, 0.2, 7500, 61)]
+    sections.append(html.section("Times", html.table(("time",), amounts, "times")))
     rows = [(f"g{i}", *(f"{i * j:,}" for j in range(1, 12)), "nothing") for i in range(300)]
     heads = ("genome", *(f"column {j}" for j in range(1, 12)), "skipped")
     sections.append(html.section("Genomes", html.table(heads, rows, "genomes")))
@@ -100,6 +102,9 @@ def test_tables_are_sorted_as_numbers_or_names_and_say_that_they_scroll(many, op
     assert rows.evaluate_all(cells % 11)[:3] == ["3,289", "3,278", "3,267"]
     page.locator("#genomes th button").first.click()
     assert rows.evaluate_all(cells % 0)[:3] == ["g0", "g1", "g2"]
+    page.locator("#times th button").click()
+    times = page.locator("#times tbody tr").evaluate_all(cells % 0)
+    assert times == ["under 1 s", "11 s", "1 min 1 s", "2 min 37 s", "2 h 5 min"]
     assert page.locator("#genomes .hint").is_visible()
     assert not page.locator("#variants--default .hint").is_visible()
     assert page.get_by_role("region", name="genomes").get_attribute("tabindex") == "0"

@@ -76,7 +76,7 @@ def test_a_few_shards_are_a_table_and_no_job_took_no_time():
     stages = [Stage("chunk_fasta", 1, 0.2, 0.2, 0.4)]
     page = run([result_of()], stages, None, "2026-01-01 12:00 UTC")
     assert "data-figure" not in page
-    assert "<td>under 1 s</td><td>under 1 s</td><td>under 1 MB</td>" in page
+    assert '<td data-value="0.2">under 1 s</td><td data-value="0.4">under 1 MB</td>' in page
     assert "Page written 2026-01-01 12:00 UTC." in page
     assert "<details><summary>" in page
     many = result_of()

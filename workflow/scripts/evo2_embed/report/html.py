@@ -11,6 +11,15 @@ class Raw(str):
     """Text that is HTML already: table cells with it are not escaped."""
 
 
+class Amount(str):
+    """Text of a number with its unit, such as `3 min 20 s`; columns of it are sorted by `value`."""
+
+    def __new__(cls, text: str, value: float):
+        made = super().__new__(cls, text)
+        made.value = value
+        return made
+
+
 def escape(text: str) -> str:
     """Text for the page: tags, and characters that a browser would obey, are escaped."""
     return html.escape(printable(text))
@@ -47,7 +56,7 @@ def table(heads: tuple[str, ...], rows: list[tuple], name: str) -> str:
     """A table that can be sorted; cells are escaped unless they are `Raw`. `name` says what it
     holds, for readers who do not see it."""
     head = "".join(f"<th scope=col>{escape(head)}</th>" for head in heads)
-    body = "".join("<tr>" + "".join(f"<td>{_cell(c)}</td>" for c in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return (
         f'<div class=table><table aria-label="{escape(name)}"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
@@ -106,4 +115,6 @@ def choice(name: str, options: dict[str, str]) -> str:
 
 
 def _cell(value: object) -> str:
-    return value if isinstance(value, Raw) else escape(str(value))
+    text = value if isinstance(value, Raw) else escape(str(value))
+    amount = f' data-value="{value.value:g}"' if isinstance(value, Amount) else ""
+    return f"<td{amount}>{text}</td>"

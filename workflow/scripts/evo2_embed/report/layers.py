@@ -50,10 +50,11 @@ def _without_labels(compared: dict, model: str) -> str:
             "alike: the mean cosine is 0.95 or more, even to shuffled sequence. Information can be "
             "in small differences: subtract the mean, or standardise, before comparing cosines."
         )
-    figures = [_ranks(described), _cosines(described)]
-    if len(described) > 1:
-        figures.append(_similarity(compared["cka"], list(described)))
-    return grid(*figures) + _measures(described) + remarks
+    figures = ""
+    if len(described) > 1:  # the table shows one layer better
+        similar = _similarity(compared["cka"], list(described))
+        figures = grid(_ranks(described), _cosines(described), similar)
+    return figures + _measures(described) + remarks
 
 
 def _measures(described: dict) -> str:

@@ -6,7 +6,7 @@ from itertools import cycle
 from evo2_embed.finetune.dataset import summary_lines
 from evo2_embed.io.text import human_bytes
 from evo2_embed.report.colours import PALETTE
-from evo2_embed.report.html import escape, fold, note, plot, section, table
+from evo2_embed.report.html import Amount, escape, fold, note, plot, section, table
 from evo2_embed.report.numbers import between, duration, memory
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
@@ -47,7 +47,7 @@ def _shards(results: list[Result]) -> str:
             f"{shard['n_tokens']:,}",
             f"{shard['tokens_per_second']:,.0f}" if shard["tokens_per_second"] else "-",
             shard["device"] or "-",
-            memory(shard["peak_memory_mb"] or 0),
+            Amount(memory(shard["peak_memory_mb"] or 0), shard["peak_memory_mb"] or 0),
         )
         for result in results
         for shard in result.shards
@@ -93,9 +93,9 @@ def _stages(stages: list[Stage]) -> str:
         (
             stage.rule,
             f"{stage.jobs:,}",
-            duration(stage.seconds),
-            duration(stage.longest),
-            memory(stage.peak_mb),
+            Amount(duration(stage.seconds), stage.seconds),
+            Amount(duration(stage.longest), stage.longest),
+            Amount(memory(stage.peak_mb), stage.peak_mb),
         )
         for stage in stages
     ]

@@ -1,9 +1,11 @@
 // Tables: sorted by a click on a column, numbers to the right, and a hint if they are wider than
 // their place.
 page.tables = (() => {
-  const NUMBER = /^[+\-−]?[\d,]*\.?\d+(e[+-]?\d+)?$/i;
-  const text = (row, column) => row.cells[column].textContent.trim();
-  const number = (cell) => (NUMBER.test(cell) ? Number(cell.replace(/,/g, "").replace("−", "-")) : NaN);
+  const NUMBER = /^[+\-−]?[\d,]*\.?\d+(e[+-]?\d+)?%?$/i;
+  // An amount with a unit has its number beside it.
+  const text = (row, column) =>
+    row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+  const number = (cell) => (NUMBER.test(cell) ? Number(cell.replace(/[,%]/g, "").replace("−", "-")) : NaN);
   const compare = (one, two) => {
     const [a, b] = [number(one), number(two)];
     if (Number.isNaN(a) || Number.isNaN(b)) {
