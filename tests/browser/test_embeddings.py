@@ -20,7 +20,7 @@ def windows(per_contig):
     """Keys of two genomes with two contigs each; a gap is in the middle of each contig."""
     start = 500 * np.arange(per_contig) + GAP * (np.arange(per_contig) >= per_contig // 2)
     window = pl.DataFrame({"start": start, "end": start + 500})
-    named = pl.Series("name", [f"gene_{i // 3}" if i % 3 else None for i in range(per_contig)])
+    named = pl.Series("name", [f"gene_{i // 2}" if i % 3 else None for i in range(per_contig)])
     return pl.concat(
         window.with_columns(named, genome=pl.lit(genome), contig=pl.lit(contig))
         .join(pl.DataFrame({"strand": ["+", "-"]}), how="cross")
@@ -329,7 +329,7 @@ def test_paper_shows_the_present_state_whole(small, open_page):
             [f".{which} .main-svg", "section"],
         )
         assert over <= 0
-    assert page.locator(".projection").get_attribute("aria-label").count("16 rows are marked") == 1
+    assert page.locator(".projection").get_attribute("aria-label").count("8 rows are marked") == 1
     assert not page.locator(".actions").is_visible()
     box = page.locator(".listed")
     assert box.evaluate("each => each.scrollHeight <= each.clientHeight + 1")

@@ -70,13 +70,13 @@ def test_the_report_shows_every_rule_and_every_row(finished_run):
     found = map(json.loads, re.findall(r'<script type="application/json">(.*?)</script>', page))
     data = {key: value for each in found for key, value in each.items()}
     names = {
-        f"{extraction}: {name}": results / f"embeddings/{extraction}/{name}/*.parquet"
+        f"{extraction}: {name}": results / f"embeddings/{extraction}/{name}"
         for extraction, settings in EXTRACTIONS.items()
         for name in [*settings["layers"], *settings.get("fusion", {})]
     }
     assert set(data["datasets"]) == set(names)
     for name, files in names.items():
-        rows, dataset = pl.read_parquet(files), data["datasets"][name]
+        rows, dataset = pl.read_parquet(files / "*.parquet"), data["datasets"][name]
         table = data["tables"][dataset["table"]]
         assert decode(table["start"]).tolist() == rows["start"].to_list()
         read = {
@@ -89,8 +89,11 @@ def test_the_report_shows_every_rule_and_every_row(finished_run):
         assert {len(decode(component)) for component in dataset["pcs"]} == {len(rows)}
         assert {"CDS", "background", None} == {*read["label"]}
         assert not np.isnan(read["GC"]).any()
-        # Scores are means of both strands here, and two rows have the same.
-        assert "bits per base" in read
+        # In "both", scores are means of both strands, so two rows have the same.
+        on = ["genome", "contig", "start", "end"] + ["strand"] * (name == "bins: norm")
+        scores = pl.read_parquet(files.with_name("scores") / "*.parquet")
+        means = rows.join(scores.select(*on, "mean"), on=on, how="left", maintain_order="left")
+        assert np.allclose(read["bits per base"], -means["mean"] / np.log(2), atol=1e-4)
         assert ("-" in read["strand"]) == (name != "both: strands")
     assert all(f"<td>{layer}</td>" in page for layer in LAYERS)
     assert all(f"<td>{name}</td>" in page for name in FUSIONS)

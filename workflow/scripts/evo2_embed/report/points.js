@@ -13,7 +13,7 @@ const points = (() => {
   // Plotly interprets tags in texts; names must not be tags.
   const safe = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
   const short = (text) => (text.length <= 40 ? text : `${text.slice(0, 18)}…${text.slice(-19)}`);
-  const grouped = (value) => value.toLocaleString("en");
+  const { grouped } = tableOf;
   const size = (count) => (count <= 300 ? 10 : count <= 1000 ? 8 : count <= 3000 ? 6.5
     : count <= 12000 ? 4.5 : 3);
   const type = (count) => (count > MOST_SVG ? "scattergl" : "scatter");
@@ -40,18 +40,25 @@ const points = (() => {
     });
   };
 
+  // The text of a row in a plot. It is kept, since thousands of texts take time.
+  const texts = new WeakMap();
   const hover = (table, title) => {
     const titles = ["name", "variant", "allele", "label"].filter(table.has);
     if (!titles.includes(title) && !["contig", "genome", "strand", "position"].includes(title)) {
       titles.push(title);
     }
-    return (row) => [
+    const text = (row) => [
       ...(table.several ? [table.of("genome").at(row)] : []),
       `${table.place(row)} (${table.of("strand").at(row)})`,
       ...titles.map((name) => [name, table.of(name).at(row), table.of(name).format])
         .filter(([, value]) => value !== null)
         .map(([name, value, format]) => `${name}: ${short(String(shown(value, format)))}`),
     ].map(safe).join("<br>");
+    if (!texts.has(table)) texts.set(table, new Map());
+    const mine = texts.get(table), key = titles.join();
+    if (!mine.has(key)) mine.set(key, []);
+    const known = mine.get(key);
+    return (row) => { known[row] ??= text(row); return known[row]; };
   };
 
   // Traces of some rows, in the colours of a column.
@@ -66,7 +73,9 @@ const points = (() => {
       const inside = new Set(rows);
       return groups(table, title, palette)
         .map((group) => ({ ...group, rows: group.rows.filter((row) => inside.has(row)) }))
-        .sort((a, b) => b.rows.length - a.rows.length) // small groups on top
+        // Grey below colours, and large groups below small ones.
+        .sort((a, b) => (b.color === palette.grey) - (a.color === palette.grey)
+          || b.rows.length - a.rows.length)
         .map(({ rows: mine, color, symbol }) => base(mine, { color, symbol }));
     }
     const values = column.numbers.filter((value) => value !== null);

@@ -21,7 +21,7 @@ const tableOf = (() => {
   };
 
   const number = (text) => Number(text.replaceAll(",", ""));
-  const grouped = (value) => value.toLocaleString("en");
+  const grouped = new Intl.NumberFormat("en").format; // 1,234
   const cell = (value) => {
     const text = value === null ? "" : String(value);
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -97,5 +97,6 @@ const tableOf = (() => {
       contigTitle, place, search, csv, bed };
   };
   table.decode = decode;
+  table.grouped = grouped;
   return table;
 })();
