@@ -37,6 +37,7 @@ OTHERS = {
 NOT_RUN = {
     r"pip install git\+https://HOST/.*": "a placeholder for an address",
     r"pip install embedding-atlas": "tests/export starts the program, in its own environment",
+    r"multiqc results": "tests/export runs it on a run's results",
     r"embedding-atlas results/export/.*": "tests/export starts the program on a file",
     r"cd resources/plotly|npm .*": "needs Node.js; tests/report/test_bundle.py reads what it made",
     r"scancel --name RUN_ID": "needs a run on a cluster",

@@ -6,7 +6,9 @@
 #      results/chunks/{bundle}.parquet, and if the configuration asks for them:
 #      results/comparisons/{extraction}.json, results/burn_in/{extraction}.json,
 #      results/probes/{extraction}.json and .parquet, results/finetune/summary.json
-# out: results/report.html, results/summary.txt
+# out: results/report.html, results/summary.txt,
+#      results/multiqc/evo2_embed_genomes_mqc.json, results/multiqc/evo2_embed_layers_mqc.json
+#      keys: those of MultiQC's custom content
 
 
 rule write_report:
@@ -22,6 +24,8 @@ rule write_report:
     output:
         report=report("results/report.html", caption="../report/page.rst", category="Run"),
         summary=report("results/summary.txt", caption="../report/summary.rst", category="Run"),
+        genomes="results/multiqc/evo2_embed_genomes_mqc.json",
+        layers="results/multiqc/evo2_embed_layers_mqc.json",
     log:
         "logs/write_report.log",
     benchmark:

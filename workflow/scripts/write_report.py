@@ -2,7 +2,7 @@
 
 In: manifests, the datasets beside them and those of variants, counts and speeds of the shards,
 comparisons of layers, burn-in, probes, the training set's summary, the chunk tables.
-Out: report.html, summary.txt.
+Out: report.html, summary.txt, numbers for MultiQC.
 """
 
 from datetime import UTC, datetime
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import yaml
 from evo2_embed.analysis.probes.rows import label_rows
-from evo2_embed.io.files import atomic_path, read_json
+from evo2_embed.io.files import atomic_path, read_json, write_json
 from evo2_embed.plan.rules import RULES
 from evo2_embed.report import heads
 from evo2_embed.report.best import Best, best_layer, summary_line
 from evo2_embed.report.effects import read_effects, summary_lines
+from evo2_embed.report.multiqc import genome_statistics, layer_table
 from evo2_embed.report.render import About, Sources, render_report
 from evo2_embed.report.stages import read_stages
 from evo2_embed.report.summary import Result, load_results, render_summary
@@ -35,6 +36,7 @@ def main(
     genomes: list[str],
     report: str,
     summary: str,
+    multiqc: tuple[str, str],
 ) -> None:
     results = load_results(manifests, shards)
     labels = probe and partial(label_rows, probe=Probe.from_dict(probe), genomes=genomes)
@@ -54,14 +56,21 @@ def main(
     layer = best[results[0].name].layer if results[0].name in best else None
     with atomic_path(summary) as temporary:
         temporary.write_text(render_summary(results, lines, layer), encoding="utf-8")
+    known = map(records, (sources.comparisons, sources.probes, sources.burn_in))
+    write_json(multiqc[0], genome_statistics(results))
+    write_json(multiqc[1], layer_table(results, *known))
     with atomic_path(report) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
+def records(paths: list[str]) -> dict[str, dict]:
+    """Records by extraction, from files `{extraction}.json`."""
+    return {Path(path).stem: read_json(path) for path in paths}
+
+
 def best_layers(results: list[Result], sources: Sources) -> dict[str, Best]:
     """The best layer of each extraction that has layers."""
-    compared = {Path(path).stem: read_json(path) for path in sources.comparisons}
-    probed = {Path(path).stem: read_json(path) for path in sources.probes}
+    compared, probed = records(sources.comparisons), records(sources.probes)
     found = {
         result.name: best_layer(result, compared.get(result.name), probed.get(result.name))
         for result in results
@@ -86,4 +95,5 @@ if "snakemake" in globals():
             snakemake.params.genomes,
             snakemake.output.report,
             snakemake.output.summary,
+            (snakemake.output.genomes, snakemake.output.layers),
         )

@@ -192,7 +192,16 @@ _RULES = (
         "drawn",
     ),
     Rule("tidy_bundle", "tidy", {"record": "tidied/{bundle}.json"}, ("keeps_datasets",)),
-    Rule("write_report", "report", {"report": "report.html", "summary": "summary.txt"}),
+    Rule(
+        "write_report",
+        "report",
+        {
+            "report": "report.html",
+            "summary": "summary.txt",
+            "genomes": "multiqc/evo2_embed_genomes_mqc.json",
+            "layers": "multiqc/evo2_embed_layers_mqc.json",
+        },
+    ),
 )
 RULES = {rule.name: rule for rule in _RULES}
 
