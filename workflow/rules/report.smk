@@ -6,9 +6,11 @@
 #      results/chunks/{bundle}.parquet, and if the configuration asks for them:
 #      results/comparisons/{extraction}.json, results/burn_in/{extraction}.json,
 #      results/probes/{extraction}.json and .parquet, results/finetune/summary.json
-# out: results/report.html, results/summary.txt,
-#      results/multiqc/evo2_embed_genomes_mqc.json, results/multiqc/evo2_embed_layers_mqc.json
-#      keys: those of MultiQC's custom content
+# out: results/report.html, results/summary.txt, and for MultiQC
+#      results/multiqc/evo2_embed_genomes_mqc.json
+#      keys: id, plot_type, pconfig, data; one row per genome
+#      results/multiqc/evo2_embed_layers_mqc.json
+#      keys: id, section_name, description, plot_type, pconfig, headers, data
 
 
 rule write_report:
