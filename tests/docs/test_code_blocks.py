@@ -39,6 +39,7 @@ NOT_RUN = {
     r"pip install embedding-atlas": "tests/export starts the program, in its own environment",
     r"multiqc results": "tests/export runs it on a run's results",
     r"embedding-atlas results/export/.*": "tests/export starts the program on a file",
+    r"multiqc results|pip install multiqc.*": "tests/export runs it, in its own environment",
     r"cd resources/plotly|npm .*": "needs Node.js; tests/report/test_bundle.py reads what it made",
     r"scancel --name RUN_ID": "needs a run on a cluster",
     r"snakemake --unlock": "tests/soak unlocks the folders of killed runs",
