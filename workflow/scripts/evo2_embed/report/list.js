@@ -35,8 +35,10 @@ const listOf = (root, pick, point) => {
 
   const line = (table, row, titles, near) => {
     const made = document.createElement("tr");
-    const open = element("button", `${table.place(row)} (${table.of("strand").at(row)})`,
-      element("td", "", made));
+    const open = element("button", "", element("td", "", made));
+    const place = `${table.place(row)} (${table.of("strand").at(row)})`;
+    const colon = place.lastIndexOf(":") + 1; // a narrow cell breaks the line here
+    open.append(place.slice(0, colon), document.createElement("wbr"), place.slice(colon));
     open.type = "button";
     open.title = "Show its nearest neighbours";
     open.addEventListener("click", () => pick(row));
