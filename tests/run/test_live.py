@@ -46,6 +46,7 @@ def test_warnings_and_errors_are_shown_and_the_rest_is_not():
     jobs = Jobs()
     assert event_of(record("Building DAG of jobs...")) is None
     assert event_of(record(event=LogEvent.SHELLCMD)) is None
+    assert event_of(record("RuleException:\nCalledProcessError", logging.ERROR)) is None
     shown = [
         jobs.take(event_of(record(text, level)))
         for text, level in (
@@ -68,6 +69,9 @@ def test_each_error_of_a_failed_job_is_one_line_with_its_log(tmp_path, monkeypat
         "FAIL  chunk_fasta a: a.fa: is cut (logs/chunk_fasta/a.log, slurm.log)",
         "FAIL  chunk_fasta a: b.fa: gone (logs/chunk_fasta/a.log, slurm.log)",
     ]
+    log.write_text("2026-11-24 10:00:00 ERROR stopped by SIGINT: 9 of 90 tokens are saved\n")
+    (line,) = failure_lines("embed_shard", [str(log)])
+    assert line.startswith("WARN  embed_shard a: stopped by SIGINT: 9 of 90")
 
 
 RUNNING = {

@@ -177,8 +177,6 @@ def main(config: str | None, profile: str | None, further: list[str]) -> int:
         print("nothing to do: all results of this configuration are there", file=sys.stderr)
     if status == 0 and SUMMARY.exists():
         print(SUMMARY.read_text(encoding="utf-8"), end="")
-    if run.stopped:
-        print("run the same command again to continue", file=sys.stderr)
     return status
 
 

@@ -13,6 +13,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 EVENTS = "EVO2_EMBED_EVENTS"  # the environment variable
 RUN_ID = "SLURM run ID"  # of all messages below a warning, the one that a user needs
+OF_JOB = "RuleException"  # comes before the event of a job that failed, and says less
 
 
 class LogHandler(LogHandlerBase):
@@ -44,6 +45,7 @@ def event_of(record: logging.LogRecord) -> dict | None:
         return {"done": record.done, "jobs": record.total}
     if event is None or event == LogEvent.ERROR:
         text = record.getMessage()
-        if record.levelno >= logging.WARNING or text.startswith(RUN_ID):
+        needed = record.levelno >= logging.WARNING and not text.startswith(OF_JOB)
+        if needed or text.startswith(RUN_ID):
             return {"text": text}
     return None

@@ -9,6 +9,7 @@ from evo2_embed.run.status import ShardStates, errors_in
 from evo2_embed.run.status_text import duration, time_left
 
 EMBED = "embed_shard"
+STOPPED = "stopped by SIG"  # how the error of a job begins that saved its work
 _LETTERS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -60,7 +61,7 @@ class Jobs:
 
 
 def failure_lines(rule: str, logs: list[str]) -> list[str]:
-    """One line per error of a job that failed, with its log.
+    """One line per error of a job that failed, with its log; WARN if it was stopped by a signal.
 
     Parameters
     ----------
@@ -75,7 +76,11 @@ def failure_lines(rule: str, logs: list[str]) -> list[str]:
     if not errors:
         errors = ["ended without a message; it may have been killed, for its memory or its time"]
     where = ", ".join(logs)
-    return [f"FAIL  {name}: {shown(error, MESSAGE)} ({where})" for error in errors]
+    words = ["WARN" if error.startswith(STOPPED) else "FAIL" for error in errors]
+    return [
+        f"{word}  {name}: {shown(error, MESSAGE)} ({where})"
+        for word, error in zip(words, errors, strict=True)
+    ]
 
 
 def progress_line(jobs: Jobs, states: list[ShardStates]) -> str:
