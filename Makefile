@@ -4,13 +4,13 @@
 # make storage-env  add what a run needs for files at s3:// and https:// to .venv, or to .venv-gpu
 # make slurm-env  add what a run needs on SLURM to .venv, or to .venv-gpu
 # make export-env  add what a run needs for export: anndata and lance to .venv, or to .venv-gpu
-# make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (a GPU is not needed)
+# make test-gpu-env  resolve it for each Python, and run the tests of the engine in it (no GPU needed)
 # make test-gpu   measure what only a GPU can show, with evo2_7b of random weights (6 minutes)
 # make test-slurm run the workflow through a private SLURM on this machine (Debian, as root)
-# make test-slurm-all   the same, with faults of a cluster, two nodes and accounting (half an hour or more)
+# make test-slurm-all   the same, with faults, two nodes and accounting (half an hour or more)
 # make test-storage  run the workflow with files of an S3 server and a web server on this machine
 # make test-export  open the exports with scanpy, LanceDB and others, and run the notebooks
-# make test-report  open the report page in Chromium: every control, both colour schemes, print (Debian)
+# make test-report  open the report page in Chromium: controls, colour schemes, print (Debian)
 # make lint       check the style of the code
 # make docs       build the site of the documentation in build/site, and check its links
 # make examples   run the notebooks of examples/ again, with the workflow and the bundled model
@@ -24,7 +24,7 @@
 # make benchmark  time the engine against the stock model on a CPU (half an hour or more)
 # make benchmark-contexts  time and memory of long contexts (a quarter of an hour or more)
 # make benchmark-variants  time of variants that share bases (a quarter of an hour or more)
-# make benchmark-reader  time and memory of the reader, for 1,000,000 rows (25 GB in /tmp, or in FOLDER)
+# make benchmark-reader  time and memory of the reader, 1,000,000 rows (25 GB in /tmp or FOLDER)
 # make gpu-cost   count what the engine would run on GPUs, and predict its speed (minutes)
 # make scale      time chunking, packing and aggregation of 3.1 Gbp (20 GB in /tmp)
 # make soak       kill and damage real runs, dozens of times (half an hour or more)

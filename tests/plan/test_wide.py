@@ -11,7 +11,7 @@ from evo2_embed.io.text import COLUMNS
 from evo2_embed.report.best import Best, summary_line
 from evo2_embed.report.summary import Result, render_summary
 from evo2_embed.run.frozen import freeze, plan_run
-from runs import random_bases, write_fasta
+from runs import ROOT, random_bases, write_fasta
 from safetensors.numpy import save_file
 from variant_files import vcf_of
 
@@ -68,6 +68,12 @@ def config(tmp_path, monkeypatch):
 def fits(text):
     """Whether all lines fit the terminal."""
     return max(map(len, text.splitlines())) <= COLUMNS
+
+
+def test_the_help_fits():
+    lines = (ROOT / "Makefile").read_text().split("\n\n")[0]
+    assert "# make run " in lines
+    assert fits(lines.replace("\n# ", "\n"))
 
 
 def test_a_plan_fits_and_names_the_kept_features_of_a_head(config):
