@@ -36,7 +36,7 @@ from evo2_embed.engine.pack import Pack  # noqa: E402
 from evo2_embed.engine.packed import PackedEngine  # noqa: E402
 from evo2_embed.model import registry  # noqa: E402
 from evo2_embed.model.loading import build_model  # noqa: E402
-from evo2_embed.pack.assign import first_fit  # noqa: E402
+from evo2_embed.pack.fit import first_fit  # noqa: E402
 from random_weights import make_state  # noqa: E402
 
 LAYER = "blocks.6.mlp.l3"  # block 6 of 8, as blocks.28.mlp.l3 is block 28 of 32 in evo2_7b

@@ -16,7 +16,7 @@ from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.genomes.sequences import Sequences
 from evo2_embed.io.tables import PACKS, open_table
 from evo2_embed.pack import rows as packrows
-from evo2_embed.pack.assign import first_fit
+from evo2_embed.pack.fit import first_fit
 from evo2_embed.pack.pack_shard import pack_shard
 from evo2_embed.pack.read import read_packs
 from hypothesis import given, settings

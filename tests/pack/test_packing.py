@@ -11,7 +11,8 @@ from evo2_embed.genomes.fasta import KEEP, LETTERS, UPPER
 from evo2_embed.genomes.sample_sheet import Genome
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.tables import PACKS, open_table, table_writer
-from evo2_embed.pack.assign import first_fit, padded_batches, padded_tokens
+from evo2_embed.pack.assign import padded_tokens
+from evo2_embed.pack.fit import first_fit, padded_batches
 from evo2_embed.pack.pack_shard import pack_shard, shard_bounds
 from evo2_embed.pack.read import read_packs
 from evo2_embed.settings.jobs import Packing

@@ -13,7 +13,8 @@ import yaml
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_directory, atomic_path, checked_writes, write_json
 from evo2_embed.io.tables import CHUNKS, metadata_schema, open_table, table_writer
-from evo2_embed.plan.rules import RULES, job_of
+from evo2_embed.plan.jobs import job_of
+from evo2_embed.plan.rules import RULES
 from evo2_embed.run.digests import Digests, recorded
 from evo2_embed.run.frozen import RUN_CONFIG, freeze, load_frozen, plan_run
 from evo2_embed.run.job import RESULTS, check_inputs, write_check

@@ -22,7 +22,7 @@ from evo2_embed.io.remote import copy_path, look_up
 from evo2_embed.io.tables import CHUNKS, open_table, table_metadata
 from evo2_embed.model.registry import bundled_checkpoint
 from evo2_embed.plan.estimate import estimate_run
-from evo2_embed.plan.rules import count_jobs
+from evo2_embed.plan.jobs import count_jobs
 from evo2_embed.plan.temporary import temporary_bytes
 from evo2_embed.run.frozen import INDEXES, plan_run
 from evo2_embed.run.params import rule_params

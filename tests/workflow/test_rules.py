@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 import yaml
 from everything import EXTRACTIONS, FUSIONS, HEADS, LAYERS
-from evo2_embed.plan.rules import RULES, count_jobs
+from evo2_embed.plan.jobs import count_jobs
+from evo2_embed.plan.rules import RULES
 from evo2_embed.run.frozen import load_frozen, plan_run
 from evo2_embed.settings.exports import FORMATS
 from runs import ROOT, Workflow, random_bases, write_fasta

@@ -12,7 +12,7 @@ from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import atomic_directory, write_json
 from evo2_embed.io.logs import log
 from evo2_embed.io.tables import PACKS, metadata_schema, open_table, table_writer
-from evo2_embed.pack.assign import first_fit
+from evo2_embed.pack.fit import first_fit
 from evo2_embed.pack.metadata import read_metadata
 from evo2_embed.pack.rows import PADS
 

@@ -18,7 +18,7 @@ from evo2_embed.model.registry import layer_widths
 from evo2_embed.plan import filesizes
 from evo2_embed.plan.bundles import Bundle
 from evo2_embed.plan.contigs import Contigs, guess_bases, indexed_lengths, read_contigs, sample_size
-from evo2_embed.plan.rules import count_jobs
+from evo2_embed.plan.jobs import count_jobs
 from evo2_embed.plan.tokens import (
     run_contigs,
     run_regions,

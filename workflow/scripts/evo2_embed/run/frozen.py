@@ -16,7 +16,8 @@ from evo2_embed.io.files import atomic_path
 from evo2_embed.plan.advice import output_fault
 from evo2_embed.plan.bundles import Bundle, plan_bundles
 from evo2_embed.plan.estimate import estimate_run
-from evo2_embed.plan.rules import RULES, Job, model_key, run_jobs
+from evo2_embed.plan.jobs import Job, model_key, run_jobs
+from evo2_embed.plan.rules import RULES
 from evo2_embed.run.paths import one_form
 from evo2_embed.settings.extraction import Model
 from evo2_embed.settings.settings import Settings

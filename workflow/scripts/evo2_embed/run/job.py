@@ -11,7 +11,8 @@ from evo2_embed.io.files import checked_writes
 from evo2_embed.io.locks import NoLocksError, try_lock
 from evo2_embed.io.logs import logged_to
 from evo2_embed.io.remote import address_of
-from evo2_embed.plan.rules import RULES, job_of
+from evo2_embed.plan.jobs import job_of
+from evo2_embed.plan.rules import RULES
 from evo2_embed.run.digests import Digests
 from evo2_embed.run.frozen import RUN_CONFIG, load_frozen
 from evo2_embed.run.origins import check_origin

@@ -11,7 +11,7 @@ from functools import partial
 from evo2_embed.analysis.probes.origin import made_from, without_paths
 from evo2_embed.io.digests import settings_digest
 from evo2_embed.io.errors import InputError
-from evo2_embed.plan.rules import Job
+from evo2_embed.plan.jobs import Job
 from evo2_embed.run.digests import Digests, UnknownDigest, mismatch, plain, recorded
 
 # An entry of a file as it is, its name, and a function that gives what it must be.
