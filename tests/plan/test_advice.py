@@ -10,7 +10,7 @@ from evo2_embed.engine.segment_lengths import SegmentLengths
 from evo2_embed.io.files import write_json
 from evo2_embed.model import registry
 from evo2_embed.model.import_evo2 import import_evo2
-from evo2_embed.plan.advice import warnings_of
+from evo2_embed.plan.advice import MUCH_OVERLAP, overlap_lines, warnings_of
 from evo2_embed.plan.estimate import estimate_run
 from evo2_embed.plan.parameters import count_parameters
 from evo2_embed.plan.peak import context_peaks, gpu_peak
@@ -131,6 +131,15 @@ def test_bases_that_are_computed_several_times_are_warned_of(plan, windows, warn
     found = [line for line in warnings(plan(windows=windows)) if "each base" in line]
     assert len(found) == len(warned)
     assert all(text in line for text, line in zip(warned, found, strict=True))
+
+
+def test_a_run_that_starts_warns_of_many_times_only(plan):
+    much, _ = plan(windows={"size": 8192, "stride": 500})
+    twice, _ = plan(windows={"size": 1000, "stride": 500})
+    (line,) = overlap_lines(much.settings, True, MUCH_OVERLAP)
+    assert line.endswith("each base of a strand is computed 16.4 times")
+    assert overlap_lines(much.settings, False, MUCH_OVERLAP) == []
+    assert overlap_lines(twice.settings, True, MUCH_OVERLAP) == []
 
 
 def test_a_pack_that_one_more_token_per_window_leaves_half_empty_is_warned_of(plan):

@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 from evo2_embed.config.context import beyond_training
+from evo2_embed.plan.advice import MUCH_OVERLAP, overlap_lines
 from evo2_embed.run.frozen import differs, freeze
 from evo2_embed.run.older import older_lines
 from evo2_embed.run.status import saved_work
@@ -67,7 +68,10 @@ def prepare_run():
     look_at_all_genomes(workflow.scheduler)
     for line in older_lines(RUN, RESULTS):
         print(line, file=sys.stderr)
-    for line in beyond_training(SETTINGS):
+    genomes = [genome for bundle in RUN.bundles.values() for genome in bundle.genomes]
+    whole = SETTINGS.regions.rows == "window"
+    tiled = any(not g.has_variants and (whole or not g.regions) for g in genomes)
+    for line in beyond_training(SETTINGS) + overlap_lines(SETTINGS, tiled, MUCH_OVERLAP):
         print(f"warning: {line}", file=sys.stderr)
     freeze(RUN, RUN_CONFIG)
 

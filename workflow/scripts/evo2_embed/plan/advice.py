@@ -19,6 +19,7 @@ GOOD_JOBS = 1_000  # advised instead
 LONG_JOB, SHORT_RUN = 8 * 3600, 8 * 3600  # seconds
 SEVERAL = 4  # GPUs that a user may want to use at once
 OVERLAP = 2  # times that a base is computed
+MUCH_OVERLAP = 4  # of these, a run says so when it starts
 FULL = 0.8  # share of a pack that equal windows should fill
 START_SECONDS, READ_BYTES = 10, 1e9  # start of a job without its weights; bytes read per second
 
@@ -169,8 +170,22 @@ def _short_forks(settings: Settings, estimate: Estimate) -> list[str]:
 
 def _overlaps(settings: Settings, estimate: Estimate) -> list[str]:
     """Windows, or stretches, that run each base several times."""
+    tiled = any(genome.tiled for genome in estimate.genomes)
+    return overlap_lines(settings, tiled, OVERLAP)
+
+
+def overlap_lines(settings: Settings, tiled: bool, least: float) -> list[str]:
+    """A warning if each base is computed at least so many times.
+
+    Parameters
+    ----------
+    settings : Settings
+    tiled : bool
+        Whether windows tile whole contigs of a genome.
+    least : float
+    """
     windows, times = settings.windows, tokens_of_base(settings.windows)
-    if times < OVERLAP or not any(genome.tiled for genome in estimate.genomes):
+    if times < least or not tiled:
         return []
     if windows.has_spans:
         why = f"context: min {windows.context.min} of span {windows.context.span}"
