@@ -15,6 +15,7 @@ from evo2_embed.report.colours import colours_of
 from evo2_embed.report.encode import decimals, integers
 
 FEW = 24  # most names of rows to colour by
+LONGEST = 1000  # characters of a name in the files that the page writes; longer ones are cut
 
 # Labels of rows, from their keys: see `probes.rows.label_rows`.
 Labels = Callable[[pl.DataFrame], np.ndarray]
@@ -79,12 +80,12 @@ def row_columns(
     columns = {}
     if labels is not None and (found := _label_column(labels(keys))) is not None:
         columns["label"] = found
-    genomes, contigs = keys["genome"].to_list(), list(map(shown, keys["contig"].to_list()))
+    genomes, contigs = keys["genome"].to_list(), list(map(_name, keys["contig"].to_list()))
     several = len(set(genomes)) > 1
     columns["genome"] = Column(genomes, menu=several)
     columns["contig"] = Column(contigs, menu=len(set(zip(genomes, contigs, strict=True))) > 1)
     if keys["name"].null_count() < len(keys):
-        names = [name and shown(name) for name in keys["name"].to_list()]
+        names = [name and _name(name) for name in keys["name"].to_list()]
         columns["name"] = Column(names, menu=len(set(names)) <= FEW)
     for title in OF_VARIANT:
         if title in keys.columns:
@@ -97,7 +98,7 @@ def row_columns(
     for name, values in sheet.items():
         cells = [values[genome] for genome in genomes]
         text = any(isinstance(cell, str) for cell in cells)
-        cells = [None if c is None else shown(c) for c in cells] if text else cells
+        cells = [None if c is None else _name(c) for c in cells] if text else cells
         columns[f"sheet {shown(name)}"] = Column(cells, None if text else ",.4~g")
     return columns
 
@@ -106,7 +107,7 @@ def _label_column(values: np.ndarray) -> Column | None:
     """None if no row has a label."""
     if values.dtype.kind == "f":
         return None if np.isnan(values).all() else Column(values.tolist(), ",.4~g")
-    found = [value and shown(value) for value in values.tolist()]
+    found = [value and _name(value) for value in values.tolist()]
     return Column(found) if any(found) else None
 
 
@@ -120,19 +121,23 @@ def column_colours(tables: Iterable[dict[str, Column]]) -> dict[str, dict[str, s
     return {title: colours_of(counted) for title, counted in counts.items()}
 
 
+def _name(name: object) -> str:
+    return shown(name, LONGEST)
+
+
 def encoded_rows(keys: pl.DataFrame, columns: dict[str, Column]) -> dict:
     """Rows for the page's script (`rows.js`)."""
     titles = {title: _encoded(column) for title, column in columns.items()}
     if "position" in titles:  # is `start`
         titles["position"] = {"start": True, "format": columns["position"].format}
-    places = list(zip(keys["genome"].to_list(), columns["contig"].values, strict=True))
+    # A contig is one of a genome: names of contigs need not be unique, cut ones even less.
+    places = list(zip(keys["genome"].to_list(), keys["contig"].to_list(), strict=True))
     named = dict.fromkeys(places)
     return {
         "rows": len(keys),
         "menu": [title for title, column in columns.items() if column.menu],
         "columns": titles,
-        # A contig is one of a genome: names of contigs need not be unique.
-        "contigs": list(named),
+        "contigs": [(genome, _name(contig)) for genome, contig in named],
         "contig": _indices(places, named),
         "start": integers(keys["start"].to_numpy()),
         "end": integers(keys["end"].to_numpy()),
