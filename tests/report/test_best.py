@@ -58,19 +58,13 @@ def test_labels_choose_the_best_layer_and_without_labels_the_rank_does(
     assert best.why.startswith(layer)
 
 
-def test_a_layer_whose_rows_are_alike_is_best_only_if_all_others_are_significantly_worse():
+def test_the_best_by_labels_is_named_also_if_its_rows_are_alike():
     measures = compared({"first": 2.0, "deep": 9.0, "norm": 5.0}, alike=["norm"])
-    probe = probed("norm", ["deep", "first"], beats=False, **MEANS)
-    best = best_layer(result(NAMES), measures, probe)
-    assert best == Best(
-        "first",
-        "first is not significantly worse than norm, whose rows are alike (area under the ROC "
-        "curve 0.900 and 0.950). norm is not significantly better than GC and k-mer counts.",
-        by_labels=True,
-    )
-    best = best_layer(result(NAMES), measures, probed("norm", **MEANS))
+    best = best_layer(result(NAMES), measures, probed("norm", ["deep", "first"], **MEANS))
     assert best.layer == "norm"
-    assert "standardise them" in best.why
+    assert best.why.endswith("Its rows are alike: subtract the mean before comparing cosines.")
+    best = best_layer(result(NAMES), measures, probed("deep", **MEANS))
+    assert "alike" not in best.why
 
 
 def test_layers_that_were_not_compared_are_chosen_by_their_name():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from evo2_embed.io.text import shown, wrapped
 from evo2_embed.model.presets import recommended_layers
-from evo2_embed.report.probes import NAMES, verdict
+from evo2_embed.report.probes import verdict
 from evo2_embed.report.summary import Result
 
 
@@ -29,8 +29,8 @@ class Best:
 def best_layer(result: Result, compared: dict | None, probed: dict | None) -> Best | None:
     """The best layer, by the labels, else by the comparison without labels, else by its name.
 
-    Rows of a layer that are alike (`compare.layers.ALIKE`) are poor in searches by cosine. Only a
-    layer that is significantly better than all others is chosen although its rows are alike.
+    Without labels, a layer whose rows are alike (`compare.layers.ALIKE`) is chosen only if those of
+    all layers are.
 
     Parameters
     ----------
@@ -66,19 +66,8 @@ def summary_line(name: str, best: Best) -> str:
 
 def _by_labels(probed: dict, alike: set[str]) -> Best:
     best = probed["best"]
-    better = [name for name in probed["undecided"] if name not in alike]
-    if best not in alike or not better:
-        remark = " Its rows are alike: standardise them before comparing cosines."
-        return Best(best, verdict(probed) + (remark if best in alike else ""), by_labels=True)
-    means = {name: score["mean"] for name, score in probed["scores"].items()}
-    layer = max(better, key=means.get)
-    why = (
-        f"{layer} is not significantly worse than {best}, whose rows are alike "
-        f"({NAMES[probed['metric']]} {means[layer]:.3f} and {means[best]:.3f})."
-    )
-    if not probed["beats_gc_kmers"]:
-        why += f" {best} is not significantly better than GC and k-mer counts."
-    return Best(layer, why, by_labels=True)
+    remark = " Its rows are alike: subtract the mean before comparing cosines."
+    return Best(best, verdict(probed) + (remark if best in alike else ""), by_labels=True)
 
 
 def _without_labels(measures: dict, alike: set[str]) -> Best:
