@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from evo2_embed.report.best import Best, best_layer
+from evo2_embed.report.best import best_layer
 from evo2_embed.report.summary import Result
 
 NAMES = ["first", "deep", "norm"]
