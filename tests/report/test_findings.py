@@ -6,7 +6,7 @@ import pytest
 from evo2_embed.report.best import Best
 from evo2_embed.report.findings import findings
 from evo2_embed.report.genomes import genomes
-from evo2_embed.report.probes import chance
+from evo2_embed.report.probes import _interval, chance
 from evo2_embed.report.run import run
 from evo2_embed.report.stages import Stage
 from evo2_embed.report.summary import Result
@@ -83,6 +83,12 @@ def test_a_few_shards_are_a_table_and_no_job_took_no_time():
     many.shards.extend(many.shards * 9)
     page = run([many], stages, None, "")
     assert "Speed of 10 shards: 12 tokens per second." in page
+
+
+def test_intervals_end_where_the_metric_does():
+    score = {"mean": 0.6, "low": -0.3, "high": 1.4}
+    assert _interval({"metric": "roc_auc", "scores": {"norm": score}}, "norm") == (0, 1)
+    assert _interval({"metric": "r2", "scores": {"norm": score}}, "norm") == (-0.3, 1)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 from contextlib import contextmanager
 
 from cluster import wait_for
-from runs import ROOT, Workflow
+from runs import ROOT, SNAKEMAKE, Workflow
 
 # Differences from the profile: seconds instead of minutes.
 QUICK = (
@@ -21,10 +21,10 @@ DATASET = "results/embeddings/default/manifest.json"
 class SlurmWorkflow(Workflow):
     """A working folder whose jobs run on the private cluster."""
 
-    def submit(self, *arguments):
+    def submit(self, *arguments, command=SNAKEMAKE):
         """Start Snakemake on the cluster; the process. Its output goes to `run.log`."""
         with open(self.folder / "run.log", "w") as log:
-            self.processes.append(self.start(*QUICK, *arguments, output=log))
+            self.processes.append(self.start(*QUICK, *arguments, output=log, command=command))
         return self.processes[-1]
 
     def profile(self, *lines, requeue=True):

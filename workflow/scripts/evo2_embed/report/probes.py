@@ -86,6 +86,7 @@ def _figure(record: dict) -> str:
     metric, (guess, guessed) = NAMES[record["metric"]], chance(record)
     first = guess - 0.02 * (1 - guess)
     drawn = [name for name in scores if scores[name]["mean"] >= first]
+    ends = {name: _interval(record, name) for name in drawn}
     for baseline, colour in ((False, PALETTE[0]), (True, PALETTE[1])):
         names = [name for name in drawn if (name in BASELINES) == baseline]
         means = [scores[name]["mean"] for name in names]
@@ -96,8 +97,8 @@ def _figure(record: dict) -> str:
                 "mode": "markers",
                 "marker": {"color": colour, "size": 9},
                 "error_x": {
-                    "array": [_high(scores[name]) - scores[name]["mean"] for name in names],
-                    "arrayminus": [scores[name]["mean"] - scores[name]["low"] for name in names],
+                    "array": [ends[name][1] - scores[name]["mean"] for name in names],
+                    "arrayminus": [scores[name]["mean"] - ends[name][0] for name in names],
                     "color": colour,
                 },
                 "hovertemplate": "%{y}: %{x:.3f}<extra></extra>",
@@ -155,14 +156,16 @@ def _table(record: dict, values: pl.DataFrame) -> str:
         (
             NAMES.get(name, name),
             *(f"{known[name, metric]:.3f}" for metric in metrics),
-            f"{score['low']:.3f} to {_high(score):.3f}",
+            "{:.3f} to {:.3f}".format(*_interval(record, name)),
         )
-        for name, score in record["scores"].items()
+        for name in record["scores"]
     ]
     heads = ("layer", *(NAMES[metric] for metric in metrics), f"{NAMES[metrics[0]]}, 95 %")
     return table(heads, rows, "probes of the layers")
 
 
-def _high(score: dict) -> float:
-    """The upper end of an interval; no metric exceeds 1."""
-    return min(score["high"], 1.0)
+def _interval(record: dict, name: str) -> tuple[float, float]:
+    """The ends of an interval; no metric exceeds 1, and only those of numbers fall below 0."""
+    score = record["scores"][name]
+    low = score["low"] if record["metric"] == "r2" else max(score["low"], 0.0)
+    return low, min(score["high"], 1.0)
