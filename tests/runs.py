@@ -77,8 +77,9 @@ def dry_run(arguments, output):
     with open(output, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    # Without the folders of the tests: the workflow finds its own library.
-    sys.path[:] = [path for path in sys.path if not path.startswith(str(ROOT))]
+    # Without the folders that pytest adds: the workflow finds its own library.
+    added = tuple(str(ROOT / name) for name in ("tests", "workflow", "resources", "examples"))
+    sys.path[:] = [path for path in sys.path if not path.startswith(added)]
     os.chdir(ROOT)
     main(arguments)
 

@@ -97,7 +97,7 @@ def test_scores_equal_a_call_of_the_package_for_each_window(finished_run):
     bits = -rows["sum"].sum() / rows["scored"].sum() / np.log(2)
     assert record["bits_per_base"] == pytest.approx(bits, rel=1e-4)
     page = (finished_run.folder / "results/report.html").read_text()
-    assert page.count("data-scores>") == 2
+    assert page.count("<div data-track>") == 2
     assert "bits" in (finished_run.folder / "results/summary.txt").read_text()
 
 
