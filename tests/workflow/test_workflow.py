@@ -12,7 +12,16 @@ import polars as pl
 import pyarrow.dataset as ds
 import pytest
 import torch
-from everything import COMPLEMENT, CONTIGS, LAYERS, MIRRORED, SMALL, configure, prepare
+from everything import (
+    COMPLEMENT,
+    CONTIGS,
+    EXTRACTIONS,
+    LAYERS,
+    MIRRORED,
+    SMALL,
+    configure,
+    prepare,
+)
 from evo2_embed import CODE_VERSIONS
 from evo2_embed.io.errors import InputError
 from evo2_embed.io.files import read_json
@@ -104,11 +113,13 @@ def test_scores_equal_a_call_of_the_package_for_each_window(finished_run):
 def test_the_summary_begins_with_the_best_layer_and_says_how_to_read_it(finished_run):
     results = finished_run.folder / "results"
     lines = (results / "summary.txt").read_text().splitlines()
-    (said,) = (line for line in lines if line.startswith("best layer of both: "))
-    best = said.removeprefix("best layer of both: ").split()[0]
-    assert f"dataset: results/embeddings/both/{best}/" in lines
-    assert f'read it: evo2_embed.open("results", "both", "{best}")' in lines
-    assert len(evo2_embed.open(results, "both", best))
+    for name in EXTRACTIONS:
+        (said,) = (line for line in lines if line.startswith(f"best layer of {name}: "))
+        best = said.removeprefix(f"best layer of {name}: ").split()[0]
+        assert len(evo2_embed.open(results, name, best))
+        if name == min(EXTRACTIONS):  # the first
+            assert f"dataset: results/embeddings/{name}/{best}/" in lines
+            assert f'read it: evo2_embed.open("results", "{name}", "{best}")' in lines
     assert max(map(len, lines)) <= 100
 
 

@@ -15,7 +15,7 @@ from evo2_embed.report.colours import colours_of
 from evo2_embed.report.encode import decimals, integers
 
 FEW = 24  # most names of rows to colour by
-LONGEST = 1000  # characters of a name in the files that the page writes; longer ones are cut
+LONGEST = 300  # characters of a name in the files that the page writes; longer ones are cut
 
 # Labels of rows, from their keys: see `probes.rows.label_rows`.
 Labels = Callable[[pl.DataFrame], np.ndarray]
