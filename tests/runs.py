@@ -70,7 +70,7 @@ def merged(base, changes):
     return result
 
 
-def dry_run(arguments, output):
+def dry_run(arguments, environment, output):
     """Run Snakemake in this process; what it prints goes to a file. The process then ends."""
     from snakemake.cli import main
 
@@ -81,6 +81,8 @@ def dry_run(arguments, output):
     added = tuple(str(ROOT / name) for name in ("tests", "workflow", "resources", "examples"))
     sys.path[:] = [path for path in sys.path if not path.startswith(added)]
     os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
     main(arguments)
 
 
@@ -119,6 +121,9 @@ class Workflow:
             rows.append((name, *map(str, files), "")[:3])
         (self.folder / "genomes.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
 
+    def _variables(self):
+        return {**os.environ, "PYTHONPATH": "", **self.environment}
+
     def start(self, *arguments, output=subprocess.PIPE, command=SNAKEMAKE):
         """Start Snakemake in the folder; what it prints goes to a pipe, or to a file."""
         return subprocess.Popen(
@@ -127,7 +132,7 @@ class Workflow:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": "", **self.environment},
+            env=self._variables(),
             start_new_session=True,
         )
 
@@ -142,7 +147,7 @@ class Workflow:
         """The jobs that would run: how many of each rule."""
         arguments = ["-s", str(ROOT / "Snakefile"), "-d", str(self.folder), "-n", *arguments]
         with tempfile.NamedTemporaryFile("r") as file:
-            process = COPIES.Process(target=dry_run, args=(arguments, file.name))
+            process = COPIES.Process(target=dry_run, args=(arguments, self._variables(), file.name))
             process.start()
             process.join(600)
             output = file.read()
