@@ -6,7 +6,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
-from evo2_embed.report.drawn_rows import column_colours, row_columns
+from evo2_embed.report.drawn_rows import Column, column_colours, row_columns
 from evo2_embed.report.embeddings import DrawnEmbeddings, _points, embeddings
 from evo2_embed.report.render import About, join_sections
 
@@ -48,9 +48,10 @@ def drawn(per_contig):
     return found, vectors
 
 
-def written(path, per_contig):
-    """The page in a file."""
+def written(path, per_contig, **columns):
+    """The page in a file, with further columns."""
     found, vectors = drawn(per_contig)
+    found.tables[0][1].update(columns)
     colours = column_colours([found.tables[0][1]])
     about = About("2026-11-28 12:00 UTC", "genomes: genomes.tsv")
     path.write_text(join_sections([embeddings(found, colours, "norm")], ["evo2_tiny"], about))
@@ -274,6 +275,14 @@ def test_lines_of_both_strands_are_broken_at_the_gap_only(small, open_page):
     half = PER_CONTIG // 2
     assert [[i for i, x in enumerate(line) if x is None] for line in lines] == [[half], [half]]
     assert lines[0][half + 1] - lines[0][half - 1] == GAP + 500
+
+
+def test_alleles_of_variants_are_points_without_a_line(tmp_path, open_page):
+    allele = Column(["ref", "alt"] * (ROWS // 2))
+    page = open_page(written(tmp_path / "page.html", PER_CONTIG, allele=allele)[0])
+    modes = page.evaluate("""document.querySelector('.track').data
+        .filter((t) => !t.line || t.line.width < 5).map((t) => t.mode)""")
+    assert set(modes) == {"markers"}
 
 
 def test_a_name_has_the_same_colour_in_plot_track_band_and_legend(small, open_page):

@@ -52,8 +52,10 @@ const track = (() => {
     const text = points.hover(table, colour);
     const said = (row) => `${text(row)}<br>${points.safe(title)}: ${points.shown(values[row])}`;
     const traces = [
-      { type, mode: "lines", x: xs, y: ys, hoverinfo: "skip", connectgaps: false,
-        line: { color: "var(--soft)", width: mine.rows.length > 2000 ? 0.6 : 1.2 } },
+      // Alleles of one place have no order.
+      ...(table.has("allele") ? [] : [{ type, mode: "lines", x: xs, y: ys, hoverinfo: "skip",
+        connectgaps: false,
+        line: { color: "var(--soft)", width: mine.rows.length > 2000 ? 0.6 : 1.2 } }]),
       ...points.coloured(table, colour, palette, mine.rows, marks, x, y, said, false, width),
       ...points.marked(table, { rows: marks.rows.filter((row) => inside.has(row)),
         chosen: inside.has(marks.chosen) ? marks.chosen : null }, x, y, width),
