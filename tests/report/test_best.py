@@ -53,7 +53,6 @@ def test_labels_choose_the_best_layer_and_without_labels_the_rank_does(
 ):
     best = best_layer(result(NAMES), ranks and compared(ranks, alike), probe)
     assert best.layer == layer
-    assert best.by_labels == bool(probe)
     assert said in best.why
     assert best.why.startswith(layer)
 

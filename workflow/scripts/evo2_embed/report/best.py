@@ -17,13 +17,10 @@ class Best:
     layer : str
     why : str
         One or two sentences that name the layer.
-    by_labels : bool
-        Whether labels chose it. If not, it is a guess.
     """
 
     layer: str
     why: str
-    by_labels: bool = False
 
 
 def best_layer(result: Result, compared: dict | None, probed: dict | None) -> Best | None:
@@ -67,7 +64,7 @@ def summary_line(name: str, best: Best) -> str:
 def _by_labels(probed: dict, alike: set[str]) -> Best:
     best = probed["best"]
     remark = " Its rows are alike: subtract the mean before comparing cosines."
-    return Best(best, verdict(probed) + (remark if best in alike else ""), by_labels=True)
+    return Best(best, verdict(probed) + (remark if best in alike else ""))
 
 
 def _without_labels(measures: dict, alike: set[str]) -> Best:
