@@ -29,6 +29,7 @@ def probed(best, undecided=(), beats=True, **means):
         "beats_gc_kmers": beats,
         "scores": scores,
         "metric": "roc_auc",
+        "labels": None,
     }
 
 

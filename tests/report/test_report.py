@@ -44,6 +44,11 @@ def test_text_from_outside_cannot_become_markup():
     assert json.loads(text[text.index(">") + 1 : text.rindex("<")]) == {"contig": wild}
 
 
+def scores_of(*layers, mean=0.9):
+    """Scores of layers and of the baselines."""
+    return dict.fromkeys([*layers, "gc_kmers", "shuffled_labels"], {"mean": mean})
+
+
 @pytest.mark.parametrize(
     ("record", "said"),
     [
@@ -61,15 +66,19 @@ def test_text_from_outside_cannot_become_markup():
             "It is not significantly better than GC",
         ),
         (
-            {"scores": dict.fromkeys(["norm", "gc_kmers", "shuffled_labels"]), "winner": "norm"},
+            {"scores": scores_of("norm"), "winner": "norm"},
             "norm is the only layer. It is significantly better than GC",
+        ),
+        (
+            {"scores": scores_of("norm", mean=-0.1), "winner": "norm", "metric": "r2"},
+            "norm has the best mean, but no layer predicts the labels better than a guess.",
         ),
     ],
 )
 def test_a_winner_is_named_only_if_there_is_one(record, said):
     whole = {"best": "norm", "winner": None, "undecided": [], "beats_gc_kmers": True}
-    scores = dict.fromkeys([*"abcdef", "norm", "gc_kmers", "shuffled_labels"])
-    assert said in verdict({**whole, "scores": scores, **record})
+    whole |= {"scores": scores_of(*"abcdef", "norm"), "metric": "roc_auc", "labels": None}
+    assert said in verdict({**whole, **record})
 
 
 def name_of(start, end, _):

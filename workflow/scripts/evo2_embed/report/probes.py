@@ -53,6 +53,8 @@ def probes(record: dict, values: pl.DataFrame, model: str) -> str:
 def verdict(record: dict) -> str:
     """Which layer is best, in one sentence, and whether it is better than k-mer counts."""
     best, others = record["best"], record["undecided"]
+    if record["scores"][best]["mean"] <= chance(record)[0]:
+        return f"{best} has the best mean, but no layer predicts the labels better than a guess."
     if len(record["scores"]) == 1 + len(BASELINES):
         first = f"{best} is the only layer."
     elif record["winner"]:
